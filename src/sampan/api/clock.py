@@ -1,0 +1,31 @@
+"""Times as the API writes them: RFC 3339, UTC, whole seconds (`Time`) or microseconds (`MicroTime`)."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime, timezone
+
+
+def now() -> str:
+    return format_time(time.time())
+
+
+def now_micro() -> str:
+    return format_micro_time(time.time())
+
+
+def format_time(epoch_s: float) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(epoch_s))
+
+
+def format_micro_time(epoch_s: float) -> str:
+    whole = int(epoch_s)
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(whole))}.{int((epoch_s - whole) * 1e6):06d}Z"
+
+
+def parse_time(text: str) -> float:
+    """Seconds since the epoch of an RFC 3339 time with or without fraction; raises ValueError."""
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=timezone.utc)
+    return moment.timestamp()

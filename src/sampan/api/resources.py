@@ -1,0 +1,138 @@
+"""Which resources there are: one row per REST resource of Kubernetes 1.35, read from `data/resources.json`.
+
+The table is data; nothing here knows what a Pod means. Constants at the end name the rows that code speaks of.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources as package_files
+
+import orjson
+
+
+@dataclass(frozen=True, slots=True)
+class Subresource:
+    """`pods/log`, `deployments/scale`: own verbs, and a kind that may live in another group."""
+
+    name: str
+    verbs: tuple[str, ...]
+    group: str = ""
+    version: str = ""
+    kind: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """One REST resource of one API version."""
+
+    group: str
+    version: str
+    kind: str
+    plural: str
+    singular: str
+    namespaced: bool
+    verbs: tuple[str, ...] = ()
+    short_names: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    subresources: tuple[Subresource, ...] = ()
+    list_kind: str = ""
+    served: bool = True
+
+    @property
+    def api_version(self) -> str:
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    @property
+    def qualified(self) -> str:
+        """`pods`, `deployments.apps`: how error messages and RBAC name it."""
+        return f"{self.plural}.{self.group}" if self.group else self.plural
+
+    @property
+    def base_path(self) -> str:
+        return f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
+
+    def path(self, namespace: str = "", name: str = "", subresource: str = "") -> str:
+        """The URL path of a collection (no name) or an object; an empty namespace means all of them."""
+        parts = [self.base_path]
+        if self.namespaced and namespace:
+            parts += ["namespaces", namespace]
+        parts += [part for part in (self.plural, name, subresource) if part]
+        return "/".join(parts)
+
+    def subresource(self, name: str) -> Subresource | None:
+        return next((sub for sub in self.subresources if sub.name == name), None)
+
+
+@cache
+def all_resources() -> tuple[Resource, ...]:
+    """Every row, in upstream's group order."""
+    rows = orjson.loads(package_files.files("sampan.api").joinpath("data/resources.json").read_bytes())
+    return tuple(
+        Resource(
+            group=row["group"],
+            version=row["version"],
+            kind=row["kind"],
+            plural=row["plural"],
+            singular=row["singular"],
+            namespaced=row["scope"] == "Namespaced",
+            verbs=tuple(row["verbs"]),
+            short_names=tuple(row["shortNames"]),
+            categories=tuple(row["categories"]),
+            subresources=tuple(
+                Subresource(
+                    sub["name"],
+                    tuple(sub["verbs"]),
+                    sub.get("group", row["group"]),
+                    sub.get("version", row["version"]),
+                    sub.get("kind", row["kind"]),
+                )
+                for sub in row["subresources"]
+            ),
+            list_kind=row.get("listKind", ""),
+            served=row["served_by_default"],
+        )
+        for row in rows
+    )
+
+
+@cache
+def _by_plural() -> dict[tuple[str, str, str], Resource]:
+    return {(r.group, r.version, r.plural): r for r in all_resources() if r.served}
+
+
+@cache
+def _by_kind() -> dict[tuple[str, str], Resource]:
+    return {(r.api_version, r.kind): r for r in reversed(all_resources()) if r.served}
+
+
+def find(group: str, version: str, plural: str) -> Resource | None:
+    """The served resource of a URL, or None."""
+    return _by_plural().get((group, version, plural))
+
+
+def find_kind(api_version: str, kind: str) -> Resource | None:
+    """The served resource whose objects carry this apiVersion and kind, or None."""
+    return _by_kind().get((api_version, kind))
+
+
+def resource(group: str, version: str, plural: str) -> Resource:
+    """Like `find`, for resources that are known to exist; raises KeyError."""
+    return _by_plural()[(group, version, plural)]
+
+
+PODS = resource("", "v1", "pods")
+SERVICES = resource("", "v1", "services")
+ENDPOINTS = resource("", "v1", "endpoints")
+ENDPOINT_SLICES = resource("discovery.k8s.io", "v1", "endpointslices")
+DEPLOYMENTS = resource("apps", "v1", "deployments")
+REPLICA_SETS = resource("apps", "v1", "replicasets")
+NAMESPACES = resource("", "v1", "namespaces")
+NODES = resource("", "v1", "nodes")
+CONFIG_MAPS = resource("", "v1", "configmaps")
+SECRETS = resource("", "v1", "secrets")
+SERVICE_ACCOUNTS = resource("", "v1", "serviceaccounts")
+EVENTS = resource("", "v1", "events")
+LEASES = resource("coordination.k8s.io", "v1", "leases")
+PRIORITY_CLASSES = resource("scheduling.k8s.io", "v1", "priorityclasses")

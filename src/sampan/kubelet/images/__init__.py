@@ -1,0 +1,1 @@
+"""Images: fetched by skopeo, unpacked once per layer, put together by overlay mounts."""

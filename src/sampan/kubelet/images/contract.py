@@ -1,0 +1,58 @@
+"""What the kubelet needs of images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+
+class ImageFault(Exception):
+    """`reason` is ErrImagePull, InvalidImageName, ErrImageNeverPull or ImageInspectError."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason, self.message = reason, message
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """An image that is ready to run.
+
+    `reference` is what was asked for, normalised (`docker.io/library/nginx:latest`); `digest` the manifest's
+    (`sha256:...`), `id` the configuration's; `lower_dirs` the unpacked layers, topmost first.
+    """
+
+    reference: str
+    digest: str
+    id: str
+    lower_dirs: Sequence[str]
+    size_bytes: int
+    entrypoint: Sequence[str] = ()
+    cmd: Sequence[str] = ()
+    env: Sequence[str] = ()
+    user: str = ""
+    working_dir: str = ""
+    stop_signal: str = ""
+    volumes: Sequence[str] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+class Images(Protocol):
+    async def open(self) -> None: ...
+
+    def find(self, reference: str) -> Image | None:
+        """The image if it is present, without asking anybody."""
+
+    async def pull(self, reference: str, *, auth: Sequence[Mapping[str, object]] = ()) -> Image:
+        """Fetches what is missing. `auth`: decoded `.dockerconfigjson` documents. Raises ImageFault.
+
+        Concurrent pulls of one reference are one pull.
+        """
+
+    def listing(self) -> Sequence[Image]: ...
+
+    async def load(self, archive: str, reference: str = "") -> Sequence[Image]:
+        """Takes in an OCI or docker archive, or an OCI layout directory (`sampan image import`)."""
+
+    async def remove(self, reference: str) -> None: ...

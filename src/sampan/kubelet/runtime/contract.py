@@ -1,0 +1,202 @@
+"""What the kubelet needs of a container runtime, in the words of CRI but without its daemon.
+
+Lifetimes: a sandbox owns the namespaces of a Pod and outlives its containers; both outlive this process.
+Identity: the caller names sandboxes (Pod UID) and containers (a unique ID per attempt); names are used once.
+All calls are idempotent towards a repeated call with the same arguments: removing what is gone succeeds.
+Errors: `RuntimeFault`, whose text is fit for an Event.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+
+class RuntimeFault(Exception):
+    """The runtime refused. `reason` is the waiting reason that upstream shows for it."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason, self.message = reason, message
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxSpec:
+    """A Pod's shared part. `cgroup` is its path below every hierarchy's root, with a leading slash."""
+
+    uid: str
+    namespace: str
+    name: str
+    hostname: str
+    cgroup: str
+    host_network: bool = False
+    host_ipc: bool = False
+    host_pid: bool = False
+    share_pid: bool = False
+    sysctls: Mapping[str, str] = field(default_factory=dict)
+    shm_bytes: int = 64 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Sandbox:
+    """Paths of the pinned namespaces; empty where the node's own is used."""
+
+    uid: str
+    net: str = ""
+    ipc: str = ""
+    uts: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """A bind mount into the container."""
+
+    source: str
+    target: str
+    read_only: bool = False
+    recursive: bool = True
+    propagation: str = "rprivate"
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """cgroup limits; 0 means none. `cpu_shares` as in cgroup v1 (v2 weights are derived)."""
+
+    cpu_shares: int = 2
+    cpu_quota_us: int = 0
+    cpu_period_us: int = 100_000
+    memory_bytes: int = 0
+    pids: int = 0
+    oom_score_adj: int = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Security:
+    """The effective securityContext. `uid`/`gid` None: as the image's user says (resolved in the rootfs)."""
+
+    uid: int | None = None
+    gid: int | None = None
+    groups: Sequence[int] = ()
+    privileged: bool = False
+    read_only_root: bool = False
+    no_new_privileges: bool = False
+    add_capabilities: Sequence[str] = ()
+    drop_capabilities: Sequence[str] = ()
+    seccomp: str = "RuntimeDefault"
+    unmasked_proc: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerSpec:
+    """One attempt at one container.
+
+    `lower_dirs`: unpacked image layers, topmost first. `user`: the image's `User` string.
+    `log_path`: where the CRI-format log goes. `labels` come back in `records` for adoption.
+    """
+
+    id: str
+    sandbox: str
+    name: str
+    attempt: int
+    lower_dirs: Sequence[str]
+    argv: Sequence[str]
+    env: Mapping[str, str]
+    cwd: str
+    user: str
+    mounts: Sequence[Mount]
+    log_path: str
+    cgroup: str
+    resources: Resources = field(default_factory=Resources)
+    security: Security = field(default_factory=Security)
+    stdin: bool = False
+    stdin_once: bool = False
+    tty: bool = False
+    stop_signal: str = "SIGTERM"
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """How a container ended; 128+n for signal n. `unknown`: nobody saw it."""
+
+    code: int
+    finished_at_s: float
+    oom: bool = False
+    unknown: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What the runtime knows of a container, also after a restart of this process."""
+
+    spec: ContainerSpec
+    pid: int
+    created_at_s: float
+    started_at_s: float
+    exit: Exit | None
+
+
+class ExecProcess(Protocol):
+    """A command in a container, with pipes or a pty (then `stderr` is None and `stdout` is the pty)."""
+
+    stdin: asyncio.StreamWriter | None
+    stdout: asyncio.StreamReader
+    stderr: asyncio.StreamReader | None
+
+    def resize(self, columns: int, rows: int) -> None: ...
+
+    async def wait(self) -> int: ...
+
+    async def kill(self) -> None:
+        """Ends the command itself, not only its parent; returns when it is gone."""
+
+
+class Runtime(Protocol):
+    """`on_exit(container_id, exit)` is called on the event loop for every container end, each once."""
+
+    on_exit: Callable[[str, Exit], None]
+
+    async def open(self) -> None:
+        """Probes the host, finds and re-watches what earlier processes left running."""
+
+    async def close(self) -> None:
+        """Lets go of everything; containers run on."""
+
+    def sandboxes(self) -> Sequence[Sandbox]: ...
+
+    def records(self) -> Sequence[Record]:
+        """All containers that have not been removed, running or not."""
+
+    async def start_sandbox(self, spec: SandboxSpec) -> Sandbox: ...
+
+    async def remove_sandbox(self, uid: str) -> None:
+        """Also removes its containers, mounts and cgroups."""
+
+    async def create(self, spec: ContainerSpec) -> None:
+        """Prepares the container up to its first instruction. Raises RuntimeFault."""
+
+    async def start(self, container_id: str) -> Record: ...
+
+    def signal(self, container_id: str, signal_number: int) -> None:
+        """To the container's first process; no error if it is gone."""
+
+    async def remove(self, container_id: str) -> None:
+        """Kills it if it runs; unmounts its root; its log file stays."""
+
+    async def exec(
+        self,
+        container_id: str,
+        argv: Sequence[str],
+        *,
+        stdin: bool = False,
+        tty: bool = False,
+    ) -> ExecProcess: ...
+
+    async def attach(self, container_id: str) -> ExecProcess:
+        """Streams of the container's first process, from now on; `wait` ends with the container."""
+
+    def reopen_log(self, container_id: str) -> None: ...
+
+    async def set_resources(self, container_id: str, resources: Resources) -> None: ...
