@@ -14,9 +14,9 @@ from sampan.kubelet.images.contract import ImageFault
 DEFAULT_HOST = "docker.io"
 
 _LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
-_HOST = rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9a-fA-F:]+\])(?::[0-9]+)?"
+_HOST = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9a-fA-F:]+\])(?::[0-9]+)?")
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
-_NAME = re.compile(rf"(?:(?P<host>{_HOST})/)?(?P<path>{_COMPONENT}(?:/{_COMPONENT})*)")
+_PATH = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
 _TAG = re.compile(r"[\w][\w.-]{0,127}", re.ASCII)
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha384:[0-9a-f]{96}|sha512:[0-9a-f]{128}")
 _MAX_NAME = 255
@@ -64,10 +64,9 @@ def parse(text: str) -> Reference:
         host, path = DEFAULT_HOST, path if "/" in path else f"library/{path}"
     if path != path.lower():
         raise _invalid(text, f"invalid reference format: repository name ({path}) must be lowercase")
-    full = f"{host}/{path}"
-    if not _NAME.fullmatch(full) or path in ("", "library/"):
+    if not _HOST.fullmatch(host) or not _PATH.fullmatch(path):
         raise _invalid(text, "invalid reference format")
-    if len(full) > _MAX_NAME:
+    if len(f"{host}/{path}") > _MAX_NAME:
         raise _invalid(text, f"repository name must not be more than {_MAX_NAME} characters")
     return Reference(host, path, tag if tag or digest else "latest", digest)
 
