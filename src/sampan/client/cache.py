@@ -1,0 +1,74 @@
+"""The objects an informer has seen, by key and by index. Holds one reference to each object and no copies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from sampan.api.objects import Obj
+
+IndexFn: TypeAlias = Callable[[Obj], Iterable[str]]
+"""Which values an object is found under. Must answer the same for the same object every time."""
+
+
+@dataclass(slots=True)
+class _Index:
+    values_of: IndexFn
+    keys: dict[str, dict[str, None]] = field(default_factory=dict)
+    """Value -> the keys found under it, in order of arrival. No value without keys stays."""
+
+    def add(self, key: str, obj: Obj) -> None:
+        for value in self.values_of(obj):
+            self.keys.setdefault(value, {})[key] = None
+
+    def remove(self, key: str, obj: Obj) -> None:
+        for value in self.values_of(obj):
+            found = self.keys.get(value)
+            if found is not None:
+                found.pop(key, None)
+                if not found:
+                    del self.keys[value]
+
+
+class Cache:
+    def __init__(self) -> None:
+        self._objects: dict[str, Obj] = {}
+        self._indices: dict[str, _Index] = {}
+
+    def get(self, key: str) -> Obj | None:
+        return self._objects.get(key)
+
+    def list(self) -> list[Obj]:
+        return list(self._objects.values())
+
+    def keys(self) -> list[str]:
+        return list(self._objects)
+
+    def __len__(self) -> int:
+        return len(self._objects)
+
+    def add_index(self, name: str, values_of: IndexFn) -> None:
+        """Adds an index, also over what is there; under a known name the first one stays."""
+        if name in self._indices:
+            return
+        index = self._indices[name] = _Index(values_of)
+        for key, obj in self._objects.items():
+            index.add(key, obj)
+
+    def by_index(self, name: str, value: str) -> list[Obj]:
+        """The objects found under `value`; raises KeyError for an index nobody added."""
+        return [self._objects[key] for key in self._indices[name].keys.get(value, ())]
+
+    def put(self, key: str, obj: Obj) -> None:
+        old = self._objects.get(key)
+        for index in self._indices.values():
+            if old is not None:
+                index.remove(key, old)
+            index.add(key, obj)
+        self._objects[key] = obj
+
+    def remove(self, key: str) -> None:
+        old = self._objects.pop(key)
+        for index in self._indices.values():
+            index.remove(key, old)
