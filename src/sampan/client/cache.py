@@ -11,6 +11,9 @@ from sampan.api.objects import Obj
 IndexFn: TypeAlias = Callable[[Obj], Iterable[str]]
 """Which values an object is found under. Must answer the same for the same object every time."""
 
+Objs: TypeAlias = list[Obj]
+Keys: TypeAlias = list[str]
+
 
 @dataclass(slots=True)
 class _Index:
@@ -39,10 +42,10 @@ class Cache:
     def get(self, key: str) -> Obj | None:
         return self._objects.get(key)
 
-    def list(self) -> list[Obj]:
+    def list(self) -> Objs:
         return list(self._objects.values())
 
-    def keys(self) -> list[str]:
+    def keys(self) -> Keys:
         return list(self._objects)
 
     def __len__(self) -> int:
@@ -56,7 +59,7 @@ class Cache:
         for key, obj in self._objects.items():
             index.add(key, obj)
 
-    def by_index(self, name: str, value: str) -> list[Obj]:
+    def by_index(self, name: str, value: str) -> Objs:
         """The objects found under `value`; raises KeyError for an index nobody added."""
         return [self._objects[key] for key in self._indices[name].keys.get(value, ())]
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from typing import Any
+from contextlib import asynccontextmanager
+from typing import Any, TypeAlias
 
 from sampan.api.objects import Obj, name_of, namespace_of, uid_of
 from sampan.api.request import MERGE_PATCH, Request, Transport, WatchEvent
@@ -17,6 +18,8 @@ from sampan.api.resources import PODS, Resource
 from sampan.client.errors import Unreachable
 
 TIMEOUT_S = 30.0
+
+Body: TypeAlias = Obj | list[Obj]
 
 
 class Client:
@@ -68,7 +71,7 @@ class Client:
         self,
         resource: Resource,
         name: str,
-        patch: Obj | list[Obj],
+        patch: Body,
         *,
         namespace: str = "",
         content_type: str = MERGE_PATCH,
@@ -151,6 +154,16 @@ class Client:
         except TimeoutError as error:
             where = request.resource.path(request.namespace, request.name, request.subresource)
             raise Unreachable(f"{request.verb} {where}: no answer within {self._timeout_s:g} s") from error
+
+
+@asynccontextmanager
+async def ended(stream: AsyncIterator[WatchEvent]) -> AsyncIterator[None]:
+    """Ends a watch when its reader leaves early, instead of whenever it is collected."""
+    try:
+        yield
+    finally:
+        if (close := getattr(stream, "aclose", None)) is not None:
+            await close()
 
 
 def _query(

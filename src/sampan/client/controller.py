@@ -26,7 +26,8 @@ def own_key(obj: Obj) -> Iterable[str]:
 
 
 class Controller:
-    """`reconcile(key)` looks at the world and acts; a returned number asks for another look so many seconds on.
+    """`reconcile(key)` looks at the world and acts; a returned number asks for another look so many
+    seconds on.
 
     When it raises, the key is tried again with growing delays. Conflicts are part of the game and not logged.
     """

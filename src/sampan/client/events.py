@@ -1,7 +1,7 @@
-"""Events: what a component tells the user about an object, shown by `kubectl describe` and `kubectl get events`.
+"""Events: what a component tells the user about an object; shown by `kubectl describe` and `get events`.
 
-`event` never waits: it notes what is to be said; one task writes, lives while there is something to write, and
-ends. The same thing said again raises `count` of the Event that is there.
+`event` never waits: it notes what is to be said; one task writes, and lives only while there is something to
+write. The same thing said again raises `count` of the Event that is there.
 """
 
 from __future__ import annotations

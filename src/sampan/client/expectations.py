@@ -25,7 +25,7 @@ class _Expected:
 
 
 class Expectations:
-    """By owner key. Deletions are known by name (any string: a Pod's key or uid), creations only by number."""
+    """By owner key. Deletions are known by name (any string: a Pod's key or uid), creations by number."""
 
     def __init__(self, *, timeout_s: float = TIMEOUT_S, clock: Callable[[], float] = time.monotonic) -> None:
         self._timeout_s = timeout_s

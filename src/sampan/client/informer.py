@@ -1,12 +1,12 @@
 """A live, local copy of a resource: lists and watches it, keeps a cache, tells handlers of every change.
 
-`run` is the only task that changes the cache. Handlers are called by it, synchronously, right after the change
-they hear of; so on the event loop cache and handlers never disagree for longer than one handler call.
+`run` is the only task that changes the cache. Handlers are called by it, synchronously, right after the
+change they hear of; so on the event loop cache and handlers never disagree for longer than one handler call.
 
 The stream asked for first is a WatchList (KEP-3157: `sendInitialEvents`, the present objects as ADDED, then a
 bookmark, then changes). A server that refuses it with 422 is asked for a list and then a watch. A stream that
-ends is resumed after the last revision seen; where that is too old (410) everything is asked for again and the
-cache brought in line, so that handlers hear of what changed or went away in the gap.
+ends is resumed after the last revision seen; where that is too old (410) everything is asked for again and
+the cache brought in line, so that handlers hear of what changed or went away in the gap.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from sampan.api.objects import Obj, annotations_of, key_of, uid_of
 from sampan.api.request import WatchEvent
 from sampan.api.resources import Resource
 from sampan.client.backoff import Backoff
-from sampan.client.cache import Cache, IndexFn
-from sampan.client.client import Client
+from sampan.client.cache import Cache, IndexFn, Keys, Objs
+from sampan.client.client import Client, ended
 
 Handler: TypeAlias = Callable[[Obj | None, Obj | None], None]
 """(old, new): (None, new) added, (old, new) changed, (old, None) gone."""
@@ -53,7 +53,7 @@ class Informer:
         self._handlers: tuple[Handler, ...] = ()
         self._synced = asyncio.Event()
         self._revision = ""
-        """Where to resume: all changes up to it are in the cache. Empty: the cache must be brought in line."""
+        """Where to resume: all changes up to it are in the cache. Empty: bring the cache in line first."""
         self._unseen: set[str] | None = None
         """While present objects arrive: keys in the cache not confirmed yet; what remains has gone."""
         self._watch_list = True
@@ -62,16 +62,16 @@ class Informer:
     def get(self, key: str) -> Obj | None:
         return self._cache.get(key)
 
-    def list(self) -> list[Obj]:
+    def list(self) -> Objs:
         return self._cache.list()
 
-    def keys(self) -> list[str]:
+    def keys(self) -> Keys:
         return self._cache.keys()
 
     def add_index(self, name: str, values_of: IndexFn) -> None:
         self._cache.add_index(name, values_of)
 
-    def by_index(self, name: str, value: str) -> list[Obj]:
+    def by_index(self, name: str, value: str) -> Objs:
         return self._cache.by_index(name, value)
 
     def subscribe(self, handler: Handler) -> None:
@@ -119,9 +119,10 @@ class Informer:
             revision=self._revision,
             params=params,
         )
-        async for event in stream:
-            self._apply(event)
-            self._backoff.reset()
+        async with ended(stream):
+            async for event in stream:
+                self._apply(event)
+                self._backoff.reset()
 
     async def _list(self) -> None:
         token = ""

@@ -1,4 +1,4 @@
-"""One informer per resource and filter, shared by all components of a process, and the owner of their tasks."""
+"""One informer per resource and filter, shared by all components of a process; owns the informers' tasks."""
 
 from __future__ import annotations
 

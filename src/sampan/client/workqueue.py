@@ -1,6 +1,6 @@
 """A queue of keys to look at: each key once, never by two workers at a time, later when asked.
 
-The design is the well-known one of client-go. All of it runs on one event loop; nothing here awaits but `get`.
+The design is the well-known one of client-go. All of it runs on one event loop; only `get` awaits.
 """
 
 from __future__ import annotations
