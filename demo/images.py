@@ -33,6 +33,7 @@ PACKAGES = (
     "base-files",
     "ca-certificates",
 )
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 LOADER = "/lib64/ld-linux-x86-64.so.2"
 
 NGINX_CONF = """\
@@ -119,9 +120,11 @@ def fill_stage(stage: Path) -> None:
     status = cache / "status"
     status.write_text("")
     subprocess.run(
-        ["apt-get", "-qq", "-y", "--download-only", "--no-install-recommends"]
-        + ["-o", f"Dir::State::status={status}", "-o", f"Dir::Cache={cache}"]
-        + ["-o", "APT::Sandbox::User=root", "install", *PACKAGES],
+        [
+            *("apt-get", "-qq", "-y", "--download-only", "--no-install-recommends"),
+            *("-o", f"Dir::State::status={status}", "-o", f"Dir::Cache={cache}"),
+            *("-o", "APT::Sandbox::User=root", "install", *PACKAGES),
+        ],
         check=True,
         env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
     )
@@ -179,11 +182,11 @@ def files_of(recipe: Recipe, stage: Path) -> set[Path]:
 
 
 class Layer:
-    """A tar being written; every file root-owned and dated 1970, so that the same input gives the same digest."""
+    """A tar being written; all files root-owned and dated 1970: same input, same digest."""
 
     def __init__(self) -> None:
         self._buffer = io.BytesIO()
-        self._tar = tarfile.open(fileobj=self._buffer, mode="w", format=tarfile.PAX_FORMAT)
+        self._tar = tarfile.TarFile(fileobj=self._buffer, mode="w", format=tarfile.PAX_FORMAT)
         self._directories: set[str] = set()
 
     def directory(self, name: str, mode: int = 0o755) -> None:
@@ -225,7 +228,7 @@ class Layer:
 
 def base_layer(recipe: Recipe, stage: Path) -> bytes:
     layer = Layer()
-    for directory in ("usr/bin", "usr/sbin", "usr/lib", "usr/lib64", "etc", "root", "var", "proc", "sys", "dev"):
+    for directory in ("usr/bin", "usr/sbin", "usr/lib", "usr/lib64", "etc", "root", "proc", "sys", "dev"):
         layer.directory(directory)
     for directory in ("bin", "sbin", "lib", "lib64"):
         layer.symlink(directory, f"usr/{directory}")
@@ -273,7 +276,7 @@ def write_layout(target: Path, images: Iterable[tuple[str, list[bytes], Mapping[
         document = {
             "architecture": "amd64",
             "os": "linux",
-            "config": {"Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"], **config},
+            "config": {"Env": [f"PATH={PATH}"], **config},
             "rootfs": {
                 "type": "layers",
                 "diff_ids": [f"sha256:{hashlib.sha256(tar).hexdigest()}" for tar in layers],

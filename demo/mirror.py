@@ -1,4 +1,4 @@
-"""A registry on loopback that plays docker.io: Debian's docker-registry, filled with the images of images.py."""
+"""A registry on loopback that plays docker.io: Debian's docker-registry with the images of images.py."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ http: {{addr: "127.0.0.1:{port}"}}
 
 
 class Mirror:
-    """`with Mirror(work) as mirror:` serves until the end of the block; `mirror.url` is what `--registry-mirror` takes."""
+    """`with Mirror(work) as mirror:` serves until the block ends; `mirror.url` is for `--registry-mirror`."""
 
     def __init__(self, work: Path) -> None:
         self.work = work

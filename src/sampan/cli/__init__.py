@@ -1,0 +1,1 @@
+"""The command line: one module per verb. The only part that knows all the others, and puts them together."""

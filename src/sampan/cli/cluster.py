@@ -1,0 +1,169 @@
+"""A cluster as the command line finds it: its name, its directory, the choices of its first `up`.
+
+DATA/cluster.json   the choices: index (address plan), ports, node name, mirrors
+DATA/lock           held by the running process for as long as it lives; holds its pid
+DATA/store.db  pki/  pods/  containers/  run/  kubeconfig  sampan.log
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from sampan.cli.errors import UserError
+
+DEFAULT_NAME = "sampan"
+DEFAULT_ROOT = Path("/var/lib/sampan")
+NAME_FORM = re.compile(r"[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?")
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What must stay the same from one `up` to the next.
+
+    `index` picks the address ranges, so that several clusters on one machine do not clash.
+    """
+
+    index: int
+    api_port: int
+    node_name: str
+    mirrors: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def pod_cidr(self) -> str:
+        return f"10.{244 + self.index}.0.0/16"
+
+    @property
+    def node_pod_cidr(self) -> str:
+        return f"10.{244 + self.index}.0.0/24"
+
+    @property
+    def service_cidr(self) -> str:
+        return f"10.{96 + self.index}.0.0/16"
+
+    @property
+    def dns_ip(self) -> str:
+        return f"10.{96 + self.index}.0.10"
+
+    @property
+    def host_ip(self) -> str:
+        """The host's end of the uplink: where Pods reach the API server and the host itself."""
+        return f"100.64.{self.index}.1"
+
+    @property
+    def node_ip(self) -> str:
+        return f"100.64.{self.index}.2"
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """The paths of one cluster."""
+
+    name: str
+    data: Path
+
+    @property
+    def pki(self) -> Path:
+        return self.data / "pki"
+
+    @property
+    def store(self) -> Path:
+        return self.data / "store.db"
+
+    @property
+    def run(self) -> Path:
+        return self.data / "run"
+
+    @property
+    def kubeconfig(self) -> Path:
+        return self.data / "kubeconfig"
+
+    @property
+    def log(self) -> Path:
+        return self.data / "sampan.log"
+
+    @property
+    def context(self) -> str:
+        """The context's name in the user's kubeconfig."""
+        return f"sampan-{self.name}" if self.name != DEFAULT_NAME else DEFAULT_NAME
+
+    @property
+    def node_pin(self) -> Path:
+        return self.run / "node.net"
+
+    def choices(self) -> Choices | None:
+        """What an earlier `up` chose; None if there was none."""
+        try:
+            return Choices(**json.loads((self.data / "cluster.json").read_text()))
+        except FileNotFoundError:
+            return None
+        except (ValueError, TypeError) as error:
+            raise UserError(
+                f"{self.data / 'cluster.json'} cannot be read: {error}",
+                f"`sampan down --name {self.name}` removes this cluster; then `sampan up` makes it anew.",
+            ) from error
+
+    def keep(self, choices: Choices) -> None:
+        target = self.data / "cluster.json"
+        fresh = target.with_suffix(".new")
+        fresh.write_text(json.dumps(asdict(choices), indent=2) + "\n")
+        fresh.rename(target)
+
+    def running_pid(self) -> int | None:
+        """The pid of the process that holds the lock, or None if nobody does."""
+        try:
+            with (self.data / "lock").open() as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return None
+        except BlockingIOError:
+            text = (self.data / "lock").read_text().strip()
+            return int(text) if text else 0
+        return None
+
+    def lock(self) -> int | None:
+        """Takes the lock; answers its descriptor, to be kept open for life, or None if another holds it."""
+        self.data.mkdir(parents=True, exist_ok=True, mode=0o711)
+        descriptor = os.open(self.data / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            return None
+        return descriptor
+
+
+def write_pid(lock: int) -> None:
+    os.ftruncate(lock, 0)
+    os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """`--name` and `--data-dir`, which every verb takes."""
+    parser.add_argument("--name", default=DEFAULT_NAME, help="the cluster's name (default: %(default)s)")
+    parser.add_argument("--data-dir", type=Path, help=f"where it lives (default: {DEFAULT_ROOT}/NAME)")
+
+
+def from_arguments(parsed: argparse.Namespace) -> Cluster:
+    if not NAME_FORM.fullmatch(parsed.name):
+        raise UserError(
+            f"{parsed.name!r} cannot be a cluster's name",
+            "Use at most 32 lower-case letters, digits and dashes; the first and last no dash.",
+        )
+    data = (parsed.data_dir or DEFAULT_ROOT / parsed.name).absolute()
+    return Cluster(parsed.name, data)
+
+
+def existing(parsed: argparse.Namespace) -> tuple[Cluster, Choices]:
+    """The cluster the arguments name; a UserError if it was never brought up."""
+    cluster = from_arguments(parsed)
+    choices = cluster.choices()
+    if choices is None:
+        raise UserError(f"there is no cluster {cluster.name!r} in {cluster.data}", "`sampan up` makes one.")
+    return cluster, choices

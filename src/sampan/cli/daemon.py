@@ -1,0 +1,96 @@
+"""Going into the background, with a line home.
+
+The parent stays until the child says it is ready or why it is not; the child lives on in a session of its
+own. A plain fork, before any thread or event loop exists, so that nothing needs to be imported twice.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn, TextIO
+
+READY = "ready"
+FAILED = "failed"
+PROGRESS = "progress"
+
+
+class Line:
+    """The child's end: one message a line, `KIND text`. A parent that has left is no error."""
+
+    def __init__(self, descriptor: int | None) -> None:
+        self._descriptor = descriptor
+
+    def progress(self, text: str) -> None:
+        self._send(PROGRESS, text)
+
+    def ready(self) -> None:
+        self._send(READY, "")
+        self._close()
+
+    def failed(self, text: str) -> None:
+        self._send(FAILED, text)
+        self._close()
+
+    def _send(self, kind: str, text: str) -> None:
+        if self._descriptor is None:
+            return
+        message = f"{kind} {text}".replace("\n", "\v") + "\n"
+        try:
+            os.write(self._descriptor, message.encode())
+        except BrokenPipeError:
+            self._close()
+
+    def _close(self) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+def detach(log: Path, work: Callable[[Line], int], show: Callable[[str], None]) -> str | None:
+    """Runs `work` in the background, its output appended to `log`.
+
+    Returns in the parent only: None once the child is ready, or the text of its failure.
+    """
+    reading, writing = os.pipe()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if os.fork() == 0:
+        os.close(reading)
+        _become_daemon(log, work, writing)
+    os.close(writing)
+    with os.fdopen(reading) as lines:
+        return _listen(lines, show)
+
+
+def _listen(lines: TextIO, show: Callable[[str], None]) -> str | None:
+    for line in lines:
+        kind, _, text = line.rstrip("\n").replace("\v", "\n").partition(" ")
+        if kind == READY:
+            return None
+        if kind == FAILED:
+            return text
+        show(text)
+    return "it ended before it was ready"
+
+
+def _become_daemon(log: Path, work: Callable[[Line], int], writing: int) -> NoReturn:
+    os.setsid()
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.dup2(nothing, 0)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    os.close(nothing)
+    os.close(output)
+    os.chdir("/")
+    os.umask(0o022)
+    code = 1
+    try:
+        code = work(Line(writing))
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
