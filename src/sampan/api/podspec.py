@@ -75,8 +75,8 @@ def amount(resource: str, text: Any) -> int:
 def requests(pod: Obj) -> dict[str, int]:
     """What the scheduler counts for a Pod, in `amount`'s units: `{"cpu": 100, "memory": 1048576}`.
 
-    The larger of what runs together (main containers and sidecars) and of what any init container needs beside
-    the sidecars started before it; pod-level requests replace the sum; the overhead comes on top.
+    The larger of what runs together (main containers and sidecars) and of what any init container needs
+    beside the sidecars started before it; pod-level requests replace the sum; the overhead comes on top.
     """
     return _effective(pod["spec"], "requests")
 
@@ -124,9 +124,9 @@ def _raise(total: dict[str, int], floor: dict[str, int]) -> None:
 
 
 def qos_class(pod: Obj) -> str:
-    """Guaranteed: limits for CPU and memory in every container, equal to the requests. BestEffort: nothing set.
+    """Guaranteed: all containers limit CPU and memory and request as much. BestEffort: none sets any.
 
-    Source: concepts/workloads/pods/pod-qos.
+    Raises ValueError on an amount that is no quantity. Source: concepts/workloads/pods/pod-qos.
     """
     spec = pod["spec"]
     pod_level = spec.get("resources") or {}
@@ -181,7 +181,7 @@ def is_available(pod: Obj, min_ready_s: float, now_s: float) -> bool:
     condition = condition_of(pod, "Ready")
     if condition is None or condition["status"] != "True":
         return False
-    since = condition.get("lastTransitionTime")
+    since: str = condition.get("lastTransitionTime") or ""
     return not min_ready_s or (bool(since) and parse_time(since) + min_ready_s <= now_s)
 
 
@@ -193,7 +193,9 @@ def pod_ips(pod: Obj) -> list[str]:
     """All addresses, the primary one first."""
     status = pod.get("status") or {}
     listed = [entry["ip"] for entry in status.get("podIPs") or () if entry.get("ip")]
-    return listed or [status["podIP"]] if status.get("podIP") else listed
+    if not listed and status.get("podIP"):
+        return [status["podIP"]]
+    return listed
 
 
 # --- templates ----------------------------------------------------------------------------------------------
