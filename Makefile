@@ -1,0 +1,24 @@
+# Both `make demo` and `make test` set up what they need on a fresh Debian machine, as root.
+.PHONY: demo test check bench clean
+
+.venv: pyproject.toml uv.lock
+	@scripts/install
+	@touch .venv
+
+demo: .venv
+	@scripts/hosttools
+	@.venv/bin/python demo/story.py
+
+test: .venv
+	@scripts/hosttools
+	@scripts/check
+
+check: .venv
+	@scripts/check
+
+bench: .venv
+	@scripts/hosttools
+	@.venv/bin/python bench/run.py
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

@@ -1,0 +1,120 @@
+"""A client that never stops asking: what it saw while something else went on.
+
+Run as a program (also inside a Pod) it prints one JSON line of counts; `Load` runs it on the host.
+
+    python traffic.py URL SECONDS new|keep
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+from urllib.parse import urlsplit
+
+TIMEOUT_S = 5.0
+
+
+def ask(connection: http.client.HTTPConnection, path: str) -> str:
+    """One request; answers which Pod served it (the X-Pod header), or its body's first line."""
+    connection.request("GET", path)
+    response = connection.getresponse()
+    body = response.read()
+    if response.status != 200:
+        raise http.client.HTTPException(f"status {response.status}")
+    return response.headers.get("X-Pod") or body[:40].decode("latin-1").strip()
+
+
+def hammer(url: str, seconds: float, mode: str, stopping: threading.Event) -> dict[str, Any]:
+    """Asks until the time is over or it is told to stop; `keep` reuses one connection as browsers do.
+
+    A kept connection that the server closed between two requests is opened again without counting a
+    failure (RFC 9112, section 9.3.1: a client retries an idempotent request on a connection that was
+    closed before any part of the answer came).
+    """
+    parts = urlsplit(url)
+    served: Counter[str] = Counter()
+    failures: list[str] = []
+    requests = reopened = 0
+    deadline = time.monotonic() + seconds
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port or 80, timeout=TIMEOUT_S)
+    fresh = True
+    slowest_s = 0.0
+    while time.monotonic() < deadline and not stopping.is_set():
+        begun = time.monotonic()
+        try:
+            served[ask(connection, parts.path or "/")] += 1
+            requests += 1
+            fresh = False
+        except (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError) as error:
+            connection.close()
+            if mode == "keep" and not fresh:
+                reopened += 1
+                fresh = True
+                continue
+            failures.append(repr(error))
+        except (OSError, http.client.HTTPException) as error:
+            failures.append(repr(error))
+            connection.close()
+            fresh = True
+        slowest_s = max(slowest_s, time.monotonic() - begun)
+        if mode == "new":
+            connection.close()
+            fresh = True
+    return {
+        "requests": requests,
+        "failed": len(failures),
+        "failures": failures[:5],
+        "reopened": reopened,
+        "served": served,
+        "slowest_s": round(slowest_s, 3),
+    }
+
+
+class Load:
+    """`with Load(url) as load: ...` asks all through the block; `load.results` has the counts by mode."""
+
+    def __init__(self, url: str, *, modes: tuple[str, ...] = ("new", "keep"), max_s: float = 120) -> None:
+        self._argv = [sys.executable, str(Path(__file__)), url, str(max_s)]
+        self._modes = modes
+        self._clients: dict[str, subprocess.Popen[str]] = {}
+        self.results: dict[str, dict[str, Any]] = {}
+
+    def __enter__(self) -> Load:
+        for mode in self._modes:
+            self._clients[mode] = subprocess.Popen([*self._argv, mode], stdout=subprocess.PIPE, text=True)
+        time.sleep(0.3)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for mode, client in self._clients.items():
+            client.terminate()
+            out, _ = client.communicate()
+            if kind is None:
+                self.results[mode] = json.loads(out)
+
+    def assert_nothing_lost(self) -> None:
+        for mode, counts in self.results.items():
+            assert counts["requests"] > 20, f"{mode}: hardly any traffic: {counts}"
+            assert counts["failed"] == 0, f"{mode}: {counts}"
+
+
+def main() -> None:
+    url, seconds, mode = sys.argv[1], float(sys.argv[2]), sys.argv[3]
+    stopping = threading.Event()
+    signal.signal(signal.SIGTERM, lambda number, frame: stopping.set())
+    print(json.dumps(hammer(url, seconds, mode, stopping)), flush=True)
+
+
+if __name__ == "__main__":
+    main()
