@@ -1,0 +1,297 @@
+"""rtnetlink messages as bytes: links, addresses, routes, neighbours (rtnetlink(7), linux/rtnetlink.h).
+
+Pure: `Request` values are made here, `pack` puts a batch of them into one datagram, `unpack` reads what the
+kernel answers. Who sends them where stands in `rtnetlink`.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
+from typing import NamedTuple, TypeAlias
+
+Address: TypeAlias = IPv4Address | IPv6Address
+Interface: TypeAlias = IPv4Interface | IPv6Interface
+Network: TypeAlias = IPv4Network | IPv6Network
+
+NLMSG_ERROR, NLMSG_DONE = 2, 3
+NEW_LINK, DEL_LINK, GET_LINK, SET_LINK = 16, 17, 18, 19
+NEW_ADDRESS, GET_ADDRESS = 20, 22
+NEW_ROUTE, DEL_ROUTE, GET_ROUTE = 24, 25, 26
+NEW_NEIGHBOUR = 28
+
+REQUEST, ACK, DUMP_INTERRUPTED, DUMP = 0x01, 0x04, 0x10, 0x300
+REPLACE, EXCLUSIVE, CREATE = 0x100, 0x200, 0x400
+
+UP = 0x1
+SCOPE_UNIVERSE, SCOPE_LINK, SCOPE_HOST = 0, 253, 254
+_SCOPE_NOWHERE = 255
+UNICAST, LOCAL, UNREACHABLE = 1, 2, 7
+MAIN_TABLE, LOCAL_TABLE = 254, 255
+_PROTOCOL_STATIC = 4
+_PERMANENT = 0x80
+_NO_DAD = 0x02
+
+_IFLA_ADDRESS, _IFLA_NAME, _IFLA_LINK, _IFLA_LINKINFO = 1, 3, 5, 18
+_IFLA_ALIAS, _IFLA_NET_NS_FD = 20, 28
+_INFO_KIND, _INFO_DATA, _VETH_PEER = 1, 2, 1
+_IFA_ADDRESS, _IFA_LOCAL = 1, 2
+_RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_SOURCE = 1, 4, 5, 7
+_NDA_DST, _NDA_LLADDR = 1, 2
+_ERROR_TEXT = 1
+_CAPPED, _EXTENDED = 0x100, 0x200
+
+HEADER = struct.Struct("=IHHII")
+_ATTRIBUTE = struct.Struct("=HH")
+_LINK = struct.Struct("=BxHiII")
+_ADDRESS = struct.Struct("=BBBBI")
+_ROUTE = struct.Struct("=BBBBBBBBI")
+_NEIGHBOUR = struct.Struct("=BxxxiHBB")
+
+
+class Request(NamedTuple):
+    """One message without its sequence number, which `pack` gives it."""
+
+    kind: int
+    flags: int
+    body: bytes
+
+
+class Reply(NamedTuple):
+    """One message from the kernel. `flags` and `body` as on the wire."""
+
+    kind: int
+    flags: int
+    sequence: int
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class LinkEnd:
+    """One end of a veth; `mac` is six bytes.
+
+    Index 0 lets the kernel choose. It heeds the peer's index only when the near end has one too.
+    """
+
+    name: str
+    index: int
+    mac: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A link as the kernel shows it. `peer_index` is the other end's in *its* namespace, 0 without one."""
+
+    index: int
+    name: str
+    peer_index: int
+    alias: str
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A route as the kernel shows it; `network` None is the default route."""
+
+    network: Network | None
+    index: int
+    table: int
+
+
+def attribute(kind: int, payload: bytes) -> bytes:
+    """Header, payload, padding to four bytes; the length does not count the padding."""
+    return _ATTRIBUTE.pack(4 + len(payload), kind) + payload + bytes(-len(payload) % 4)
+
+
+def pack(requests: Sequence[Request], first_sequence: int = 1) -> bytes:
+    """All requests as one datagram, numbered from `first_sequence`."""
+    return b"".join(
+        HEADER.pack(16 + len(r.body), r.kind, r.flags, sequence, 0) + r.body
+        for sequence, r in enumerate(requests, first_sequence)
+    )
+
+
+def unpack(datagram: bytes) -> Iterator[Reply]:
+    """The messages of one datagram from the kernel."""
+    at = 0
+    while at + 16 <= len(datagram):
+        length, kind, flags, sequence, _ = HEADER.unpack_from(datagram, at)
+        yield Reply(kind, flags, sequence, datagram[at + 16 : at + length])
+        at += (length + 3) & ~3
+
+
+def attributes(data: bytes, at: int = 0) -> dict[int, bytes]:
+    """The attributes from offset `at` on, by kind without its flag bits."""
+    found = {}
+    while at + 4 <= len(data):
+        length, kind = _ATTRIBUTE.unpack_from(data, at)
+        if length < 4:
+            break
+        found[kind & 0x3FFF] = data[at + 4 : at + length]
+        at += (length + 3) & ~3
+    return found
+
+
+def error_of(reply: Reply) -> tuple[int, str]:
+    """(errno, kernel's text) of an NLMSG_ERROR; errno 0 is an acknowledgement."""
+    (number,) = struct.unpack_from("=i", reply.body)
+    text = ""
+    if reply.flags & _EXTENDED:
+        (original,) = struct.unpack_from("=I", reply.body, 4)
+        at = 20 if reply.flags & _CAPPED else 4 + ((original + 3) & ~3)
+        text = attributes(reply.body, at).get(_ERROR_TEXT, b"").rstrip(b"\0").decode()
+    return -number, text
+
+
+def create_veth(end: LinkEnd, peer: LinkEnd, peer_namespace_fd: int) -> Request:
+    """A veth: `end` here and up, `peer` in the namespace behind the descriptor and down.
+
+    The kernel refuses a peer that wants to be up before the two are joined (ENOTCONN).
+    """
+    other = (
+        _LINK.pack(0, 0, peer.index, 0, 0)
+        + _link_attributes(peer)
+        + attribute(_IFLA_NET_NS_FD, struct.pack("=I", peer_namespace_fd))
+    )
+    info = attribute(_INFO_KIND, b"veth") + attribute(_INFO_DATA, attribute(_VETH_PEER, other))
+    body = _LINK.pack(0, 0, end.index, UP, UP) + _link_attributes(end) + attribute(_IFLA_LINKINFO, info)
+    return Request(NEW_LINK, REQUEST | ACK | CREATE | EXCLUSIVE, body)
+
+
+def raise_link(index: int) -> Request:
+    return Request(SET_LINK, REQUEST | ACK, _LINK.pack(0, 0, index, UP, UP))
+
+
+def name_link_owner(index: int, alias: str) -> Request:
+    """The alias that `ip link` shows: it says whose the link is."""
+    body = _LINK.pack(0, 0, index, 0, 0) + attribute(_IFLA_ALIAS, alias.encode())
+    return Request(SET_LINK, REQUEST | ACK, body)
+
+
+def delete_link(index: int) -> Request:
+    return Request(DEL_LINK, REQUEST | ACK, _LINK.pack(0, 0, index, 0, 0))
+
+
+def get_links() -> Request:
+    return Request(GET_LINK, REQUEST | DUMP, _LINK.pack(0, 0, 0, 0, 0))
+
+
+def get_addresses() -> Request:
+    return Request(GET_ADDRESS, REQUEST | DUMP, _ADDRESS.pack(0, 0, 0, 0, 0))
+
+
+def get_routes() -> Request:
+    return Request(GET_ROUTE, REQUEST | DUMP, _ROUTE.pack(0, 0, 0, 0, 0, 0, 0, 0, 0))
+
+
+def add_address(interface: Interface, index: int, scope: int = SCOPE_UNIVERSE) -> Request:
+    """Also right when the address is there already. Duplicate address detection is off: we chose it."""
+    packed = interface.ip.packed
+    body = _ADDRESS.pack(
+        _family(interface),
+        interface.network.prefixlen,
+        _NO_DAD if interface.version == 6 else 0,
+        scope,
+        index,
+    )
+    body += attribute(_IFA_LOCAL, packed) + attribute(_IFA_ADDRESS, packed)
+    return Request(NEW_ADDRESS, REQUEST | ACK | CREATE | REPLACE, body)
+
+
+def add_route(
+    network: Network,
+    index: int = 0,
+    *,
+    gateway: Address | None = None,
+    source: Address | None = None,
+    scope: int = SCOPE_UNIVERSE,
+    kind: int = UNICAST,
+    replace: bool = True,
+) -> Request:
+    """A route in the main table; a network of length 0 is the default route."""
+    body = _ROUTE.pack(
+        _family(network), network.prefixlen, 0, 0, MAIN_TABLE, _PROTOCOL_STATIC, scope, kind, 0
+    )
+    if network.prefixlen:
+        body += attribute(_RTA_DST, network.network_address.packed)
+    if gateway is not None:
+        body += attribute(_RTA_GATEWAY, gateway.packed)
+    if source is not None:
+        body += attribute(_RTA_SOURCE, source.packed)
+    if index:
+        body += attribute(_RTA_OIF, struct.pack("=I", index))
+    return Request(NEW_ROUTE, REQUEST | ACK | CREATE | (REPLACE if replace else EXCLUSIVE), body)
+
+
+def delete_route(network: Network) -> Request:
+    """Takes a route of the main table away, wherever it leads."""
+    body = _ROUTE.pack(_family(network), network.prefixlen, 0, 0, MAIN_TABLE, 0, _SCOPE_NOWHERE, 0, 0)
+    return Request(DEL_ROUTE, REQUEST | ACK, body + attribute(_RTA_DST, network.network_address.packed))
+
+
+def add_neighbour(address: Address, mac: bytes, index: int) -> Request:
+    """A permanent entry: nothing is ever asked for on the wire."""
+    body = _NEIGHBOUR.pack(_family(address), index, _PERMANENT, 0, 0)
+    body += attribute(_NDA_DST, address.packed) + attribute(_NDA_LLADDR, mac)
+    return Request(NEW_NEIGHBOUR, REQUEST | ACK | CREATE | REPLACE, body)
+
+
+def links(replies: Iterable[Reply]) -> list[Link]:
+    found = []
+    for reply in replies:
+        if reply.kind == NEW_LINK:
+            _, _, index, _, _ = _LINK.unpack_from(reply.body)
+            values = attributes(reply.body, _LINK.size)
+            peer = struct.unpack("=I", values[_IFLA_LINK])[0] if _IFLA_LINK in values else 0
+            found.append(Link(index, _text(values.get(_IFLA_NAME)), peer, _text(values.get(_IFLA_ALIAS))))
+    return found
+
+
+def addresses(replies: Iterable[Reply]) -> list[tuple[Network, int]]:
+    """(the address with its prefix as a network, link index) of every address."""
+    found = []
+    for reply in replies:
+        if reply.kind == NEW_ADDRESS:
+            family, length, _, _, index = _ADDRESS.unpack_from(reply.body)
+            values = attributes(reply.body, _ADDRESS.size)
+            packed = values.get(_IFA_LOCAL, values.get(_IFA_ADDRESS))
+            if packed is not None:
+                found.append((_network(family, packed, length), index))
+    return found
+
+
+def routes(replies: Iterable[Reply]) -> list[Route]:
+    found = []
+    for reply in replies:
+        if reply.kind == NEW_ROUTE:
+            family, length, _, _, table, *_ = _ROUTE.unpack_from(reply.body)
+            values = attributes(reply.body, _ROUTE.size)
+            index = struct.unpack("=I", values[_RTA_OIF])[0] if _RTA_OIF in values else 0
+            network = _network(family, values[_RTA_DST], length) if _RTA_DST in values else None
+            found.append(Route(network, index, table))
+    return found
+
+
+def mac_of(address: Address) -> bytes:
+    """A locally administered MAC, the same for the same address: 0a:58 and the last four bytes of it."""
+    return b"\x0a\x58" + address.packed[-4:]
+
+
+def _link_attributes(end: LinkEnd) -> bytes:
+    return attribute(_IFLA_NAME, end.name.encode() + b"\0") + attribute(_IFLA_ADDRESS, end.mac)
+
+
+def _family(value: Address | Interface | Network) -> int:
+    return socket.AF_INET if value.version == 4 else socket.AF_INET6
+
+
+def _network(family: int, packed: bytes, length: int) -> Network:
+    if family == socket.AF_INET:
+        return IPv4Network((packed, length), strict=False)
+    return IPv6Network((packed, length), strict=False)
+
+
+def _text(value: bytes | None) -> str:
+    return value.rstrip(b"\0").decode() if value else ""

@@ -1,0 +1,230 @@
+"""Pods on routed veths: no bridge, the node routes between them.
+
+Node side: `podN` with the link-local gateway and a /32 route to the Pod whose source is the node's own
+address. Pod side: `eth0` with the Pod's /32, and everything by way of the gateway. Both ends know the other's
+MAC for good, so no neighbour discovery ever delays a first packet. Index and name follow from the address, so
+nothing has to be looked up: two datagrams to the kernel make a Pod's network.
+
+Who holds which address stands in one file per address; the kernel's links are the other half of the truth.
+Everything here runs on the traveller's thread, one Pod after the other.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from ipaddress import ip_address
+from pathlib import Path
+from typing import TypeVar
+
+from sampan.kubelet.network import netlink, rtnetlink
+from sampan.kubelet.network.contract import NetworkFault, PodAddresses
+from sampan.kubelet.network.netlink import Address, LinkEnd, Request, mac_of
+from sampan.kubelet.network.node import NodeNamespace
+from sampan.kubelet.network.plan import FamilyPlan, offset_of, pod_addresses
+
+_T = TypeVar("_T")
+
+_POD_LINK = "eth0"
+_POD_INDEX = 100
+"""Above what some kernels put into every new namespace (tunl0, sit0, ...)."""
+_LOOPBACK = 1
+_FIRST_INDEX = 1000
+"""Node-side links are numbered from here by the offset of the Pod's address in its range."""
+_LAST = "last"
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """An address and who holds it; `inode` is the namespace the veth leads to, 0 before it does."""
+
+    uid: str
+    ip: str
+    inode: int
+
+
+class VethNetwork:
+    """Keeps `contract.PodNetwork`. Addresses are handed out round robin, so a freed one rests longest."""
+
+    def __init__(self, node: NodeNamespace, state_dir: Path) -> None:
+        self.node_ips: tuple[str, ...] = node.plan.node_ips
+        self._node = node
+        self._family: FamilyPlan = node.plan.families[0]
+        self._state = state_dir
+        self._leases: dict[str, Lease] = {}
+        self._taken: set[int] = set()
+        self._last = 1
+        self._socket: socket.socket | None = None
+
+    async def open(self) -> None:
+        """Reads back who holds which address."""
+        self._state.mkdir(parents=True, exist_ok=True)
+        for path in self._state.iterdir():
+            if path.name == _LAST:
+                self._last = int(path.read_text() or 1)
+            elif lease := _read(path):
+                self._leases[lease.uid] = lease
+                self._taken.add(self._offset(lease.ip))
+
+    async def attach(self, uid: str, netns: str) -> PodAddresses:
+        lease = self._leases.get(uid)
+        if lease is None:
+            lease = self._lease(uid)
+        try:
+            wired = await self._inside(lambda: self._wire(lease, netns))
+        except (OSError, NetworkFault) as error:
+            raise NetworkFault(f"cannot set up the network of Pod {uid} ({lease.ip}): {error}") from error
+        if uid in self._leases:
+            self._leases[uid] = wired
+        return PodAddresses((wired.ip,))
+
+    async def detach(self, uid: str) -> None:
+        lease = self._leases.get(uid)
+        if lease is None:
+            return
+        await self._inside(lambda: self._unwire(lease))
+        (self._state / lease.ip).unlink(missing_ok=True)
+        if self._leases.pop(uid, None) is not None:
+            self._taken.discard(self._offset(lease.ip))
+
+    def addresses(self, uid: str) -> PodAddresses | None:
+        lease = self._leases.get(uid)
+        return PodAddresses((lease.ip,)) if lease else None
+
+    def close(self) -> None:
+        """Lets go of the netlink socket; every Pod keeps its network."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    def _lease(self, uid: str) -> Lease:
+        """Takes the next free address. No await: two attaches cannot get the same one."""
+        offset = next_free(self._last, self._taken, pod_addresses(self._family.pod_cidr))
+        self._taken.add(offset)
+        self._last = offset
+        lease = Lease(uid, str(self._family.pod_cidr[offset]), 0)
+        self._leases[uid] = lease
+        (self._state / _LAST).write_text(str(offset))
+        self._write(lease)
+        return lease
+
+    def _write(self, lease: Lease) -> None:
+        (self._state / lease.ip).write_text(json.dumps({"uid": lease.uid, "inode": lease.inode}))
+
+    def _offset(self, ip: str) -> int:
+        return offset_of(ip, self._family.pod_cidr)
+
+    async def _inside(self, work: Callable[[], _T]) -> _T:
+        return await self._node.inside(work)
+
+    def _wire(self, lease: Lease, netns: str) -> Lease:
+        """The veth and both its ends. On the traveller's thread, in the node's namespace."""
+        sock = self._node_socket()
+        offset = self._offset(lease.ip)
+        index = _FIRST_INDEX + offset
+        descriptor = os.open(netns, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            inode = os.fstat(descriptor).st_ino
+            if lease.inode and _exists(index):
+                if lease.inode == inode:
+                    return lease
+                rtnetlink.carry_out(sock, [netlink.delete_link(index)], {errno.ENODEV})
+            address, family = ip_address(lease.ip), self._family
+            here = LinkEnd(f"pod{offset}", index, mac_of(family.gateway.ip))
+            there = LinkEnd(_POD_LINK, _POD_INDEX, mac_of(address))
+            veth = netlink.create_veth(here, there, descriptor)
+            node_side = [veth, *node_requests(address, family, index)]
+            try:
+                rtnetlink.carry_out(sock, node_side)
+            except rtnetlink.NetlinkFault as fault:
+                if fault.number != errno.EEXIST:
+                    raise
+                # Left from an earlier holder, or from an attempt that was cut off before it was noted.
+                rtnetlink.carry_out(sock, [netlink.delete_link(index)], {errno.ENODEV})
+                with self._inside_pod(netns) as pod:
+                    rtnetlink.carry_out(pod, [netlink.delete_link(_POD_INDEX)], {errno.ENODEV})
+                rtnetlink.carry_out(sock, node_side)
+            with self._inside_pod(netns) as pod:
+                rtnetlink.carry_out(pod, pod_requests(address, family))
+        finally:
+            os.close(descriptor)
+        wired = Lease(lease.uid, lease.ip, inode)
+        self._write(wired)
+        return wired
+
+    def _unwire(self, lease: Lease) -> None:
+        """Makes the address unreachable at once. Deleting the link would cost 40 ms of the kernel's lock."""
+        network = type(self._family.pod_cidr)(lease.ip)
+        rtnetlink.carry_out(self._node_socket(), [netlink.delete_route(network)], {errno.ESRCH})
+
+    def _node_socket(self) -> socket.socket:
+        if self._socket is None:
+            self._socket = rtnetlink.open_socket()
+            self._node.traveller.fence(self._socket)
+        return self._socket
+
+    @contextmanager
+    def _inside_pod(self, netns: str) -> Iterator[socket.socket]:
+        with self._node.traveller.detour(netns), rtnetlink.open_socket() as sock:
+            self._node.traveller.fence(sock)
+            yield sock
+
+
+def next_free(last: int, taken: set[int], offsets: range) -> int:
+    """The first free offset after `last`, round and round; NetworkFault when all are taken."""
+    for step in range(1, len(offsets) + 1):
+        offset = offsets[(last - offsets.start + step) % len(offsets)]
+        if offset not in taken:
+            return offset
+    raise NetworkFault(f"no free Pod address: all {len(offsets)} are in use")
+
+
+def node_requests(pod: Address, family: FamilyPlan, index: int) -> list[Request]:
+    """What the node's end of a Pod's veth needs besides the link."""
+    return [
+        netlink.add_address(family.gateway, index, netlink.SCOPE_LINK),
+        netlink.add_neighbour(pod, mac_of(pod), index),
+        netlink.add_route(
+            type(family.pod_cidr)(str(pod)),
+            index,
+            # Without it, the node's own packets to the Pod would come from the gateway's address.
+            source=family.node.ip,
+            scope=netlink.SCOPE_LINK,
+        ),
+    ]
+
+
+def pod_requests(pod: Address, family: FamilyPlan) -> list[Request]:
+    """What the Pod's end needs: its address, and the gateway as the way to everything."""
+    gateway = family.gateway
+    return [
+        netlink.raise_link(_LOOPBACK),
+        netlink.raise_link(_POD_INDEX),
+        netlink.add_address(type(gateway)(str(pod)), _POD_INDEX),
+        netlink.add_neighbour(gateway.ip, mac_of(gateway.ip), _POD_INDEX),
+        netlink.add_route(gateway.network, _POD_INDEX, scope=netlink.SCOPE_LINK),
+        netlink.add_route(family.default, _POD_INDEX, gateway=gateway.ip),
+    ]
+
+
+def _exists(index: int) -> bool:
+    try:
+        socket.if_indextoname(index)
+    except OSError:
+        return False
+    return True
+
+
+def _read(path: Path) -> Lease | None:
+    """A lease file; None for one that a crash left unfinished (its Pod gets attached anew)."""
+    try:
+        value = json.loads(path.read_text())
+        return Lease(value["uid"], path.name, value["inode"])
+    except (ValueError, KeyError):
+        path.unlink()
+        return None
