@@ -99,10 +99,11 @@ class Delete(NamedTuple):
 
 
 Op: TypeAlias = Put | Delete
+Revisions: TypeAlias = list[int]
 
 
 class Event(NamedTuple):
-    """`deleted`: value is the last state as given by `Delete.last`. `previous`: the value before (or None)."""
+    """`deleted`: value is the last state as given by `Delete.last`. `previous`: the value before, if any."""
 
     key: str
     value: bytes
@@ -136,14 +137,17 @@ class Store(Protocol):
     async def list(self, prefix: str, *, revision: int = 0, limit: int = 0, after: str = "") -> Listing:
         """Keys of a prefix in byte order; as of `revision` (0: now), at most `limit`, beyond key `after`."""
 
-    async def txn(self, ops: Sequence[Op]) -> list[int]:
+    async def txn(self, ops: Sequence[Op]) -> Revisions:
         """Applies all of `ops` or none. Answers each operation's revision (0 for a no-op delete).
 
         Raises TxnConflict, StoreFull. Cancelling the caller does not undo a txn already handed in.
         """
 
     def watch(self, prefix: str, *, after: int) -> AsyncIterator[Sequence[Event]]:
-        """Batches of events with revision > `after`. Registered at once, before the first `anext`."""
+        """Batches of events with revision > `after`. Registered at once, before the first `anext`.
+
+        The first `anext` raises Compacted or FutureRevision where `after` cannot be served.
+        """
 
     async def compact(self, revision: int) -> None:
         """Forgets what was overwritten or deleted at or before `revision`."""
