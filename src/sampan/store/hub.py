@@ -48,7 +48,7 @@ class Watcher(AsyncIterator[Sequence[Event]]):
         return True
 
     def end(self, error: StoreError | None = None) -> None:
-        """No more batches will come; those buffered are still handed out, if nothing before them is missing."""
+        """No more batches will come; those buffered are handed out, if nothing before them is missing."""
         self._ended, self._error = True, error
         if self._past is not None:
             self._past = None
