@@ -1,12 +1,12 @@
 """The log of all changes in one SQLite file: the SQL, and nothing but the SQL. Blocking; knows no event loop.
 
 One row per change, its primary key the revision; nothing is updated in place, so a commit touches the end of
-one B-tree and no index. `previous` chains the rows of a key: what a row superseded is found by it, which is all
-that compaction, history and replay need. The present state is not kept here but in memory (`state.State`),
-read once by `recover`.
+one B-tree and no index. `previous` chains the rows of a key: what a row superseded is found by it, which is
+all that compaction, history and replay need. The present state is not kept here but in memory
+(`state.State`), read once by `recover`.
 
-Durability: WAL with synchronous=FULL, so a commit has been through fdatasync when it returns and is visible to
-other connections only then (https://sqlite.org/wal.html, https://sqlite.org/pragma.html#pragma_synchronous).
+Durability: WAL with synchronous=FULL, so a commit has been through fdatasync when it returns and is visible
+to other connections only then (https://sqlite.org/wal.html, https://sqlite.org/pragma.html#pragma_synchronous).
 """
 
 from __future__ import annotations
@@ -46,6 +46,9 @@ PAGE_BYTES = 8192
 CHECKPOINT_PAGES = 2000
 """WAL pages (16 MiB) after which they are carried over into the database file."""
 
+BUSY_MS = 5000
+"""How long to wait for somebody who looks into the file with other tools."""
+
 _ROWS_AT_ONCE = (64, 8, 1)
 """Rows per INSERT. Each call into SQLite gives up the GIL and must win it back from a busy event loop."""
 
@@ -67,22 +70,27 @@ class Log:
         try:
             self._db = apsw.Connection(os.fspath(path))
             self._prepare()
-        except BaseException:
+        except BaseException as error:
             os.close(self._lock)
+            if isinstance(error, apsw.Error):
+                raise StoreError(f"{path}: {error}") from error
             raise
 
     def _prepare(self) -> None:
         db = self._db
+        db.set_busy_timeout(BUSY_MS)
         db.execute(f"PRAGMA page_size={PAGE_BYTES}")
-        db.execute("PRAGMA journal_mode=WAL")
+        if (mode := db.execute("PRAGMA journal_mode=WAL").get) != "wal":
+            raise StoreError(f"{self._path}: this file system cannot hold a write-ahead log (mode {mode})")
         db.execute("PRAGMA synchronous=FULL")
         db.execute("PRAGMA temp_store=MEMORY")
         found = db.execute("PRAGMA user_version").get
         if found not in (0, FORMAT):
             raise StoreError(f"{self._path} has layout {found}; this version of sampan reads layout {FORMAT}")
-        with db:
-            db.execute(_SCHEMA)
-            db.execute(f"PRAGMA user_version={FORMAT}")
+        if found != FORMAT:
+            with db:
+                db.execute(_SCHEMA)
+                db.execute(f"PRAGMA user_version={FORMAT}")
         db.set_wal_hook(self._note_wal)
         _sync_directory(self._path.parent)
 
@@ -104,7 +112,7 @@ class Log:
                 self._db.execute(_insert(len(rows)), [field for row in rows for field in _row(row)])
 
     def compact(self, compacted: int, revision: int) -> int:
-        """Removes some of what was superseded until `revision`, coming from `compacted`; answers how far it got.
+        """Removes what was superseded until `revision`, coming from `compacted`; answers how far it got.
 
         A row superseded until then is the `previous` of a row until then, and a deletion keeps nothing.
         """
@@ -158,6 +166,7 @@ class History:
 
     def __init__(self, path: Path) -> None:
         self._db = apsw.Connection(os.fspath(path), flags=apsw.SQLITE_OPEN_READONLY)
+        self._db.set_busy_timeout(BUSY_MS)
 
     def before(self, prefix: str, after: int, upto: int) -> dict[str, Stored | None]:
         """What keys of `prefix` that changed in (after, upto] held at `after`. Raises Compacted."""
@@ -177,18 +186,18 @@ class History:
             }
 
     def events(self, prefix: str, after: int, upto: int) -> tuple[list[Event], int]:
-        """Some events of `prefix` from `after` on, whole transactions only, and up to where they are complete.
+        """Events of `prefix` from `after` on, in whole transactions, and up to where they are complete.
 
         Raises Compacted.
         """
         with self._snapshot(after):
             reached = upto
             if after + _WINDOW < upto:
-                following = self._db.execute(
+                next_txn = self._db.execute(
                     "SELECT min(revision) FROM log WHERE revision > ? AND first = revision",
                     (after + _WINDOW,),
                 ).get
-                reached = min(following - 1, upto) if following else upto
+                reached = min(next_txn - 1, upto) if next_txn else upto
             rows = self._db.execute(
                 f"""
                 SELECT change.key, change.value, change.revision, change.deleted, was.value

@@ -2,9 +2,9 @@
 
 Who owns what. The event loop owns the state, plans each transaction against it as it comes, and delivers. One
 thread, the writer, owns the log's writing end: it takes batches of planned changes, each of them one commit,
-and reports once per batch. One thread reads history. While a commit is on its way, transactions gather into the
-next batch (group commit); they are planned on top of what is on its way (`_ahead`), and so is a conflict: its
-answer waits for the commit it follows from, since nobody may learn of anything that is not durable.
+and reports once per batch. One thread reads history. While a commit is on its way, transactions gather into
+the next batch (group commit); they are planned on top of what is on its way (`_ahead`), and so is a conflict:
+its answer waits for the commit it follows from, since nobody may learn of anything that is not durable.
 
 If a commit fails, its batch is answered StoreFull, and what had gathered on top of it is planned anew.
 """
@@ -18,6 +18,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TypeAlias, TypeVar
 
@@ -40,9 +41,6 @@ from sampan.store.state import Change, State, plan
 
 T = TypeVar("T")
 Job: TypeAlias = Callable[[Log], None]
-
-BATCH_MOST = 1000
-"""Transactions in one commit: bounds how long the first of them waits for the last."""
 
 log = logging.getLogger(__name__)
 
@@ -87,9 +85,9 @@ class SqliteStore:
 
     async def open(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._log = await self._loop.run_in_executor(self._reader, Log, self._path)
-        self._state, self._compacted = await self._loop.run_in_executor(self._reader, self._log.recover)
-        self._history = await self._loop.run_in_executor(self._reader, History, self._path)
+        self._log, self._history, self._state, self._compacted = await self._loop.run_in_executor(
+            self._reader, _opened, self._path
+        )
         self._head = self._state.revision
         self._writer = threading.Thread(target=self._write, name="store-writer", daemon=True)
         self._writer.start()
@@ -146,7 +144,7 @@ class SqliteStore:
             raise FutureRevision(revision, self.revision)
         reached, self._compacted = self._compacted, max(self._compacted, revision)
         while reached < revision:
-            reached = await self._on_writer(lambda log, start=reached: log.compact(start, revision))
+            reached = await self._on_writer(partial(Log.compact, compacted=reached, revision=revision))
 
     async def defragment(self) -> None:
         await self._on_writer(Log.defragment)
@@ -262,6 +260,16 @@ class SqliteStore:
             events, after = await self._read(self._history.events, prefix, after, upto)
             if events:
                 yield events
+
+
+def _opened(path: Path) -> tuple[Log, History, State, int]:
+    log = Log(path)
+    try:
+        state, compacted = log.recover()
+        return log, History(path), state, compacted
+    except apsw.Error as error:
+        log.close()
+        raise StoreError(f"{path}: {error}") from error
 
 
 def _answer(future: asyncio.Future[T], answer: T | Exception) -> None:
