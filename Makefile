@@ -7,7 +7,7 @@
 
 demo: .venv
 	@scripts/hosttools
-	@.venv/bin/python demo/story.py
+	@PYTHONPATH=demo:tests .venv/bin/python demo/story.py
 
 test: .venv
 	@scripts/hosttools
@@ -18,7 +18,7 @@ check: .venv
 
 bench: .venv
 	@scripts/hosttools
-	@.venv/bin/python bench/run.py
+	@PYTHONPATH=demo:tests .venv/bin/python bench/run.py
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import socket
 import subprocess
-import sys
 import time
 import urllib.request
 from pathlib import Path
 from types import TracebackType
-
-sys.path.insert(0, str(Path(__file__).parent))
 
 import images
 

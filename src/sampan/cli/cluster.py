@@ -25,40 +25,11 @@ NAME_FORM = re.compile(r"[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?")
 
 @dataclass(frozen=True)
 class Choices:
-    """What must stay the same from one `up` to the next.
+    """What must stay the same from one `up` to the next; the address plan has a file of its own."""
 
-    `index` picks the address ranges, so that several clusters on one machine do not clash.
-    """
-
-    index: int
     api_port: int
     node_name: str
     mirrors: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def pod_cidr(self) -> str:
-        return f"10.{244 + self.index}.0.0/16"
-
-    @property
-    def node_pod_cidr(self) -> str:
-        return f"10.{244 + self.index}.0.0/24"
-
-    @property
-    def service_cidr(self) -> str:
-        return f"10.{96 + self.index}.0.0/16"
-
-    @property
-    def dns_ip(self) -> str:
-        return f"10.{96 + self.index}.0.10"
-
-    @property
-    def host_ip(self) -> str:
-        """The host's end of the uplink: where Pods reach the API server and the host itself."""
-        return f"100.64.{self.index}.1"
-
-    @property
-    def node_ip(self) -> str:
-        return f"100.64.{self.index}.2"
 
 
 @dataclass(frozen=True)
@@ -96,6 +67,16 @@ class Cluster:
     @property
     def node_pin(self) -> Path:
         return self.run / "node.net"
+
+    @property
+    def address_plan(self) -> Path:
+        """Which of the machine's address plans this cluster has; see kubelet/network/plan.py."""
+        return self.data / "addresses.json"
+
+    @property
+    def cgroup(self) -> str:
+        """The root of the cluster's cgroups, below each hierarchy's own root."""
+        return f"/sampan-{self.name}"
 
     def choices(self) -> Choices | None:
         """What an earlier `up` chose; None if there was none."""

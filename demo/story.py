@@ -1,0 +1,187 @@
+"""The story, told on a real cluster: `make demo`.
+
+Each scene prints what it shows, the commands a user would type, and what came of them. A promise that does
+not hold ends the demo with an error. KEEP=1 leaves the cluster up.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from harness.node import Node, eventually
+from harness.traffic import Load
+from mirror import Mirror
+
+HERE = Path(__file__).resolve().parent
+WORK = Path(os.environ.get("SAMPAN_DEMO", "/tmp/sampan-demo"))
+SPACE = "default"
+
+
+class Stage:
+    """Says what is shown, types commands for the audience, and keeps them honest."""
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+
+    def scene(self, title: str) -> None:
+        print(f"\n\x1b[1m== {title}\x1b[0m" if sys.stdout.isatty() else f"\n== {title}", flush=True)
+
+    def say(self, text: str) -> None:
+        print(f"   {text}", flush=True)
+
+    def kubectl(self, words: str, *, stdin: str = "", quiet: bool = False) -> str:
+        print(f"   $ kubectl {words}", flush=True)
+        output = self.node.kubectl(*shlex.split(words), stdin=stdin)
+        if not quiet:
+            for line in (output.out + output.err).rstrip().splitlines():
+                print(f"     {line}", flush=True)
+        return output.out
+
+    def apply(self, file: str) -> None:
+        self.kubectl(f"apply -f {(HERE / file).relative_to(HERE.parent)}")
+
+    def promise(self, holds: bool, text: str) -> None:
+        print(f"   {'✓' if holds else '✗'} {text}", flush=True)
+        if not holds:
+            raise SystemExit(f"the promise does not hold: {text}")
+
+    def addresses(self, service: str) -> set[str]:
+        subsets = self.node.get("endpoints", service, SPACE).get("subsets") or []
+        return {entry["ip"] for subset in subsets for entry in subset.get("addresses") or []}
+
+    def under_load(self, address: str, work: Callable[[], None]) -> None:
+        with Load(f"http://{address}/") as load:
+            work()
+        counts = load.results
+        total = sum(result["requests"] for result in counts.values())
+        failed = sum(result["failed"] for result in counts.values())
+        self.promise(
+            failed == 0, f"{total} requests meanwhile (new connections and kept ones), {failed} failed"
+        )
+
+
+def unit(stage: Stage) -> None:
+    stage.scene("1  A Pod is a collaborating unit, not a container")
+    stage.apply("together.yaml")
+    stage.kubectl("wait --for=condition=Ready pod/together --timeout=60s", quiet=True)
+    pong = eventually(lambda: stage.kubectl("exec together -c web -- redis-cli -h localhost -p 6379 ping"))
+    stage.promise(
+        "PONG" in pong, "the web container reaches Redis at localhost:6379: one network for the Pod"
+    )
+    stage.kubectl("exec together -c archiver -- tail -n 2 /archive/app.log")
+    stage.say("One container writes a log into an emptyDir, its neighbour reads it; their files are apart.")
+    before = stage.node.get("pod", "together", SPACE)["status"]["podIP"]
+    stage.kubectl("exec together -c cache -- redis-cli shutdown nosave", quiet=True)
+
+    def restarted() -> bool:
+        statuses = stage.node.get("pod", "together", SPACE)["status"]["containerStatuses"]
+        return any(status["restartCount"] and status["ready"] for status in statuses)
+
+    eventually(restarted)
+    stage.kubectl("get pod together -o wide")
+    after = stage.node.get("pod", "together", SPACE)["status"]["podIP"]
+    stage.promise(before == after, f"the cache crashed and came back; the Pod's address is still {after}")
+    stage.kubectl("delete pod together --now", quiet=True)
+
+
+def labels(stage: Stage) -> str:
+    stage.scene("2  Labels join Services to Pods")
+    stage.apply("webapp.yaml")
+    stage.kubectl("rollout status deployment/webapp --timeout=60s")
+    eventually(lambda: len(stage.addresses("web-service")) == 3)
+    stage.kubectl("get endpoints web-service")
+    address: str = stage.node.get("service", "web-service", SPACE)["spec"]["clusterIP"]
+    stage.kubectl("run shell --image=toolbox", quiet=True)
+    stage.kubectl("wait --for=condition=Ready pod/shell --timeout=60s", quiet=True)
+    stage.kubectl("exec shell -- dig +short web-service.default.svc.cluster.local")
+    ask = "curl -s -o /dev/null -D - http://web-service/ | grep X-Pod"
+    out = stage.kubectl(f"exec shell -- sh -c 'for i in $(seq 60); do {ask}; done | sort | uniq -c'")
+    stage.promise(out.count("X-Pod") == 3, "60 requests to the name were spread over the three Pods")
+    return address
+
+
+def nothing_lost(stage: Stage, address: str) -> None:
+    stage.scene("3  Pods come and go, no client notices")
+
+    def delete_one() -> None:
+        pod = stage.node.list("pods", SPACE, "app=web")[0]["metadata"]["name"]
+        stage.kubectl(f"delete pod {pod}")
+        eventually(lambda: len(stage.addresses("web-service")) == 3)
+
+    def scale() -> None:
+        for replicas in (5, 2, 3):
+            stage.kubectl(f"scale deployment/webapp --replicas={replicas}")
+            eventually(lambda n=replicas: len(stage.addresses("web-service")) == n)
+
+    def update() -> None:
+        stage.kubectl("set image deployment/webapp nginx=nginx:1.29")
+        stage.kubectl("rollout status deployment/webapp --timeout=60s", quiet=True)
+        stage.kubectl("rollout undo deployment/webapp")
+        stage.kubectl("rollout status deployment/webapp --timeout=60s", quiet=True)
+
+    for work in (delete_one, scale, update):
+        stage.under_load(address, work)
+
+
+def blue_green(stage: Stage, address: str) -> None:
+    stage.scene("4  Blue and green: the selector is the switch")
+    stage.apply("web-v2.yaml")
+    stage.kubectl("rollout status deployment/web-v2 --timeout=60s", quiet=True)
+
+    def switch() -> None:
+        stage.kubectl("""patch service web-service -p '{"spec":{"selector":{"app":"web-v2"}}}'""")
+        wanted = {pod["status"]["podIP"] for pod in stage.node.list("pods", SPACE, "app=web-v2")}
+        eventually(lambda: stage.addresses("web-service") == wanted)
+        time.sleep(0.3)
+
+    stage.under_load(address, switch)
+    stage.kubectl("get endpoints web-service")
+
+
+def readiness(stage: Stage) -> None:
+    stage.scene("5  A readiness probe keeps traffic from a container that still starts")
+    stage.apply("slow.yaml")
+    eventually(lambda: stage.addresses("without-probe"))
+    stage.say("Both Pods start slowly. The one without a probe is in the endpoints at once:")
+    stage.kubectl("get endpoints without-probe with-probe")
+    stage.promise(not stage.addresses("with-probe"), "the one with a probe is not yet asked")
+    stage.kubectl("wait --for=condition=Ready pod/with-probe --timeout=60s", quiet=True)
+    eventually(lambda: stage.addresses("with-probe"))
+    stage.kubectl("get endpoints without-probe with-probe")
+
+
+def play(node: Node, mirror: Mirror) -> None:
+    begun = time.monotonic()
+    print(node.up().out.rstrip())
+    print(f"   ({time.monotonic() - begun:.2f} s; docker.io is played by {mirror.url})")
+    stage = Stage(node)
+    stage.kubectl("get nodes -o wide")
+    unit(stage)
+    address = labels(stage)
+    nothing_lost(stage, address)
+    blue_green(stage, address)
+    readiness(stage)
+
+
+def main() -> None:
+    WORK.mkdir(parents=True, exist_ok=True)
+    with Mirror(WORK) as mirror:
+        node = Node(WORK / "cluster", "demo", mirror.url)
+        node.work.mkdir(exist_ok=True)
+        try:
+            play(node, mirror)
+        finally:
+            if os.environ.get("KEEP"):
+                print(f"\nThe cluster stays up: export KUBECONFIG={node.kubeconfig}")
+                print(f"`sampan down --name demo --data-dir {node.data}` takes it down.")
+            else:
+                print("\n" + node.down().out.rstrip())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,46 @@
+"""One real node for all end-to-end tests; each test has a namespace of its own."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from harness.node import Node
+from mirror import Mirror
+
+IMAGES = Path(os.environ.get("SAMPAN_TEST_IMAGES", "/tmp/sampan-test-images"))
+
+
+@pytest.fixture(scope="session")
+def mirror() -> Iterator[Mirror]:
+    with Mirror(IMAGES) as serving:
+        yield serving
+
+
+@pytest.fixture(scope="session")
+def node(mirror: Mirror, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+    node = Node(tmp_path_factory.mktemp("node"), "e2e", mirror.url)
+    node.up()
+    try:
+        yield node
+    finally:
+        node.down()
+
+
+@pytest.fixture
+def namespace(node: Node, request: pytest.FixtureRequest) -> Iterator[str]:
+    words = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower()).strip("-")
+    name = words.removeprefix("test-")[:50].strip("-")
+    node.kubectl("create", "namespace", name)
+    yield name
+    node.kubectl("delete", "namespace", name, "--wait=false")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "/e2e/" in str(item.path):
+            item.add_marker(pytest.mark.node)
