@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterator
 from typing import Any, TypeAlias
 
 from sampan.api import names, quantity
-from sampan.api.errors import FieldError, invalid_value, not_supported, required
+from sampan.api.errors import FieldError, invalid_value, required, show
 
 Errors: TypeAlias = Iterator[FieldError]
 Form: TypeAlias = Callable[[str], list[str]]
@@ -39,17 +39,25 @@ def needed(path: str, value: Any, detail: str = "") -> Errors:
         yield required(path, detail)
 
 
-def one_of(path: str, value: Any, supported: Collection[str], detail: str = "") -> Errors:
+def unsupported(path: str, value: Any, supported: Collection[str]) -> FieldError:
+    """The choices stand in the given order, which is upstream's and not always the alphabet's."""
+    listed = ", ".join(f'"{choice}"' for choice in supported)
+    return FieldError(
+        path, "FieldValueNotSupported", f"Unsupported value: {show(value)}: supported values: {listed}"
+    )
+
+
+def one_of(path: str, value: Any, supported: Collection[str]) -> Errors:
     """A choice that must be made; the empty one is Required, as upstream tells it."""
     if not value:
-        yield required(path, detail)
+        yield required(path)
     elif value not in supported:
-        yield not_supported(path, value, sorted(supported))
+        yield unsupported(path, value, supported)
 
 
 def one_of_if_set(path: str, value: Any, supported: Collection[str]) -> Errors:
     if value and value not in supported:
-        yield not_supported(path, value, sorted(supported))
+        yield unsupported(path, value, supported)
 
 
 def not_negative(path: str, number: int | None) -> Errors:

@@ -12,13 +12,13 @@ ANNOTATIONS_SIZE = 256 * 1024
 NO_MATCH = "`selector` does not match template `labels`"
 
 
-def labels(path: str, mapping: dict[str, str] | None) -> Errors:
+def label_map(path: str, mapping: dict[str, str] | None) -> Errors:
     for key, value in (mapping or {}).items():
         yield from form(path, key, names.qualified_name)
         yield from form(path, value or "", names.label_value)
 
 
-def annotations(path: str, mapping: dict[str, str] | None) -> Errors:
+def annotation_map(path: str, mapping: dict[str, str] | None) -> Errors:
     size = 0
     for key, value in (mapping or {}).items():
         # Case does not matter here, so the prefix may be written in capitals.
@@ -33,7 +33,7 @@ def selector(path: str, obj: Obj | None) -> Errors:
     """A `LabelSelector` object."""
     if not obj:
         return
-    yield from labels(f"{path}.matchLabels", obj.get("matchLabels"))
+    yield from label_map(f"{path}.matchLabels", obj.get("matchLabels"))
     for index, expression in dicts(obj, "matchExpressions"):
         yield from _expression(f"{path}.matchExpressions[{index}]", expression)
 

@@ -89,8 +89,8 @@ def _namespace(resource: Resource, metadata: Obj) -> Errors:
 
 def _contents(metadata: Obj) -> Errors:
     """What holds for new and changed objects alike."""
-    yield from labels.labels(f"{PATH}.labels", metadata.get("labels"))
-    yield from labels.annotations(f"{PATH}.annotations", metadata.get("annotations"))
+    yield from labels.label_map(f"{PATH}.labels", metadata.get("labels"))
+    yield from labels.annotation_map(f"{PATH}.annotations", metadata.get("annotations"))
     if metadata.get("ownerReferences"):
         yield from _owners(f"{PATH}.ownerReferences", metadata)
     if metadata.get("finalizers"):
