@@ -1,0 +1,1 @@
+"""Endpoints, the older form of EndpointSlices: all of a Service's addresses in one object."""

@@ -1,0 +1,172 @@
+"""Which EndpointSlices of a Service to create, to update and to delete. Pure.
+
+Few and small writes are the aim, for every slice that changes goes to every node: endpoints stay in the slice
+they are in, a slice without changes is not touched, new endpoints go first where a write happens anyway.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from sampan.api.objects import Obj, is_deleting, labels_of, mutable, name_of, namespace_of, owner_reference
+from sampan.controllers.endpointslice.endpoints import Group, Ports, identity
+
+MOST_ENDPOINTS = 100
+"""In one slice; the API itself allows 1,000."""
+SERVICE_NAME = "kubernetes.io/service-name"
+MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
+MANAGER = "endpointslice-controller.k8s.io"
+HEADLESS = "service.kubernetes.io/headless"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Whole objects; those to create have a generateName, those to update the revision they come from."""
+
+    create: tuple[Obj, ...] = ()
+    update: tuple[Obj, ...] = ()
+    delete: tuple[Obj, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.create or self.update or self.delete)
+
+
+def plan(service: Obj, wanted: Mapping[Group, Mapping[str, Obj]], existing: Iterable[Obj]) -> Plan:
+    """`existing` are all slices of the Service that this controller manages."""
+    labels = slice_labels(service)
+    by_group: dict[Group, list[Obj]] = {group: [] for group in wanted}
+    delete: list[Obj] = []
+    for piece in existing:
+        if is_deleting(piece):
+            continue
+        by_group.setdefault(group_of(piece), []).append(piece)
+    create: list[Obj] = []
+    update: list[Obj] = []
+    for group, pieces in by_group.items():
+        if group not in wanted:
+            delete += pieces
+            continue
+        contents, fresh = distribute(wanted[group], pieces)
+        # A group that is wanted keeps a slice, even an empty one; any other slice that runs empty goes.
+        keep_one = not fresh and not any(contents)
+        for piece, content in zip(pieces, contents, strict=True):
+            if not content and not keep_one:
+                delete.append(piece)
+                continue
+            keep_one = keep_one and bool(content)
+            if content != piece.get("endpoints", []) or labels != labels_of(piece):
+                update.append(_changed(piece, content, labels))
+        if not pieces and not fresh:
+            fresh = [[]]
+        create += [_new(service, group, content, labels) for content in fresh]
+    reused = _reuse(create, delete)
+    return Plan(
+        tuple(create[len(reused) :]),
+        (*update, *reused),
+        tuple(delete[len(reused) :]),
+    )
+
+
+def distribute(wanted: Mapping[str, Obj], pieces: Sequence[Obj]) -> tuple[list[list[Obj]], list[list[Obj]]]:
+    """(endpoints of each existing slice, endpoints of each new slice) for one group."""
+    left = dict(wanted)
+    contents: list[list[Obj]] = []
+    touched: list[bool] = []
+    for piece in pieces:
+        content = []
+        for endpoint in piece.get("endpoints") or ():
+            now = left.pop(identity(endpoint), None)
+            if now is not None:
+                content.append(now)
+        contents.append(content)
+        touched.append(content != (piece.get("endpoints") or []))
+    if not left:
+        return contents, []
+    rest = list(left.values())
+    # Slices that are written anyway first, the fullest of them first, so that few stay half empty.
+    for number in sorted(range(len(pieces)), key=lambda n: -len(contents[n])):
+        if touched[number] and len(contents[number]) < MOST_ENDPOINTS:
+            rest = _fill(contents[number], rest)
+    if rest:
+        # Then the fullest that takes all of the rest in one write.
+        roomy = [n for n, content in enumerate(contents) if len(content) + len(rest) <= MOST_ENDPOINTS]
+        if roomy:
+            rest = _fill(contents[max(roomy, key=lambda n: len(contents[n]))], rest)
+    return contents, [rest[at : at + MOST_ENDPOINTS] for at in range(0, len(rest), MOST_ENDPOINTS)]
+
+
+def _fill(content: list[Obj], rest: list[Obj]) -> list[Obj]:
+    room = MOST_ENDPOINTS - len(content)
+    content += rest[:room]
+    return rest[room:]
+
+
+def group_of(piece: Obj) -> Group:
+    ports: Ports = tuple(
+        (
+            port.get("name") or "",
+            port.get("port") or 0,
+            port.get("protocol") or "TCP",
+            port.get("appProtocol") or "",
+        )
+        for port in piece.get("ports") or ()
+    )
+    return Group(piece["addressType"], ports)
+
+
+def slice_labels(service: Obj) -> dict[str, str]:
+    """The Service's own labels and the three that are reserved."""
+    labels = {key: value for key, value in labels_of(service).items() if key != HEADLESS}
+    if service["spec"].get("clusterIP") == "None":
+        labels[HEADLESS] = ""
+    return {**labels, SERVICE_NAME: name_of(service), MANAGED_BY: MANAGER}
+
+
+def _changed(piece: Obj, content: list[Obj], labels: dict[str, str]) -> Obj:
+    changed = mutable({**piece, "endpoints": []})
+    changed["endpoints"] = content
+    changed["metadata"]["labels"] = dict(labels)
+    return changed
+
+
+def _new(service: Obj, group: Group, content: list[Obj], labels: dict[str, str]) -> Obj:
+    return {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {
+            "generateName": f"{name_of(service)}-",
+            "namespace": namespace_of(service),
+            "labels": dict(labels),
+            "ownerReferences": [owner_reference(service)],
+        },
+        "addressType": group.address_type,
+        "endpoints": content,
+        "ports": _ports(group.ports),
+    }
+
+
+def _ports(ports: Ports) -> list[Obj]:
+    listed = []
+    for name, number, protocol, app_protocol in ports:
+        port: Obj = {"name": name, "port": number, "protocol": protocol}
+        if app_protocol:
+            port["appProtocol"] = app_protocol
+        listed.append(port)
+    return listed
+
+
+def _reuse(create: Sequence[Obj], delete: Sequence[Obj]) -> list[Obj]:
+    """Slices to delete with the contents of slices to create: one write instead of two.
+
+    It also closes the gap in which a reader sees neither. Only address types that agree can be swapped, for
+    `addressType` is immutable; the pairing therefore stops at the first that differ.
+    """
+    reused = []
+    for new, old in zip(create, delete, strict=False):
+        if new["addressType"] != old["addressType"]:
+            break
+        changed = {**old, "endpoints": new["endpoints"], "ports": new["ports"]}
+        changed["metadata"] = {**mutable(old["metadata"]), "labels": new["metadata"]["labels"]}
+        reused.append(changed)
+    return reused
