@@ -1,0 +1,206 @@
+"""One cluster in one process: every part made, joined to the others, and run until told to stop.
+
+This is the only place that knows all parts. They meet through the API alone; the two things handed from part
+to part directly are stated here: the node's streams (the API server asks the kubelet for logs and exec) and
+the drain (the kubelet asks the proxy whether a Pod is out of the kernel before it is told to stop).
+
+The event loop is the host's; sockets that belong to the node are opened inside its network namespace.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import platform
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Any
+
+from sampan.api.objects import condition_is_true
+from sampan.api.request import UserInfo
+from sampan.api.resources import NODES
+from sampan.apiserver.config import ServerConfig
+from sampan.apiserver.server import ApiServer
+from sampan.cli.cluster import Choices, Cluster
+from sampan.cli.image import IMAGE_ROOT
+from sampan.client.client import Client
+from sampan.client.events import EventRecorder
+from sampan.client.informers import Informers
+from sampan.controllers.deployment.controller import DeploymentController
+from sampan.controllers.endpoints.controller import EndpointsController
+from sampan.controllers.endpointslice.controller import EndpointSliceController
+from sampan.controllers.garbagecollector.controller import GarbageCollector
+from sampan.controllers.namespace.controller import NamespaceController
+from sampan.controllers.nodelifecycle.controller import NodeLifecycleController
+from sampan.controllers.podgc.controller import PodGarbageCollector
+from sampan.controllers.replicaset.controller import ReplicaSetController
+from sampan.controllers.serviceaccount.controller import ServiceAccountController
+from sampan.dns.forward import Forwarder, Resolvers
+from sampan.dns.server import DnsServer
+from sampan.kubelet.config import KubeletConfig
+from sampan.kubelet.images.store import ImageStore
+from sampan.kubelet.kubelet import Kubelet
+from sampan.kubelet.network.node import NodeNamespace, ensure_node
+from sampan.kubelet.network.veth import VethNetwork
+from sampan.kubelet.runtime.crun import CrunRuntime
+from sampan.proxy.proxy import Proxy, ProxyConfig
+from sampan.scheduler.scheduler import Scheduler
+from sampan.store.sqlite import SqliteStore
+
+log = logging.getLogger(__name__)
+
+DNS_PORT = 53
+NODE_API_PORT = 6443
+"""Where Pods find the API server, on the node's own address."""
+READY_TIMEOUT_S = 30.0
+
+
+def user(name: str, *groups: str) -> UserInfo:
+    return UserInfo(name, (*groups, "system:authenticated"))
+
+
+class Assembly:
+    """The parts of one cluster. `run` returns when SIGTERM or SIGINT came, or raises what a part died of."""
+
+    def __init__(self, cluster: Cluster, choices: Choices) -> None:
+        self._cluster, self._choices = cluster, choices
+        self._stopping = asyncio.Event()
+
+    async def run(self, progress: Callable[[str], None], ready: Callable[[ApiServer], None]) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stopping.set)
+        progress("making the node")
+        node = await ensure_node(self._cluster.name, self._cluster.node_pin, self._cluster.address_plan)
+        try:
+            async with self._server(node) as server:
+                progress("starting the node's parts")
+                await self._run_parts(node, server, ready)
+        finally:
+            node.close()
+
+    @contextlib.asynccontextmanager
+    async def _server(self, node: NodeNamespace) -> AsyncIterator[ApiServer]:
+        store = SqliteStore(self._cluster.store)
+        await store.open()
+        try:
+            family = node.plan.families[0]
+            listener = await listening(node, str(family.node.ip), NODE_API_PORT)
+            config = ServerConfig(
+                port=self._choices.api_port,
+                sockets=(listener,),
+                pki_dir=self._cluster.pki,
+                service_cidr=str(family.service_cidr),
+                advertise_ip=str(family.node.ip),
+                advertise_port=NODE_API_PORT,
+            )
+            self._streams: dict[str, Any] = {}
+            server = ApiServer(config, store, self._streams.get)
+            await server.start()
+            try:
+                yield server
+            finally:
+                await server.stop()
+        finally:
+            await store.close()
+
+    async def _run_parts(
+        self, node: NodeNamespace, server: ApiServer, ready: Callable[[ApiServer], None]
+    ) -> None:
+        parts = self._parts(node, server)
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(part, name=name) async for name, part in parts]
+            await self._until_ready(server)
+            ready(server)
+            await self._stopping.wait()
+            log.info("stopping; Pods run on")
+            for task in tasks:
+                task.cancel()
+
+    async def _parts(
+        self, node: NodeNamespace, server: ApiServer
+    ) -> AsyncIterator[tuple[str, Coroutine[Any, Any, None]]]:
+        """Every part as a named coroutine, in the order in which they should begin."""
+        family = node.plan.families[0]
+        name = self._choices.node_name
+        manager = Client(server.transport(user("system:kube-controller-manager", "system:masters")))
+        informers = Informers(manager)
+        yield "informers", informers.run()
+
+        proxy = Proxy(
+            manager,
+            informers,
+            node.netlink,
+            node.load_nft,
+            ProxyConfig(
+                node_name=name,
+                node_ips=node.plan.node_ips,
+                pod_cidr=str(family.pod_cidr),
+                service_cidrs=(str(family.service_cidr),),
+            ),
+        )
+        yield "proxy", proxy.run()
+        yield "dns", (await self._dns(node, informers)).run()
+
+        kubelet_client = Client(server.transport(user(f"system:node:{name}", "system:nodes")))
+        runtime = CrunRuntime(self._cluster.data, node_netns=node.path)
+        images = ImageStore(IMAGE_ROOT, self._choices.mirrors)
+        kubelet = Kubelet(
+            kubelet_client,
+            informers,
+            EventRecorder(kubelet_client, "kubelet", name),
+            runtime,
+            images,
+            VethNetwork(node, self._cluster.data / "addresses"),
+            node,
+            KubeletConfig(
+                node_name=name,
+                root=self._cluster.data,
+                cluster_dns=(str(family.dns),),
+                cgroup_root=self._cluster.cgroup,
+                pod_cidr=str(family.pod_cidr),
+            ),
+            proxy.drained,
+        )
+        self._streams[name] = kubelet
+        yield "kubelet", kubelet.run()
+
+        events = EventRecorder(manager, "controller-manager", platform.node())
+        yield "scheduler", Scheduler(manager, informers, EventRecorder(manager, "default-scheduler")).run()
+        yield "serviceaccount", ServiceAccountController(manager, informers, events, server.ca_pem).run()
+        for controller in (
+            DeploymentController,
+            ReplicaSetController,
+            EndpointSliceController,
+            EndpointsController,
+            NamespaceController,
+            GarbageCollector,
+            PodGarbageCollector,
+            NodeLifecycleController,
+        ):
+            yield controller.__name__, controller(manager, informers, events).run()
+
+    async def _dns(self, node: NodeNamespace, informers: Informers) -> DnsServer:
+        ip = str(node.plan.families[0].dns)
+        udp = await node.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        udp.bind((ip, DNS_PORT))
+        tcp = await listening(node, ip, DNS_PORT)
+        return DnsServer(informers, [udp], [tcp], Forwarder(Resolvers(exclude=[ip])))
+
+    async def _until_ready(self, server: ApiServer) -> None:
+        client = Client(server.transport(user("sampan:up", "system:masters")))
+        async with asyncio.timeout(READY_TIMEOUT_S):
+            async for event in client.watch(NODES, field_selector=f"metadata.name={self._choices.node_name}"):
+                if condition_is_true(event.object, "Ready"):
+                    return
+
+
+async def listening(node: NodeNamespace, ip: str, port: int) -> socket.socket:
+    """A TCP socket that listens inside the node's namespace."""
+    sock = await node.socket(socket.AF_INET, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.bind((ip, port))
+    sock.listen(512)
+    return sock

@@ -1,0 +1,83 @@
+"""`sampan down`: everything a cluster made is gone, also when its process died before."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import shutil
+import signal
+from pathlib import Path
+
+from sampan.cli import cluster as clusters
+from sampan.cli.cluster import Cluster
+from sampan.cli.errors import UserError
+from sampan.cli.terminal import Progress
+from sampan.client import kubeconfig
+
+STOP_TIMEOUT_S = 20.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    clusters.add_arguments(parser)
+    parser.add_argument("--keep-data", action="store_true", help="keep all objects for the next `up`")
+    parser.add_argument("--kubeconfig", type=Path, help="where the context was added")
+
+
+def run(parsed: argparse.Namespace) -> int:
+    cluster = clusters.from_arguments(parsed)
+    if not cluster.data.exists():
+        raise UserError(f"there is no cluster {cluster.name!r} in {cluster.data}")
+    if os.geteuid() != 0:
+        raise UserError("sampan down needs root, as up did", "Run it with sudo.")
+    progress = Progress()
+    progress.show("stopping")
+    _stop(cluster)
+    lock = cluster.lock()
+    if lock is None:
+        raise UserError(f"the process of {cluster.name!r} does not end", f"Its log is {cluster.log}.")
+    progress.show("ending Pods")
+    asyncio.run(_clear(cluster))
+    target = parsed.kubeconfig.absolute() if parsed.kubeconfig else kubeconfig.default_path()
+    kubeconfig.remove(target, cluster.context)
+    if not parsed.keep_data:
+        shutil.rmtree(cluster.data)
+    os.close(lock)
+    progress.done(f"sampan {cluster.name!r} is down")
+    return 0
+
+
+def _stop(cluster: Cluster) -> None:
+    """SIGTERM to the process, and its end awaited on a pidfd."""
+    pid = cluster.running_pid()
+    if not pid:
+        return
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        signal.pidfd_send_signal(descriptor, signal.SIGTERM)
+        if not _ended(descriptor, STOP_TIMEOUT_S):
+            signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+            _ended(descriptor, STOP_TIMEOUT_S)
+    finally:
+        os.close(descriptor)
+
+
+def _ended(descriptor: int, timeout_s: float) -> bool:
+    import select
+
+    return bool(select.select([descriptor], [], [], timeout_s)[0])
+
+
+async def _clear(cluster: Cluster) -> None:
+    """Containers, mounts, cgroups, then the node's namespace with its uplink and routes."""
+    from sampan.kubelet.network.node import NodeNamespace, choose_plan
+    from sampan.kubelet.runtime.crun import purge
+
+    await purge(cluster.data, cluster.cgroup)
+    if cluster.address_plan.exists():
+        node = NodeNamespace(choose_plan(cluster.name, cluster.node_pin, cluster.address_plan))
+        await node.remove()
+        node.close()

@@ -1,0 +1,152 @@
+"""`sampan up`: a cluster in the background, ready when the command returns."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import socket
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from sampan.cli import cluster as clusters
+from sampan.cli import daemon, requirements
+from sampan.cli.cluster import Choices, Cluster
+from sampan.cli.errors import UserError
+from sampan.cli.terminal import Progress
+from sampan.client import kubeconfig
+
+API_PORT = 6443
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    clusters.add_arguments(parser)
+    parser.add_argument(
+        "--kubeconfig", type=Path, help="where to add the context (default: as kubectl looks)"
+    )
+    parser.add_argument(
+        "--registry-mirror",
+        metavar="HOST=URL",
+        action="append",
+        default=[],
+        help="pull images of HOST from URL instead, e.g. docker.io=http://127.0.0.1:5000; may be repeated",
+    )
+    parser.add_argument("--foreground", action="store_true", help="do not go into the background")
+
+
+def run(parsed: argparse.Namespace) -> int:
+    cluster = clusters.from_arguments(parsed)
+    requirements.check()
+    progress = Progress()
+    lock = cluster.lock()
+    if lock is None:
+        return _already_up(cluster, parsed.kubeconfig)
+    choices = _choose(cluster, _mirrors(parsed.registry_mirror))
+    target = parsed.kubeconfig
+
+    def work(line: daemon.Line) -> int:
+        clusters.write_pid(lock)
+        return _serve(cluster, choices, target, line)
+
+    if parsed.foreground:
+        return work(daemon.Line(None))
+    failure = daemon.detach(cluster.log, work, progress.show)
+    os.close(lock)
+    if failure is not None:
+        raise UserError(
+            f"the cluster {cluster.name!r} did not come up: {failure}", f"Its log is {cluster.log}."
+        )
+    progress.done(
+        f"sampan {cluster.name!r} is up in {progress.elapsed_s():.2f} s; "
+        f"kubectl's context is {cluster.context!r} in {_kubeconfig_path(target)}"
+    )
+    return 0
+
+
+def _already_up(cluster: Cluster, target: Path | None) -> int:
+    choices = cluster.choices()
+    if choices is not None and cluster.kubeconfig.exists():
+        kubeconfig.merge(_kubeconfig_path(target), cluster.kubeconfig)
+    print(f"sampan {cluster.name!r} is already up; kubectl's context is {cluster.context!r}")
+    return 0
+
+
+def _mirrors(words: list[str]) -> Mapping[str, str]:
+    mirrors = {}
+    for word in words:
+        host, equals, url = word.partition("=")
+        if not equals or not host or not url.startswith(("http://", "https://")):
+            raise UserError(
+                f"--registry-mirror {word!r} is not HOST=URL",
+                "For instance: --registry-mirror docker.io=http://127.0.0.1:5000",
+            )
+        mirrors[host] = url.rstrip("/")
+    return mirrors
+
+
+def _choose(cluster: Cluster, mirrors: Mapping[str, str]) -> Choices:
+    """What was chosen before, with what this `up` asks for; the first time, what is free."""
+    before = cluster.choices()
+    chosen = Choices(
+        api_port=before.api_port if before else _free_port(),
+        node_name=before.node_name if before else cluster.name,
+        mirrors={**(before.mirrors if before else {}), **mirrors},
+    )
+    cluster.keep(chosen)
+    return chosen
+
+
+def _free_port() -> int:
+    """6443 as everywhere, or any other if somebody has it."""
+    for port in (API_PORT, 0):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            free: int = probe.getsockname()[1]
+            return free
+    raise UserError("no TCP port is free on 127.0.0.1", "End some of the programs that listen there.")
+
+
+def _kubeconfig_path(target: Path | None) -> Path:
+    return target.absolute() if target else kubeconfig.default_path()
+
+
+def _serve(cluster: Cluster, choices: Choices, target: Path | None, line: daemon.Line) -> int:
+    """The background process: everything, until it is told to stop."""
+    from sampan.apiserver.server import ApiServer
+    from sampan.cli.assembly import Assembly
+
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname).1s %(name)s: %(message)s", stream=sys.stderr
+    )
+
+    def ready(server: ApiServer) -> None:
+        kubeconfig.write(
+            cluster.kubeconfig,
+            context=cluster.context,
+            server=f"https://127.0.0.1:{server.port}",
+            ca_pem=server.ca_pem,
+            certificate=server.admin_certificate,
+        )
+        kubeconfig.merge(_kubeconfig_path(target), cluster.kubeconfig)
+        line.ready()
+
+    try:
+        asyncio.run(Assembly(cluster, choices).run(line.progress, ready))
+    except BaseException as error:
+        cause = _first(error)
+        line.failed(f"{type(cause).__name__}: {cause}" if str(cause) else type(cause).__name__)
+        logging.getLogger(__name__).exception("the cluster ended")
+        return 1
+    return 0
+
+
+def _first(error: BaseException) -> BaseException:
+    """The first real cause within nested exception groups."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
