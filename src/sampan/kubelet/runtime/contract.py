@@ -23,6 +23,18 @@ class RuntimeFault(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Resources:
+    """cgroup limits; 0 means none. `cpu_shares` as in cgroup v1 (v2 weights are derived)."""
+
+    cpu_shares: int = 2
+    cpu_quota_us: int = 0
+    cpu_period_us: int = 100_000
+    memory_bytes: int = 0
+    pids: int = 0
+    oom_score_adj: int = 1000
+
+
+@dataclass(frozen=True, slots=True)
 class SandboxSpec:
     """A Pod's shared part. `cgroup` is its path below every hierarchy's root, with a leading slash."""
 
@@ -37,6 +49,8 @@ class SandboxSpec:
     share_pid: bool = False
     sysctls: Mapping[str, str] = field(default_factory=dict)
     shm_bytes: int = 64 << 20
+    resources: Resources | None = None
+    """Limits of the Pod as a whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,18 +72,6 @@ class Mount:
     read_only: bool = False
     recursive: bool = True
     propagation: str = "rprivate"
-
-
-@dataclass(frozen=True, slots=True)
-class Resources:
-    """cgroup limits; 0 means none. `cpu_shares` as in cgroup v1 (v2 weights are derived)."""
-
-    cpu_shares: int = 2
-    cpu_quota_us: int = 0
-    cpu_period_us: int = 100_000
-    memory_bytes: int = 0
-    pids: int = 0
-    oom_score_adj: int = 1000
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,515 @@
+"""The runtime of real containers: crun makes them, conmon keeps them, this module knows them.
+
+Below `root`:
+    containers/ID/      bundle: container.json (see state), config.json, rootfs (overlay), conmon's files
+    run/sandboxes/UID/  sandbox.json; pinned namespaces net, ipc, uts; shm
+    run/crun/           crun's own state          run/exits/    exit codes, one file per container
+    run/exec/           commands being started    run/seccomp/  compiled filters
+
+Who may interleave: calls on one container are serialised by its lock, `start_sandbox` and `remove_sandbox` of
+one Pod by the sandbox's. A container's end is noticed on the loop at any time, also while a call on it waits;
+it is written down, then `on_exit` is called, once. Ends that happened while no process looked are found by
+`open` and reported right after it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import re
+import signal
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import orjson
+
+from sampan.kubelet.runtime import (
+    attach,
+    capabilities,
+    conmon,
+    exec,
+    exits,
+    host,
+    libc,
+    mounts,
+    process,
+    rootfs,
+    sandbox,
+    spec,
+    state,
+    users,
+)
+from sampan.kubelet.runtime.cgroup import Cgroups, Stats
+from sampan.kubelet.runtime.container import STATE_FILE, Container
+from sampan.kubelet.runtime.contract import (
+    ContainerSpec,
+    ExecProcess,
+    Exit,
+    Mount,
+    Record,
+    Resources,
+    RuntimeFault,
+    Sandbox,
+    SandboxSpec,
+    Security,
+)
+from sampan.kubelet.runtime.filters import Filters
+from sampan.kubelet.runtime.state import ContainerState, SandboxState
+
+log = logging.getLogger(__name__)
+
+KILL_DEADLINE_S = 10.0
+COMMAND_DEADLINE_S = 30.0
+_PAUSE = "sampan/pause"
+"""Label of the container that holds a Pod's shared process namespace; nobody outside sees it."""
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+
+
+@dataclass(slots=True)
+class _Pod:
+    """A sandbox in memory. `state.sandbox` is None before it is made, and after a reboot."""
+
+    state: SandboxState
+    directory: Path
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+class CrunRuntime:
+    """Keeps contract.Runtime.
+
+    `node_netns`: path of the network namespace that host-network Pods join; "" is the host's own.
+    """
+
+    def __init__(self, root: Path, *, node_netns: str = "", parallel_creates: int = 0) -> None:
+        self.root = root.absolute()
+        self.node_netns = node_netns
+        self.on_exit: Callable[[str, Exit], None] = lambda container_id, exit: None
+        self._bundles = self.root / "containers"
+        self._run = self.root / "run"
+        self._pods_dir = self._run / "sandboxes"
+        self._crun_dir, self._exec_dir = self._run / "crun", self._run / "exec"
+        self._empty = self._run / "empty"
+        self._containers: dict[str, Container] = {}
+        self._pods: dict[str, _Pod] = {}
+        self._exits = exits.ExitDirectory(self._run / "exits", self._exit_file)
+        # More at once than this only lengthens each (measured).
+        self._slots = asyncio.Semaphore(parallel_creates or 4 * (os.cpu_count() or 1))
+        # Held while cgroups above Pods are removed, so that nobody creates below them meanwhile.
+        self._cgroup_tree = asyncio.Lock()
+
+    # -- lifetime
+
+    async def open(self) -> None:
+        """Raises RuntimeFault("RuntimeNotReady"), which names the missing packages."""
+        self.host = await asyncio.to_thread(host.probe)
+        if missing := self.host.missing:
+            packages = " ".join(sorted(set(missing.values())))
+            text = f"{', '.join(missing)} not found; install with: apt-get install {packages}"
+            raise RuntimeFault("RuntimeNotReady", text)
+        for gap in self.host.gaps:
+            log.info("%s", gap)
+        for directory in (self._bundles, self._pods_dir, self._crun_dir, self._exec_dir, self._empty):
+            directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for directory in (self._exits.path, self._run / "seccomp"):
+            directory.mkdir(exist_ok=True, mode=0o700)
+        for left in self._exec_dir.iterdir():
+            left.unlink()
+        mounts.share(self.root)
+        libc.become_subreaper()
+        self._cgroups = Cgroups(self.host.layout)
+        self._filters = Filters(self._run / "seccomp", self._crun_dir, self.host)
+        self._command = conmon.Command(
+            self.host.tools, self._crun_dir, self._exits.path, self.host.layout.hybrid_leftover
+        )
+        self._limits = spec.Limits(
+            self.host.bounding,
+            self.host.min_oom_score_adj,
+            self.host.max_open_files,
+            self.host.layout.unified,
+        )
+        self._exits.open()
+        await self._adopt()
+
+    async def close(self) -> None:
+        self._exits.close()
+        for container in self._containers.values():
+            container.release()
+
+    # -- what there is
+
+    def sandboxes(self) -> Sequence[Sandbox]:
+        return [pod.state.sandbox for pod in self._pods.values() if pod.state.sandbox is not None]
+
+    def records(self) -> Sequence[Record]:
+        return [
+            container.record
+            for container in self._containers.values()
+            if container.state.init is not None and not _is_pause(container.state.spec)
+        ]
+
+    def stats(self, container_id: str) -> Stats:
+        return self._cgroups.stats(self._cgroup_of(self._get(container_id, "StatsError").state.spec))
+
+    def sandbox_stats(self, uid: str) -> Stats:
+        """All containers of the Pod together."""
+        return self._cgroups.stats(self._pods[uid].state.spec.cgroup)
+
+    # -- sandboxes
+
+    async def start_sandbox(self, spec: SandboxSpec) -> Sandbox:
+        _check_name(spec.uid)
+        pod = self._pods.setdefault(spec.uid, _Pod(SandboxState(spec), self._pods_dir / spec.uid))
+        async with pod.lock:
+            if pod.state.sandbox is None:
+                try:
+                    await self._start_sandbox(pod)
+                except OSError as error:
+                    text = f"failed to create the Pod's sandbox: {error}"
+                    raise RuntimeFault("FailedCreatePodSandBox", text) from error
+            assert pod.state.sandbox is not None
+            return pod.state.sandbox
+
+    async def _start_sandbox(self, pod: _Pod) -> None:
+        wanted = pod.state.spec
+        own = sandbox.kinds(wanted, node_has_netns=bool(self.node_netns))
+        pod.directory.mkdir(exist_ok=True, mode=0o700)
+        sandbox.unpin(pod.directory)  # what an earlier attempt left
+        state.write(pod.directory / "sandbox.json", pod.state)
+        if wanted.resources is not None:
+            async with self._cgroup_tree:
+                self._cgroups.make(wanted.cgroup, wanted.resources)
+        found = await sandbox.pin(pod.directory, wanted, own)
+        pod.state.sandbox = found
+        if wanted.share_pid:
+            try:
+                await self._start_pause(wanted)
+            except RuntimeFault:
+                pod.state.sandbox = None
+                raise
+        state.write(pod.directory / "sandbox.json", pod.state)
+
+    async def _start_pause(self, pod: SandboxSpec) -> None:
+        if (tool := self.host.tools.get("catatonit")) is None:
+            text = "shareProcessNamespace needs catatonit; install with: apt-get install catatonit"
+            raise RuntimeFault("FailedCreatePodSandBox", text)
+        pause = ContainerSpec(
+            id=f"{pod.uid}-pause",
+            sandbox=pod.uid,
+            name="pause",
+            attempt=0,
+            lower_dirs=(str(self._empty),),
+            argv=("/catatonit", "-P"),
+            env={},
+            cwd="/",
+            user="",
+            mounts=(Mount(tool, "/catatonit", read_only=True),),
+            log_path="/dev/null",
+            cgroup=f"{pod.cgroup}/pause",
+            resources=Resources(oom_score_adj=max(-998, self._limits.min_oom_score_adj)),
+            security=Security(read_only_root=True, no_new_privileges=True, drop_capabilities=("ALL",)),
+            labels={_PAUSE: pod.uid},
+        )
+        await self.create(pause)
+        await self.start(pause.id)
+
+    async def remove_sandbox(self, uid: str) -> None:
+        pod = self._pods.get(uid)
+        own = [c for c in self._containers.values() if c.state.spec.sandbox == uid]
+        await asyncio.gather(*(self.remove(c.id) for c in own if not _is_pause(c.state.spec)))
+        await asyncio.gather(*(self.remove(c.id) for c in own if _is_pause(c.state.spec)))
+        if pod is None:
+            return
+        async with pod.lock:
+            if self._pods.get(uid) is not pod:
+                return
+            await asyncio.to_thread(sandbox.unpin, pod.directory)
+            await asyncio.to_thread(self._cgroups.remove, pod.state.spec.cgroup)
+            await asyncio.to_thread(rootfs.discard, pod.directory)
+            del self._pods[uid]
+        await self._remove_cgroup_parents(pod.state.spec.cgroup)
+
+    async def _remove_cgroup_parents(self, path: str) -> None:
+        """The directories above the Pod's, as far as no other Pod is below them."""
+        async with self._cgroup_tree:
+            for parent in list(Path(path).parents)[:-1]:
+                if any(pod.state.spec.cgroup.startswith(f"{parent}/") for pod in self._pods.values()):
+                    return
+                await asyncio.to_thread(self._cgroups.remove_if_empty, str(parent))
+
+    # -- containers
+
+    async def create(self, spec: ContainerSpec) -> None:
+        _check_name(spec.id)
+        while (known := self._containers.get(spec.id)) is not None:
+            async with known.lock:
+                if not known.removed:
+                    return
+        pod = self._pods.get(spec.sandbox)
+        if pod is None or pod.state.sandbox is None:
+            raise RuntimeFault("CreateContainerError", f"sandbox {spec.sandbox} does not exist")
+        container = Container(ContainerState(spec), self._bundles / spec.id, self._exits, self._ended)
+        self._containers[spec.id] = container
+        async with container.lock:
+            async with self._cgroup_tree:
+                pass
+            async with self._slots:
+                try:
+                    await self._create(container, pod)
+                except BaseException as error:
+                    await self._clear(container)
+                    if isinstance(error, OSError):
+                        text = f"failed to create container {spec.name}: {error}"
+                        raise RuntimeFault("CreateContainerError", text) from error
+                    raise
+
+    async def _create(self, container: Container, pod: _Pod) -> None:
+        wanted, bundle = container.state.spec, container.bundle
+        if bundle.exists():
+            await asyncio.to_thread(rootfs.discard, bundle)
+        self._exits.discard(wanted.id)
+        bundle.mkdir(mode=0o700)
+        container.save()
+        root = await rootfs.mount(bundle, wanted.lower_dirs)
+        user = users.resolve(
+            wanted.user,
+            wanted.security,
+            rootfs.read_text(root, "/etc/passwd"),
+            rootfs.read_text(root, "/etc/group"),
+        )
+        granted, refused = capabilities.effective(
+            wanted.security.add_capabilities,
+            wanted.security.drop_capabilities,
+            privileged=wanted.security.privileged,
+            bounding=self._limits.bounding,
+        )
+        if refused:
+            log.warning("container %s runs without %s: this node has none", wanted.id, ", ".join(refused))
+        filter = self._filters.choose(wanted.security, set(granted))
+        devices = host.devices() if wanted.security.privileged else ()
+        place = self._place(root, wanted, pod)
+        config = spec.config(wanted, place, user, self._limits, filter, devices)
+        with (bundle / "config.json").open("wb") as file:
+            file.write(orjson.dumps(config))
+        Path(wanted.log_path).parent.mkdir(parents=True, exist_ok=True)
+        flags = conmon.flags(stdin=wanted.stdin, stdin_once=wanted.stdin_once, tty=wanted.tty)
+        argv = self._command.argv(wanted.id, wanted.name, bundle, wanted.log_path, flags)
+        try:
+            container.state.init, container.state.conmon = await conmon.create(argv, bundle)
+        except conmon.ConmonFault as error:
+            raise RuntimeFault("RunContainerError", f"failed to create container: {error}") from error
+        container.state.created_at_s = time.time()
+        container.save()
+        container.watch()
+        if filter is not None:
+            self._filters.learn(wanted.id, filter)
+
+    async def start(self, container_id: str) -> Record:
+        container = self._get(container_id, "RunContainerError")
+        async with container.lock:
+            if container.state.started_at_s == 0 and container.state.exit is None:
+                container.state.started_at_s = time.time()
+                container.save()
+                if not self._open_fifo(container_id):
+                    await self._crun("RunContainerError", "start", container_id)
+            return container.record
+
+    def _open_fifo(self, container_id: str) -> bool:
+        """What `crun start` does, without the 2 ms of running it: the init waits for a byte in this fifo."""
+        fifo = self._crun_dir / container_id / "exec.fifo"
+        try:
+            fd = os.open(fifo, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError:
+            return False  # not waiting there (yet), or another crun: `crun start` knows better
+        try:
+            os.write(fd, b"\0")
+        finally:
+            os.close(fd)
+        fifo.unlink()
+        return True
+
+    def signal(self, container_id: str, signal_number: int) -> None:
+        if (container := self._containers.get(container_id)) is not None:
+            container.signal(signal_number)
+
+    async def remove(self, container_id: str) -> None:
+        if (container := self._containers.get(container_id)) is None:
+            return
+        async with container.lock:
+            if container.removed:
+                return
+            if container.state.init is not None and container.state.exit is None:
+                container.signal(signal.SIGKILL)
+                try:
+                    await asyncio.wait_for(container.wait(), KILL_DEADLINE_S)
+                except TimeoutError as error:
+                    text = f"container {container_id} still runs {KILL_DEADLINE_S:g} s after SIGKILL"
+                    raise RuntimeFault("KillContainerError", text) from error
+            await self._clear(container)
+
+    async def _clear(self, container: Container) -> None:
+        """Takes away all there is of it, also where it was only half made."""
+        if (self._crun_dir / container.id).exists():
+            await self._crun("KillContainerError", "delete", "--force", container.id)
+        if container.state.conmon is not None:
+            try:
+                await asyncio.wait_for(container.wait_conmon(), 1.0)
+            except TimeoutError:
+                container.kill_conmon()
+        container.release()
+        await asyncio.to_thread(rootfs.discard, container.bundle)
+        await asyncio.to_thread(self._cgroups.remove, self._cgroup_of(container.state.spec))
+        self._exits.discard(container.id)
+        container.removed = True
+        self._containers.pop(container.id, None)
+
+    # -- streams
+
+    async def exec(
+        self, container_id: str, argv: Sequence[str], *, stdin: bool = False, tty: bool = False
+    ) -> ExecProcess:
+        container = self._get(container_id, "ExecError")
+        if not container.running:
+            raise RuntimeFault("ExecError", f"container {container.state.spec.name} is not running")
+        own = orjson.loads((container.bundle / "config.json").read_bytes())["process"]
+        command = exec.Command(
+            self.host.tools["crun"], self._crun_dir, self._exec_dir, container_id, own, argv, tty
+        )
+        return await exec.start(command, stdin=stdin)
+
+    async def attach(self, container_id: str) -> ExecProcess:
+        container = self._get(container_id, "AttachError")
+        wanted = container.state.spec
+
+        async def code() -> int:
+            return (await container.wait()).code
+
+        return await attach.attach(container.bundle, code(), stdin=wanted.stdin, tty=wanted.tty)
+
+    def reopen_log(self, container_id: str) -> None:
+        if (container := self._containers.get(container_id)) is not None:
+            conmon.reopen_log(container.bundle)
+
+    async def set_resources(self, container_id: str, resources: Resources) -> None:
+        container = self._get(container_id, "ResizeError")
+        try:
+            self._cgroups.update(self._cgroup_of(container.state.spec), resources)
+        except OSError as error:
+            raise RuntimeFault("ResizeError", f"the kernel refused the new limits: {error}") from error
+
+    # -- taking over, and taking down
+
+    async def _adopt(self) -> None:
+        points = mounts.table()
+        for directory in sorted(self._pods_dir.iterdir()):
+            found = state.read_sandbox(directory / "sandbox.json")
+            if found is None:
+                await asyncio.to_thread(sandbox.unpin, directory)
+                await asyncio.to_thread(rootfs.discard, directory)
+                continue
+            if found.sandbox is not None and not sandbox.is_pinned(directory, found.sandbox, points):
+                log.warning("the namespaces of Pod %s are gone", found.spec.uid)
+                found.sandbox = None
+            self._pods[found.spec.uid] = _Pod(found, directory)
+        for bundle in sorted(self._bundles.iterdir()):
+            kept = state.read_container(bundle / STATE_FILE)
+            if kept is None or kept.init is None:
+                log.warning("removing container %s, which was never finished", bundle.name)
+                await self._sweep(bundle)
+                continue
+            container = Container(kept, bundle, self._exits, self._ended)
+            self._containers[container.id] = container
+            container.watch()
+
+    async def _sweep(self, bundle: Path) -> None:
+        """A bundle without a usable state."""
+        if (self._crun_dir / bundle.name).exists():
+            await self._crun("KillContainerError", "delete", "--force", bundle.name)
+        await asyncio.to_thread(rootfs.discard, bundle)
+        self._exits.discard(bundle.name)
+
+    async def remove_all(self) -> None:
+        """Ends every container and takes away every sandbox."""
+        await asyncio.gather(*(self.remove_sandbox(uid) for uid in list(self._pods)))
+        await asyncio.gather(*(self.remove(container_id) for container_id in list(self._containers)))
+
+    # -- inside
+
+    def _ended(self, container: Container, exit: Exit) -> None:
+        if not _is_pause(container.state.spec):
+            asyncio.get_running_loop().call_soon(self.on_exit, container.id, exit)
+
+    def _exit_file(self, container_id: str) -> None:
+        if (container := self._containers.get(container_id)) is not None:
+            container.look()
+
+    def _get(self, container_id: str, reason: str) -> Container:
+        if (container := self._containers.get(container_id)) is None:
+            raise RuntimeFault(reason, f"container {container_id} does not exist")
+        return container
+
+    def _cgroup_of(self, spec: ContainerSpec) -> str:
+        """The container's own; one that names only its Pod's gets a directory below it."""
+        pod = self._pods.get(spec.sandbox)
+        same = pod is not None and pod.state.spec.cgroup.rstrip("/") == spec.cgroup.rstrip("/")
+        return f"{spec.cgroup.rstrip('/')}/{spec.id}" if same else spec.cgroup
+
+    def _place(self, root: Path, wanted: ContainerSpec, pod: _Pod) -> spec.Place:
+        found, pod_spec = pod.state.sandbox, pod.state.spec
+        assert found is not None
+        pid: str | None = None if pod_spec.host_pid else ""
+        pause = self._containers.get(f"{pod_spec.uid}-pause")
+        if pod_spec.share_pid and not _is_pause(wanted):
+            if pause is None or pause.state.init is None or not pause.running:
+                raise RuntimeFault("CreateContainerError", "the Pod's shared process namespace has ended")
+            pid = f"/proc/{pause.state.init.pid}/ns/pid"
+        return spec.Place(
+            rootfs=str(root),
+            shm="" if pod_spec.host_ipc else str(pod.directory / "shm"),
+            cgroup=self._cgroup_of(wanted),
+            net=found.net or self.node_netns or None,
+            ipc=found.ipc or None,
+            uts=found.uts or None,
+            pid=pid,
+            hostname=pod_spec.hostname,
+        )
+
+    async def _crun(self, reason: str, *arguments: str) -> None:
+        argv = [self.host.tools["crun"], f"--root={self._crun_dir}", *arguments]
+        try:
+            done = await process.run(argv, deadline_s=COMMAND_DEADLINE_S)
+        except TimeoutError as error:
+            text = f"crun {arguments[0]} did not end in {COMMAND_DEADLINE_S:g} s"
+            raise RuntimeFault(reason, text) from error
+        if done.code != 0:
+            raise RuntimeFault(reason, f"crun {arguments[0]} failed: {done.errors.strip()}")
+
+
+async def purge(root: Path) -> None:
+    """Ends all containers below `root` and takes away all they left: for `sampan down`, also after a crash.
+
+    Everything that is mounted below `root`, whoever mounted it, is unmounted; other parts' files stay.
+    """
+    runtime = CrunRuntime(root)
+    await runtime.open()
+    await runtime.remove_all()
+    await runtime.close()
+    await asyncio.to_thread(mounts.detach_below, runtime.root)
+    for directory in (runtime.root / "containers", *((runtime.root / "run") / name for name in _RUN)):
+        await asyncio.to_thread(rootfs.discard, directory)
+
+
+_RUN: Mapping[str, None] = dict.fromkeys(("sandboxes", "crun", "exec", "exits", "seccomp", "empty"))
+
+
+def _is_pause(spec: ContainerSpec) -> bool:
+    return _PAUSE in spec.labels
+
+
+def _check_name(name: str) -> None:
+    """Names become paths and arguments."""
+    if not _NAME.fullmatch(name):
+        raise RuntimeFault("CreateContainerError", f'"{name}" cannot be the name of a container or sandbox')

@@ -1,0 +1,84 @@
+"""Mounts in the host's mount namespace: who is mounted below a directory, and how all of it goes away.
+
+The data directory is made a shared mount once. conmon holds a copy of every mount it saw when it started;
+from a private parent those copies would stay mounted after ours are gone, and keep the files of removed
+containers busy. Copies of a shared mount follow (mount_namespaces(7)).
+"""
+
+from __future__ import annotations
+
+import errno
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from sampan.kubelet.runtime import libc
+
+_OCTAL = re.compile(r"\\([0-7]{3})")
+
+
+@dataclass(frozen=True, slots=True)
+class MountPoint:
+    """One line of /proc/self/mountinfo (proc_pid_mountinfo(5))."""
+
+    target: str
+    kind: str
+    source: str
+    shared: bool
+    options: str
+    super_options: str
+
+
+def parse_mountinfo(text: str) -> Iterator[MountPoint]:
+    """In the order of the file: a mount comes after the one it sits on."""
+    for line in text.splitlines():
+        left, _, right = line.partition(" - ")
+        fields, (kind, source, super_options) = left.split(" "), right.split(" ", 2)
+        shared = any(tag.startswith("shared:") for tag in fields[6:])
+        yield MountPoint(_plain(fields[4]), kind, _plain(source), shared, fields[5], super_options)
+
+
+def table() -> list[MountPoint]:
+    return list(parse_mountinfo(Path("/proc/self/mountinfo").read_text()))
+
+
+def below(root: Path, points: list[MountPoint]) -> list[str]:
+    """Targets at or below `root`, the last mounted first: the order in which they can be taken away."""
+    base = str(root)
+    inside = (point.target for point in points if point.target == base or point.target.startswith(base + "/"))
+    return list(inside)[::-1]
+
+
+def is_mounted(path: Path) -> bool:
+    return any(point.target == str(path) for point in table())
+
+
+def share(root: Path) -> None:
+    """Makes `root` a shared mount of its own. Idempotent."""
+    target = str(root)
+    own = [point for point in table() if point.target == target]
+    if not own:
+        libc.mount(target, target, flags=libc.MS_BIND | libc.MS_REC)
+    if not own or not own[-1].shared:
+        libc.mount("", target, flags=libc.MS_SHARED)
+
+
+def detach(path: Path) -> None:
+    """Takes away what is mounted at `path`; no error if nothing is. Who still uses it keeps it alive."""
+    try:
+        libc.umount(str(path), libc.MNT_DETACH | libc.UMOUNT_NOFOLLOW)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOENT):
+            raise
+
+
+def detach_below(root: Path) -> None:
+    """Takes away all at and below `root`. What a bind mount hid comes up after it, hence the rounds."""
+    while targets := below(root, table()):
+        for target in targets:
+            detach(Path(target))
+
+
+def _plain(field: str) -> str:
+    return _OCTAL.sub(lambda match: chr(int(match[1], 8)), field)

@@ -1,0 +1,82 @@
+"""A container's root file system: image layers below, a writable layer of its own on top (overlayfs)."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from sampan.kubelet.runtime import libc, mounts, oneshot
+from sampan.kubelet.runtime.contract import RuntimeFault
+
+# mount(2) takes one page of options and cuts the rest off without a word.
+_MAX_OPTIONS = 4095
+_MAX_TEXT = 4 << 20
+
+
+def options(lower_dirs: Sequence[str], upper: str, work: str) -> str:
+    """`volatile`: nothing here is worth a sync of the disk when it is unmounted."""
+    lower = ":".join(_escape(path) for path in lower_dirs)
+    return f"lowerdir={lower},upperdir={_escape(upper)},workdir={_escape(work)},volatile"
+
+
+async def mount(bundle: Path, lower_dirs: Sequence[str]) -> Path:
+    """Mounts BUNDLE/rootfs. Raises RuntimeFault("CreateContainerError")."""
+    upper, work, root = bundle / "upper", bundle / "work", bundle / "rootfs"
+    for directory in (upper, work, root):
+        directory.mkdir(mode=0o755)
+    if not lower_dirs:
+        raise RuntimeFault("CreateContainerError", "the image has no layers")
+    data = options(lower_dirs, str(upper), str(work))
+    try:
+        if len(os.fsencode(data)) <= _MAX_OPTIONS:
+            libc.mount("overlay", str(root), "overlay", 0, data)
+        else:
+            await _mount_from_inside(lower_dirs, upper, work, root)
+    except OSError as error:
+        text = f"failed to mount the container's root: {error.strerror}"
+        raise RuntimeFault("CreateContainerError", text) from error
+    return root
+
+
+async def _mount_from_inside(lower_dirs: Sequence[str], upper: Path, work: Path, root: Path) -> None:
+    """Too many layers for one page: name them relative to their common directory."""
+    common = os.path.commonpath(lower_dirs)
+    relative = [os.path.relpath(path, common) for path in lower_dirs]
+    data = options(relative, str(upper), str(work))
+    if len(os.fsencode(data)) > _MAX_OPTIONS:
+        raise OSError(errno.E2BIG, f"{len(lower_dirs)} image layers are more than overlayfs can mount")
+
+    def act() -> None:
+        libc.unshare(libc.CLONE_FS)
+        os.chdir(common)
+        libc.mount("overlay", str(root), "overlay", 0, data)
+
+    await oneshot.call(act)
+
+
+def discard(bundle: Path) -> None:
+    """Unmounts and deletes everything of the container. Idempotent; blocking."""
+    mounts.detach(bundle / "rootfs")
+    try:
+        shutil.rmtree(bundle)
+    except FileNotFoundError:
+        return
+
+
+def read_text(root: Path, path: str) -> str:
+    """A file of the image, links followed only inside it; "" if there is none."""
+    try:
+        fd = libc.open_in_root(str(root), path, os.O_RDONLY | os.O_NONBLOCK)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EXDEV):
+            return ""
+        raise
+    with os.fdopen(fd, "rb") as file:
+        return file.read(_MAX_TEXT).decode(errors="replace")
+
+
+def _escape(path: str) -> str:
+    return path.replace("\\", "\\\\").replace(":", "\\:").replace(",", "\\,")

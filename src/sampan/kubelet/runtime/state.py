@@ -1,0 +1,103 @@
+"""What is written beside every sandbox and container, so that another process can take them over.
+
+Written before the thing it describes can exist: a file without a `pid` is something half made. Plain rename,
+no fsync: what these files describe does not survive a crash of the machine either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+import orjson
+
+from sampan.kubelet.runtime.contract import (
+    ContainerSpec,
+    Exit,
+    Mount,
+    Record,
+    Resources,
+    Sandbox,
+    SandboxSpec,
+    Security,
+)
+from sampan.kubelet.runtime.process import ProcessId
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class ContainerState:
+    """`init` and `conmon` are None until the container exists."""
+
+    spec: ContainerSpec
+    init: ProcessId | None = None
+    conmon: ProcessId | None = None
+    created_at_s: float = 0.0
+    started_at_s: float = 0.0
+    exit: Exit | None = None
+
+    def record(self) -> Record:
+        pid = self.init.pid if self.init else 0
+        return Record(self.spec, pid, self.created_at_s, self.started_at_s, self.exit)
+
+
+@dataclass(slots=True)
+class SandboxState:
+    """`sandbox` is None until all namespaces are pinned."""
+
+    spec: SandboxSpec
+    sandbox: Sandbox | None = None
+
+
+def write(path: Path, state: ContainerState | SandboxState) -> None:
+    temporary = path.with_suffix(".new")
+    temporary.write_bytes(orjson.dumps(state))
+    temporary.rename(path)
+
+
+def read_container(path: Path) -> ContainerState | None:
+    """None if there is no such file, or none that can be read."""
+    if (doc := _document(path)) is None or "spec" not in doc:
+        return None
+    spec = doc["spec"] | {
+        "mounts": [_build(Mount, mount) for mount in doc["spec"]["mounts"]],
+        "resources": _build(Resources, doc["spec"]["resources"]),
+        "security": _build(Security, doc["spec"]["security"]),
+    }
+    return ContainerState(
+        _build(ContainerSpec, spec),
+        _optional(ProcessId, doc["init"]),
+        _optional(ProcessId, doc["conmon"]),
+        doc["created_at_s"],
+        doc["started_at_s"],
+        _optional(Exit, doc["exit"]),
+    )
+
+
+def read_sandbox(path: Path) -> SandboxState | None:
+    """None if there is no such file, or none that can be read."""
+    if (doc := _document(path)) is None or "spec" not in doc:
+        return None
+    spec = doc["spec"] | {"resources": _optional(Resources, doc["spec"].get("resources"))}
+    return SandboxState(_build(SandboxSpec, spec), _optional(Sandbox, doc["sandbox"]))
+
+
+def _document(path: Path) -> dict[str, Any] | None:
+    try:
+        doc = orjson.loads(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError, orjson.JSONDecodeError):
+        return None
+    return doc if isinstance(doc, dict) else None
+
+
+def _build(kind: type[T], values: Mapping[str, Any]) -> T:
+    """Ignores fields that another version wrote."""
+    known = {field.name for field in fields(kind)}  # type: ignore[arg-type]
+    return kind(**{name: value for name, value in values.items() if name in known})
+
+
+def _optional(kind: type[T], values: Mapping[str, Any] | None) -> T | None:
+    return None if values is None else _build(kind, values)
