@@ -1,0 +1,164 @@
+"""Pods: from create to Ready, from Ready to the first packet through the Service, and what idling costs."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from typing import Any
+
+from cluster import connected, cpu_s, resident_mb, tree_pids
+from report import Report
+
+from harness.node import Node
+from sampan.api.objects import Obj, condition_is_true, name_of
+from sampan.api.resources import PODS, SERVICES
+from sampan.client.client import Client
+
+ONE_BY_ONE = 100
+AT_ONCE = 50
+IDLE_PODS = 10
+IDLE_S = 20.0
+
+
+def pod(name: str, labels: dict[str, str] | None = None, *, image: str = "busybox:1.36") -> Obj:
+    container: dict[str, Any] = {"name": "main", "image": image}
+    if image.startswith("busybox"):
+        container["command"] = ["sleep", "infinity"]
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": "default", "labels": labels or {}},
+        "spec": {"terminationGracePeriodSeconds": 0, "containers": [container]},
+    }
+
+
+class Watcher:
+    """When each Pod was first seen Ready, on the monotonic clock."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self.ready_s: dict[str, float] = {}
+        self.pods: dict[str, Obj] = {}
+        self._changed = asyncio.Condition()
+
+    async def run(self) -> None:
+        async for event in self._client.watch(PODS, "default"):
+            name = name_of(event.object)
+            if event.type == "DELETED":
+                self.ready_s.pop(name, None)
+                self.pods.pop(name, None)
+            else:
+                self.pods[name] = event.object
+                if condition_is_true(event.object, "Ready"):
+                    self.ready_s.setdefault(name, time.monotonic())
+            async with self._changed:
+                self._changed.notify_all()
+
+    async def ready(self, *names: str) -> None:
+        async with self._changed, asyncio.timeout(120):
+            await self._changed.wait_for(lambda: all(name in self.ready_s for name in names))
+
+    async def gone(self, *names: str) -> None:
+        async with self._changed, asyncio.timeout(120):
+            await self._changed.wait_for(lambda: not any(name in self.pods for name in names))
+
+
+async def measure(node: Node, report: Report) -> None:
+    async with connected(node) as client:
+        watcher = Watcher(client)
+        watching = asyncio.create_task(watcher.run())
+        try:
+            await _one_by_one(client, watcher, report)
+            await _at_once(client, watcher, report)
+            await _first_packet(client, watcher, report)
+            await _idle(node, client, watcher, report)
+        finally:
+            watching.cancel()
+
+
+async def _one_by_one(client: Client, watcher: Watcher, report: Report) -> None:
+    took_ms = []
+    for number in range(ONE_BY_ONE):
+        name = f"single-{number}"
+        begun = time.monotonic()
+        await client.create(PODS, pod(name))
+        await watcher.ready(name)
+        took_ms.append((watcher.ready_s[name] - begun) * 1000)
+        await client.delete(PODS, name, namespace="default", grace_period_s=0)
+    report.spread("Pod create to Ready, one by one", took_ms[3:], "goal 40 / 100")
+
+
+async def _at_once(client: Client, watcher: Watcher, report: Report) -> None:
+    names = [f"burst-{number}" for number in range(AT_ONCE)]
+    begun = time.monotonic()
+    await asyncio.gather(*(client.create(PODS, pod(name)) for name in names))
+    await watcher.ready(*names)
+    report.spread(
+        f"Pod create to Ready, {AT_ONCE} at once", [(watcher.ready_s[name] - begun) * 1000 for name in names]
+    )
+    for name in names:
+        await client.delete(PODS, name, namespace="default", grace_period_s=0)
+    await watcher.gone(*names)
+
+
+async def _first_packet(client: Client, watcher: Watcher, report: Report) -> None:
+    """A Pod whose server listens before it is Ready; a client that knocks without pause."""
+    labels = {"app": "first"}
+    service = await client.create(
+        SERVICES,
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"name": "first", "namespace": "default"},
+            "spec": {"selector": labels, "ports": [{"port": 80}]},
+        },
+    )
+    address = (service["spec"]["clusterIP"], 80)
+    took_ms = []
+    for number in range(20):
+        name = f"first-{number}"
+        fresh = pod(name, labels, image="nginx:1.29")
+        fresh["spec"]["containers"][0]["readinessProbe"] = {"tcpSocket": {"port": 80}, "periodSeconds": 1}
+        knocking = asyncio.create_task(asyncio.to_thread(_knock, address))
+        await client.create(PODS, fresh)
+        await watcher.ready(name)
+        through_s = await knocking
+        took_ms.append(max(0.0, through_s - watcher.ready_s[name]) * 1000)
+        await client.delete(PODS, name, namespace="default", grace_period_s=0)
+        await watcher.gone(name)
+        await asyncio.sleep(0.05)
+    await client.delete(SERVICES, "first", namespace="default")
+    report.spread("Pod seen Ready to first packet by Service", took_ms, "goal p99 5")
+
+
+def _knock(address: tuple[str, int]) -> float:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        try:
+            socket.create_connection(address, timeout=1).close()
+            return time.monotonic()
+        except OSError:
+            time.sleep(0.0003)
+    raise TimeoutError(f"nobody answers at {address}")
+
+
+async def _idle(node: Node, client: Client, watcher: Watcher, report: Report) -> None:
+    names = [f"idle-{number}" for number in range(IDLE_PODS)]
+    for name in names:
+        await client.create(PODS, pod(name))
+    await watcher.ready(*names)
+    await asyncio.sleep(3)
+    before_s = cpu_s(node.pid)
+    await asyncio.sleep(IDLE_S)
+    report.add(
+        f"idle with {IDLE_PODS} Pods, CPU", (cpu_s(node.pid) - before_s) / IDLE_S * 100, "% of a core", "0.5"
+    )
+    rss, pss = resident_mb(tree_pids(node.pid, str(node.data)))
+    own, _ = resident_mb([node.pid])
+    report.add("the same, RSS of all processes", rss, "MB", "goal 80")
+    report.add("the same, shared memory counted once", pss, "MB")
+    report.add("the same, the cluster's process alone", own, "MB")
+    for name in names:
+        await client.delete(PODS, name, namespace="default", grace_period_s=0)
+    await watcher.gone(*names)
