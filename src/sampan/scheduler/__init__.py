@@ -1,0 +1,1 @@
+"""The scheduler: filters and scores are pure, one loop binds."""

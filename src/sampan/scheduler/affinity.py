@@ -1,0 +1,78 @@
+"""Node affinity: which nodes a Pod's `nodeSelector` and `nodeAffinity` name. Pure.
+
+Source: concepts/scheduling-eviction/assign-pod-node. Terms are alternatives, the requirements of one term all
+have to hold; a term without any matches nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sampan.api.objects import Obj, labels_of, name_of
+
+
+def matches_required(spec: Obj, node: Obj) -> bool:
+    """Whether the node has all of `nodeSelector` and one of the required terms, if there are any."""
+    labels = labels_of(node)
+    if not all(labels.get(key) == value for key, value in (spec.get("nodeSelector") or {}).items()):
+        return False
+    required = _node_affinity(spec).get("requiredDuringSchedulingIgnoredDuringExecution")
+    if required is None:
+        return True
+    return any(term_matches(term, node) for term in required.get("nodeSelectorTerms") or ())
+
+
+def preferred_weight(spec: Obj, node: Obj) -> int:
+    """The weights of all preferred terms that the node matches, added up."""
+    preferred = _node_affinity(spec).get("preferredDuringSchedulingIgnoredDuringExecution") or ()
+    return sum(
+        each["weight"]
+        for each in preferred
+        if not _is_empty(each["preference"]) and term_matches(each["preference"], node)
+    )
+
+
+def term_matches(term: Obj, node: Obj) -> bool:
+    if _is_empty(term):
+        return False
+    labels = labels_of(node)
+    fields = {"metadata.name": name_of(node)}
+    return all(
+        requirement_holds(requirement, labels) for requirement in term.get("matchExpressions") or ()
+    ) and all(requirement_holds(requirement, fields) for requirement in term.get("matchFields") or ())
+
+
+def requirement_holds(requirement: Obj, labels: Mapping[str, str]) -> bool:
+    found = labels.get(requirement["key"])
+    values = requirement.get("values") or []
+    match requirement["operator"]:
+        case "In":
+            return found is not None and found in values
+        case "NotIn":
+            return found not in values
+        case "Exists":
+            return found is not None
+        case "DoesNotExist":
+            return found is None
+        case "Gt" | "Lt" as operator:
+            number, limit = _integer(found), _integer(values[0] if values else None)
+            if number is None or limit is None:
+                return False
+            return number > limit if operator == "Gt" else number < limit
+        case _:
+            return False
+
+
+def _integer(text: str | None) -> int | None:
+    try:
+        return None if text is None else int(text)
+    except ValueError:
+        return None
+
+
+def _is_empty(term: Obj) -> bool:
+    return not term.get("matchExpressions") and not term.get("matchFields")
+
+
+def _node_affinity(spec: Obj) -> Obj:
+    return (spec.get("affinity") or {}).get("nodeAffinity") or {}

@@ -1,0 +1,30 @@
+"""Why a Pod fits nowhere, in the sentence that upstream's scheduler says. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection
+
+from sampan.api.objects import Obj
+from sampan.scheduler.filters import Refusal
+
+NO_NODES = "no nodes available to schedule pods"
+NO_VICTIMS = "No preemption victims found for incoming pod"
+NO_HELP = "Preemption is not helpful for scheduling"
+
+
+def message(refusals: Collection[Refusal], pod_spec: Obj) -> str:
+    """`0/2 nodes are available: 1 Insufficient cpu, 1 Too many pods. preemption: ...`."""
+    if not refusals:
+        return NO_NODES
+    reasons = Counter(reason for refusal in refusals for reason in refusal.reasons)
+    head = _sentence(len(refusals), reasons)
+    if pod_spec.get("preemptionPolicy") == "Never":
+        return f"{head} preemption: not eligible due to preemptionPolicy=Never."
+    hopes = Counter(NO_HELP if refusal.final else NO_VICTIMS for refusal in refusals)
+    return f"{head} preemption: {_sentence(len(refusals), hopes)}"
+
+
+def _sentence(nodes: int, reasons: Counter[str]) -> str:
+    listed = ", ".join(sorted(f"{count} {reason}" for reason, count in reasons.items()))
+    return f"0/{nodes} nodes are available: {listed}."
