@@ -1,0 +1,133 @@
+"""Whose element is whose: all Services' fragments put together into one table, one change at a time. Pure.
+
+Invariants: `table` is the union of the fragments in `_fragments`. An element of one Service alone is in
+`_contested` when a second one claims it too (the first keeps it until it lets go). `_shared` counts how many
+Services need an element that may be needed by several.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sampan.proxy.rules import EMPTY, Flows, Fragment
+from sampan.proxy.table import Change, Element, Fields, Table
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one update does: to the kernel's table, and to what conntrack remembers."""
+
+    change: Change
+    stale_flows: frozenset[Flows]
+    new_udp_node_ports: frozenset[tuple[int, int]]
+
+
+class Ledger:
+    def __init__(self, fixed: Mapping[Element, Fields] | None = None) -> None:
+        """`fixed` elements are always there: the static ruleset brings them."""
+        self.table: Table = dict(fixed or {})
+        self.version = 0
+        self._fixed = frozenset(self.table)
+        self._fragments: dict[str, Fragment] = {}
+        self._shared: Counter[Element] = Counter()
+        self._ready: Counter[str] = Counter()
+        self._contested: dict[Element, dict[str, None]] = {}
+        self._owner: dict[Element, str] = {}
+
+    def fragment(self, service: str) -> Fragment:
+        return self._fragments.get(service, EMPTY)
+
+    def services(self) -> list[str]:
+        return list(self._fragments)
+
+    def leads_to(self, address: str) -> bool:
+        """Whether any Service sends new connections to this address because it is ready."""
+        return self._ready[address] > 0
+
+    def update(self, fragments: Mapping[str, Fragment]) -> Step:
+        """Replaces these Services' fragments (EMPTY: gone) and tells what changes."""
+        before: dict[Element, Fields | None] = {}
+        stale: set[Flows] = set()
+        node_ports: set[tuple[int, int]] = set()
+        claims: list[tuple[str, Element]] = []
+        waiting: list[tuple[str, Element]] = []
+        for service, new in fragments.items():
+            old = self.fragment(service)
+            stale |= old.flows - new.flows
+            node_ports |= new.udp_node_ports - old.udp_node_ports
+            for element, value in old.elements.items():
+                if new.elements.get(element) != value:
+                    waiting += self._give_up(service, element, before)
+            claims += [
+                (service, element)
+                for element, value in new.elements.items()
+                if old.elements.get(element) != value
+            ]
+            self._count(old, new, before)
+            if new is EMPTY:
+                self._fragments.pop(service, None)
+            else:
+                self._fragments[service] = new
+        for service, element in claims + waiting:
+            self._claim(service, element, before)
+        self.version += 1
+        return Step(self._change(before), frozenset(stale), frozenset(node_ports))
+
+    def _give_up(
+        self, service: str, element: Element, before: dict[Element, Fields | None]
+    ) -> list[tuple[str, Element]]:
+        """Takes the element out of the table; returns the claims of those who waited for it."""
+        waiting = self._contested.get(element, {})
+        if self._owner.get(element) != service:
+            waiting.pop(service, None)
+            return []
+        before.setdefault(element, self.table.get(element))
+        del self.table[element], self._owner[element]
+        self._contested.pop(element, None)
+        return [(other, element) for other in waiting]
+
+    def _claim(self, service: str, element: Element, before: dict[Element, Fields | None]) -> None:
+        value = self.fragment(service).elements.get(element)
+        if value is None:
+            return
+        owner = self._owner.get(element)
+        if owner not in (None, service):
+            self._contested.setdefault(element, {})[service] = None
+            return
+        before.setdefault(element, self.table.get(element))
+        self.table[element] = value
+        self._owner[element] = service
+
+    def _count(self, old: Fragment, new: Fragment, before: dict[Element, Fields | None]) -> None:
+        for element, value in new.shared.items():
+            self._shared[element] += 1
+            if element not in self.table:
+                before.setdefault(element, None)
+                self.table[element] = value
+        for element in old.shared:
+            self._shared[element] -= 1
+            if not self._shared[element]:
+                del self._shared[element]
+                # Chains and their classes stay: making one costs more than keeping it.
+                if element not in self._fixed and element.set != "class":
+                    before.setdefault(element, self.table[element])
+                    del self.table[element]
+        self._ready.update(new.ready)
+        self._ready.subtract(old.ready)
+        for address in old.ready:
+            if not self._ready[address]:
+                del self._ready[address]
+
+    def _change(self, before: Mapping[Element, Fields | None]) -> Change:
+        delete = []
+        add = []
+        for element, was in before.items():
+            now = self.table.get(element)
+            if was != now:
+                if was is not None:
+                    delete.append((element, was))
+                if now is not None:
+                    add.append((element, now))
+        return Change(tuple(delete), tuple(add))

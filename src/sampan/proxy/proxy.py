@@ -1,0 +1,271 @@
+"""Services into kernel rules, as they change.
+
+All state belongs to the event loop and is changed without awaiting in between: an informer's handler notes
+the Service (`_dirty`) and arranges one `_flush` at the end of the same turn of the loop; `_flush` turns what
+came together into one transaction. Until the first table stands (`_ready`), notes only gather. Two tasks run
+beside it, both owned by `run`: the flusher sends conntrack requests one after another, the audit compares the
+kernel's table with ours, rarely or when a transaction was refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sampan.api.objects import Obj, key_of, labels_of, namespace_of
+from sampan.api.resources import ENDPOINT_SLICES, SERVICES
+from sampan.client.client import Client
+from sampan.client.informers import Informers
+from sampan.proxy.conntrack import KernelConntrack
+from sampan.proxy.contract import Conntrack, Nft, NftFault, NftLoader, SocketFactory, TableDrifted
+from sampan.proxy.keys import Keys
+from sampan.proxy.ledger import Ledger, Step
+from sampan.proxy.nft import KernelNft
+from sampan.proxy.rules import EMPTY, SERVICE_NAME, Fragment, NodeFacts, fragment
+from sampan.proxy.ruleset import FamilyConstants, fixed_elements
+from sampan.proxy.table import Endpoint, diff, endpoints_of, of_set
+
+log = logging.getLogger(__name__)
+
+AUDIT_EVERY_S = 600.0
+SETTLE_S = 0.005
+"""A connection on its way when the rule went may still reach the Pod; 5 ms were measured to be ample."""
+DRAIN_TIMEOUT_S = 2.0
+_SERVICES_PER_TURN = 200
+_RETRY_S = 1.0
+
+_INDEX = "service"
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyConfig:
+    """The node as the proxy must know it. Primary family first; one Pod CIDR per node address.
+
+    `own_ips`: service addresses that the node answers itself (cluster DNS on its loopback).
+    """
+
+    node_name: str
+    node_ips: tuple[str, ...]
+    pod_cidrs: tuple[str, ...]
+    service_cidrs: tuple[str, ...]
+    own_ips: frozenset[str] = frozenset()
+    audit_every_s: float = AUDIT_EVERY_S
+
+    @property
+    def families(self) -> tuple[FamilyConstants, ...]:
+        return tuple(
+            FamilyConstants(
+                _version(node),
+                node,
+                next(cidr for cidr in self.pod_cidrs if _version(cidr) == _version(node)),
+                tuple(cidr for cidr in self.service_cidrs if _version(cidr) == _version(node)),
+            )
+            for node in self.node_ips
+        )
+
+
+class Proxy:
+    def __init__(
+        self,
+        client: Client,
+        informers: Informers,
+        sockets: SocketFactory,
+        nft_loader: NftLoader,
+        config: ProxyConfig,
+        *,
+        nft: Nft | None = None,
+        conntrack: Conntrack | None = None,
+    ) -> None:
+        self._client = client
+        self._services = informers.informer(SERVICES)
+        self._slices = informers.informer(ENDPOINT_SLICES)
+        self._nft = nft or KernelNft(sockets, nft_loader, config.families)
+        self._conntrack = conntrack or KernelConntrack(sockets)
+        self._config = config
+        self._facts = NodeFacts(
+            config.node_name,
+            config.pod_cidrs,
+            config.own_ips,
+            tuple(family.version for family in config.families),
+        )
+        self._keys = Keys()
+        self._ledger = Ledger(fixed_elements())
+        self._found: Mapping[int, tuple[Endpoint, ...]] = {}
+        """Slots of an earlier process' table, until our own first one stands."""
+        self._dirty: dict[str, None] = {}
+        self._arranged = False
+        self._ready = False
+        self._synced = asyncio.Event()
+        self._drifted = asyncio.Event()
+        self._moved: set[asyncio.Event] = set()
+        """Set after each transaction; one for each `drained` that waits."""
+        self._stale: asyncio.Queue[Step] = asyncio.Queue()
+
+    async def run(self) -> None:
+        """Keeps the kernel's table until cancelled. The table stays when this process ends."""
+        self._slices.add_index(_INDEX, _services_of)
+        self._services.subscribe(self._service_changed)
+        self._slices.subscribe(self._slice_changed)
+        try:
+            await self._conntrack.open()
+            await self._services.wait_synced()
+            await self._slices.wait_synced()
+            await self._start()
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._forget_flows(), name="proxy-conntrack")
+                group.create_task(self._audit_now_and_then(), name="proxy-audit")
+        finally:
+            self._ready = False
+            self._nft.close()
+            self._conntrack.close()
+
+    async def wait_synced(self) -> None:
+        """Returns once the kernel's table has every Service that there was at the start."""
+        await self._synced.wait()
+
+    async def drained(self, pod: Obj) -> None:
+        """Returns when no rule sends new connections to the Pod because it is ready; 2 s at most."""
+        status = pod.get("status") or {}
+        addresses = {entry["ip"] for entry in status.get("podIPs") or ()} | {status.get("podIP", "")}
+        if (pod.get("spec") or {}).get("hostNetwork") or not self._leads_to(addresses):
+            return
+        moved = asyncio.Event()
+        self._moved.add(moved)
+        try:
+            async with asyncio.timeout(DRAIN_TIMEOUT_S):
+                while self._leads_to(addresses):
+                    await moved.wait()
+                    moved.clear()
+                await asyncio.sleep(SETTLE_S)
+        except TimeoutError:
+            log.warning("%s is still an endpoint after %g s", key_of(pod), DRAIN_TIMEOUT_S)
+        finally:
+            self._moved.discard(moved)
+
+    async def audit(self) -> int:
+        """Compares the kernel's table with ours and mends it; how many elements were wrong."""
+        while True:
+            version = self._ledger.version
+            found = await self._nft.listing()
+            if version == self._ledger.version:
+                break
+        mend = diff(found, self._ledger.table)
+        wrong = len({element for element, _ in (*mend.delete, *mend.add)})
+        if wrong:
+            log.warning("the kernel's table differed in %d elements", wrong)
+            self._nft.apply(mend)
+        self._drifted.clear()
+        self._announce()
+        return wrong
+
+    def _leads_to(self, addresses: set[str]) -> bool:
+        # A refused change is in the ledger, but not yet in the kernel.
+        return self._drifted.is_set() or any(self._ledger.leads_to(address) for address in addresses)
+
+    def _service_changed(self, old: Obj | None, new: Obj | None) -> None:
+        self._note(key_of(new or old or {}))
+
+    def _slice_changed(self, old: Obj | None, new: Obj | None) -> None:
+        for obj in (old, new):
+            if obj is not None:
+                for key in _services_of(obj):
+                    self._note(key)
+
+    def _note(self, key: str) -> None:
+        self._dirty[key] = None
+        if self._ready and not self._arranged:
+            self._arranged = True
+            asyncio.get_running_loop().call_soon(self._flush)
+
+    def _flush(self) -> None:
+        """Everything noted in this turn of the loop, as one transaction."""
+        self._arranged = False
+        if not self._ready:
+            return
+        noted, self._dirty = self._dirty, {}
+        step = self._take(list(noted))
+        try:
+            self._nft.apply(step.change)
+        except TableDrifted as drift:
+            log.warning("%s; comparing tables", drift)
+            self._drifted.set()
+        except NftFault:
+            log.exception("the kernel refused a change; comparing tables")
+            self._drifted.set()
+        else:
+            self._announce()
+        if step.stale_flows or step.new_udp_node_ports:
+            self._stale.put_nowait(step)
+
+    def _take(self, services: Sequence[str]) -> Step:
+        """Puts the Services' present state into the ledger."""
+        fragments = {key: self._fragment(key) for key in services}
+        for key, new in fragments.items():
+            for frontend in self._ledger.fragment(key).frontends - new.frontends:
+                self._keys.release(frontend)
+        return self._ledger.update(fragments)
+
+    def _fragment(self, key: str) -> Fragment:
+        service = self._services.get(key)
+        if service is None:
+            return EMPTY
+        slots = self._ledger.fragment(key).slots or self._found
+        return fragment(service, self._slices.by_index(_INDEX, key), self._facts, self._keys.key, slots)
+
+    def _announce(self) -> None:
+        for moved in self._moved:
+            moved.set()
+
+    async def _start(self) -> None:
+        """The first table. One that an earlier process left is kept and brought up to date."""
+        found = await self._nft.open()
+        if found is not None:
+            self._keys.adopt(found)
+            self._found = endpoints_of(found)
+            self._ledger = Ledger(fixed_elements() | of_set(found, ("class",)))
+        while self._dirty:
+            noted = list(self._dirty)[:_SERVICES_PER_TURN]
+            for key in noted:
+                del self._dirty[key]
+            self._take(noted)
+            await asyncio.sleep(0)
+        if found is None:
+            await self._nft.replace(self._ledger.table)
+        else:
+            self._nft.apply(diff(found, self._ledger.table))
+        self._found = {}
+        self._ready = True
+        self._synced.set()
+        if self._dirty:
+            self._flush()
+
+    async def _forget_flows(self) -> None:
+        while True:
+            step = await self._stale.get()
+            await self._conntrack.forget(step.stale_flows, step.new_udp_node_ports)
+
+    async def _audit_now_and_then(self) -> None:
+        while True:
+            try:
+                async with asyncio.timeout(self._config.audit_every_s):
+                    await self._drifted.wait()
+            except TimeoutError:
+                log.debug("audit is due")
+            try:
+                await self.audit()
+            except NftFault:
+                log.exception("cannot bring the kernel's table in line; trying again")
+                self._drifted.set()
+                await asyncio.sleep(_RETRY_S)
+
+
+def _services_of(piece: Obj) -> tuple[str, ...]:
+    """The Service an EndpointSlice belongs to, as `namespace/name`."""
+    name = labels_of(piece).get(SERVICE_NAME)
+    return (f"{namespace_of(piece)}/{name}",) if name else ()
+
+
+def _version(address: str) -> int:
+    return 6 if ":" in address else 4

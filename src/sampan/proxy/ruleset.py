@@ -1,0 +1,207 @@
+"""The static part of the rules, as nft text: loaded once per node, the same whatever the Services are.
+
+How a packet goes: `fe`/`np` turn its destination into a service port's mark (kept as the flow's ct mark);
+`svc` says how many endpoints that has; `class` jumps to a chain that draws a slot; `ep` turns the slot into
+an address. What found a service port but no endpoint is rejected behind the nat hook, because a reset sent
+from a nat chain never leaves. The draw is followed by slot 0: a reader that saw the old count and the new,
+shorter list still finds an endpoint.
+
+Names of chains and sets are the table's (`table`). Room is left in the marks for session affinity.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from sampan.proxy.table import DROP, EXTERNAL, KEY_MASK, LOCAL, Element, Fields, Table
+
+TABLE = "sampan"
+ENTRY_CHAIN = "services"
+PREPARED_COUNTS = 16
+"""Chains for up to so many endpoints are there from the start; others are made when first needed."""
+
+
+@dataclass(frozen=True, slots=True)
+class FamilyConstants:
+    """What the rules say about one address family. `node`: the source of what the node passes on."""
+
+    version: int
+    node: str
+    pod_cidr: str
+    service_cidrs: tuple[str, ...]
+
+    @property
+    def suffix(self) -> str:
+        return str(self.version)
+
+    @property
+    def ip(self) -> str:
+        return "ip" if self.version == 4 else "ip6"
+
+    @property
+    def address_type(self) -> str:
+        return f"ipv{self.version}_addr"
+
+
+_LOOPBACK: Mapping[int, str] = {4: "127.0.0.0/8", 6: "::1"}
+
+
+def fixed_elements(counts: Iterable[int] = ()) -> Table:
+    """The elements that the static rules bring with them."""
+    wanted = sorted({*range(1, PREPARED_COUNTS + 1), *counts})
+    classes: Table = {Element("class", (count,)): (f"n{count}",) for count in wanted}
+    classes[Element("class", (DROP,))] = ("dropit",)
+    return classes
+
+
+def elements_text(table: Mapping[Element, Fields]) -> str:
+    """`add element` lines; for a table that must come in the same transaction as the static rules."""
+    by_set: dict[str, list[str]] = {}
+    for (name, key), value in table.items():
+        if name != "class":
+            entry = " . ".join(map(str, key)) + (f" : {' . '.join(map(str, value))}" if value else "")
+            by_set.setdefault(name, []).append(entry)
+    return "".join(
+        f"add element inet {TABLE} {name} {{ {', '.join(entries)} }}\n" for name, entries in by_set.items()
+    )
+
+
+def version_chain(families: Iterable[FamilyConstants]) -> str:
+    """The name of an empty chain that tells one ruleset from another."""
+    text = _body(tuple(families), (), "")
+    return f"version_{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+
+
+def text(families: Iterable[FamilyConstants], table: Mapping[Element, Fields] | None = None) -> str:
+    """One transaction that replaces whatever table there was by the static rules and these elements."""
+    listed = tuple(families)
+    elements = table or {}
+    counts = [int(key[0]) for name, key in elements if name == "class" and key[0] != DROP]
+    body = _body(listed, counts, version_chain(listed))
+    return f"table inet {TABLE}\ndelete table inet {TABLE}\n{body}{elements_text(elements)}"
+
+
+def _body(families: tuple[FamilyConstants, ...], counts: Iterable[int], version: str) -> str:
+    classes = fixed_elements(counts)
+    verdicts = ", ".join(f"{element.key[0]} : goto {value[0]}" for element, value in classes.items())
+    extra = sorted({int(e.key[0]) for e in classes} - {1, DROP})
+    counted = "".join(
+        f"\tchain n{count} {{\n\t\tmeta mark set numgen random mod {count} goto pick\n\t}}\n"
+        for count in extra
+    )
+    sets = "".join(_sets(family) for family in families)
+    lookups = "".join(_lookup(family) for family in families)
+    dnat = "".join(
+        f"\t\tmeta nfproto ipv{f.version} meta l4proto {{ tcp, udp, sctp }} "
+        f"dnat {f.ip} to ct mark . meta mark map @ep{f.suffix}\n"
+        for f in families
+    )
+    inner = "".join(
+        f"\t\t{f.ip} saddr @pods{f.suffix} ct mark set ct mark & {KEY_MASK:#x}\n" for f in families
+    )
+    guards = "".join(
+        f"\t\tct state new ct status & dnat == 0 {f.ip} daddr @cips{f.suffix} "
+        "fib daddr type != local goto rej\n"
+        for f in families
+    )
+    hairpins = "".join(
+        f"\t\t{f.ip} saddr . {f.ip} daddr @hair{f.suffix} snat {f.ip} to {f.node}\n" for f in families
+    )
+    masquerade = "".join(f"\t\t{f.ip} saddr != @pods{f.suffix} snat {f.ip} to {f.node}\n" for f in families)
+    reject_rules = f"\t\tct state new ct mark != 0 ct status & dnat == 0 goto rej\n{guards}"
+    services = "\t\tmeta l4proto { tcp, udp, sctp } jump services\n"
+    return f"""table inet {TABLE} {{
+{f"	chain {version} {{" + chr(10) + "	}" + chr(10) if version else ""}{sets}\
+	map svc {{
+		type mark : mark
+	}}
+	chain dropit {{
+		drop
+	}}
+	chain rej {{
+		meta l4proto tcp reject with tcp reset
+		reject with icmpx type port-unreachable
+	}}
+	chain n1 {{
+		meta mark set 0
+{dnat}	}}
+	chain pick {{
+{dnat}		goto n1
+	}}
+{counted}	map class {{
+		type mark : verdict
+		elements = {{ {verdicts} }}
+	}}
+	chain ext_done {{
+		ct mark set ct mark & {KEY_MASK | LOCAL:#x}
+	}}
+	chain ext {{
+		ct mark & {LOCAL:#x} == 0 goto ext_done
+{inner}		fib saddr type local ct mark set ct mark & {KEY_MASK:#x}
+		goto ext_done
+	}}
+	chain services {{
+{lookups}		ct mark 0 return
+		ct mark & {EXTERNAL:#x} != 0 jump ext
+		meta mark set 0
+		meta mark set ct mark map @svc
+		meta mark vmap @class
+	}}
+	chain pre {{
+		type nat hook prerouting priority -100; policy accept;
+{services}	}}
+	chain out {{
+		type nat hook output priority -100; policy accept;
+{services}	}}
+	chain rejpre {{
+		type filter hook prerouting priority -90; policy accept;
+{reject_rules}	}}
+	chain rejout {{
+		type filter hook output priority -90; policy accept;
+{reject_rules}	}}
+	chain post {{
+		type nat hook postrouting priority 100; policy accept;
+		ct mark 0 return
+{hairpins}		ct mark & {LOCAL:#x} != 0 return
+{masquerade}	}}
+}}
+"""
+
+
+def _sets(f: FamilyConstants) -> str:
+    n, address = f.suffix, f.address_type
+    return f"""\
+	map fe{n} {{
+		type {address} . inet_proto . inet_service : mark
+	}}
+	map np{n} {{
+		type inet_proto . inet_service : mark
+	}}
+	map ep{n} {{
+		type mark . mark : {address} . inet_service
+	}}
+	set hair{n} {{
+		type {address} . {address}
+	}}
+	set pods{n} {{
+		type {address}
+		flags interval
+		elements = {{ {f.pod_cidr} }}
+	}}
+	set cips{n} {{
+		type {address}
+		flags interval
+		elements = {{ {", ".join(f.service_cidrs)} }}
+	}}
+"""
+
+
+def _lookup(f: FamilyConstants) -> str:
+    n, ip = f.suffix, f.ip
+    return (
+        f"\t\tct mark set {ip} daddr . meta l4proto . th dport map @fe{n}\n"
+        f"\t\tct mark 0 {ip} daddr != {_LOOPBACK[f.version]} fib daddr type local "
+        f"ct mark set meta l4proto . th dport map @np{n}\n"
+    )

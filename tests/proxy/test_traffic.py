@@ -1,0 +1,272 @@
+"""Packets through real namespaces and the kernel's rules."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+import time
+from collections import Counter
+
+import pytest
+
+from harness.lab import Lab, Place, endpoint, service, slice_of
+from sampan.api.resources import ENDPOINT_SLICES, SERVICES
+
+pytestmark = pytest.mark.root
+
+WEB = [{"name": "", "port": 8080, "protocol": "TCP"}]
+DNS = [{"name": "", "port": 8080, "protocol": "UDP"}]
+
+
+async def two_servers(lab: Lab) -> list[Place]:
+    pods = [await lab.pod(), await lab.pod()]
+    for pod in pods:
+        await pod.serve(8080)
+    return pods
+
+
+async def test_cluster_ip_from_pod_node_and_host_spreads_over_endpoints(lab: Lab) -> None:
+    pods = await two_servers(lab)
+    client = await lab.pod()
+    lab.api.add(
+        service("web", lab.vip(20), {"port": 80, "protocol": "TCP"}),
+        slice_of("web", WEB, *(endpoint(pod.ip) for pod in pods)),
+    )
+    async with lab.proxy():
+        for place in (client, lab.inside, lab.host):
+            answered = Counter([(await place.ask(lab.vip(20), 80)).split()[0] for _ in range(40)])
+            assert set(answered) == {pod.ip for pod in pods}, place.ip
+        assert (await client.ask(lab.vip(20), 80)).split()[1] == client.ip
+
+
+async def test_pod_reaches_itself_through_its_own_service(lab: Lab) -> None:
+    pod = await lab.pod()
+    await pod.serve(8080)
+    lab.api.add(
+        service("web", lab.vip(20), {"port": 80}),
+        slice_of("web", WEB, endpoint(pod.ip)),
+    )
+    async with lab.proxy():
+        assert await pod.ask(lab.vip(20), 80) == f"{pod.ip} {lab.inside.ip}"
+
+
+async def test_node_port_answers_pod_node_and_host(lab: Lab) -> None:
+    pods = await two_servers(lab)
+    lab.api.add(
+        service("web", lab.vip(20), {"port": 80, "nodePort": 30080}, type="NodePort"),
+        slice_of("web", WEB, *(endpoint(pod.ip) for pod in pods)),
+    )
+    async with lab.proxy():
+        for place in (pods[0], lab.inside, lab.host):
+            assert (await place.ask(lab.inside.ip, 30080)).split()[0] in {pod.ip for pod in pods}
+
+
+async def test_service_without_endpoints_refuses_at_once(lab: Lab) -> None:
+    client = await lab.pod()
+    lab.api.add(service("web", lab.vip(20), {"port": 80}))
+    async with lab.proxy():
+        for place in (client, lab.host, lab.inside):
+            began = time.perf_counter()
+            for port in (80, 81):  # 81: no such service port
+                with pytest.raises(ConnectionRefusedError):
+                    await place.ask(lab.vip(20), port)
+            assert time.perf_counter() - began < 0.1
+
+
+async def test_local_traffic_policy_keeps_the_source_and_drops_without_local_endpoint(lab: Lab) -> None:
+    pods = await two_servers(lab)
+    lab.api.add(
+        service(
+            "web",
+            lab.vip(20),
+            {"port": 80, "nodePort": 30080},
+            type="NodePort",
+            externalTrafficPolicy="Local",
+        ),
+        slice_of("web", WEB, endpoint(pods[0].ip), endpoint(pods[1].ip, node="other")),
+    )
+    async with lab.proxy():
+        for _ in range(10):
+            assert await lab.host.ask(lab.inside.ip, 30080) == f"{pods[0].ip} {lab.host.ip}"
+        from_pod = {(await pods[0].ask(lab.inside.ip, 30080)).split()[0] for _ in range(30)}
+        assert from_pod == {pod.ip for pod in pods}
+        lab.api.add(slice_of("web", WEB, endpoint(pods[1].ip, node="other")))
+        await lab.settle()
+        with pytest.raises(TimeoutError):
+            await lab.host.ask(lab.inside.ip, 30080, timeout_s=0.3)
+
+
+async def test_more_endpoints_than_prepared_chains(lab: Lab) -> None:
+    pod = await lab.pod()
+    ports = range(8080, 8080 + 20)
+    for port in ports:
+        await pod.serve(port)
+    lab.api.add(
+        service("web", lab.vip(20), {"port": 80}),
+        *(
+            slice_of("web", [{"port": port, "protocol": "TCP"}], endpoint(pod.ip), suffix=str(port))
+            for port in ports
+        ),
+    )
+    async with lab.proxy() as proxy:
+        for _ in range(30):
+            assert (await lab.host.ask(lab.vip(20), 80)).split()[0] == pod.ip
+        assert await proxy.audit() == 0
+
+
+async def test_endpoints_change_under_load_without_a_failure(lab: Lab) -> None:
+    pods = await two_servers(lab)
+    client = await lab.pod()
+    both = slice_of("web", WEB, *(endpoint(pod.ip) for pod in pods))
+    one = slice_of("web", WEB, endpoint(pods[0].ip))
+    other = slice_of("web", WEB, endpoint(pods[1].ip))
+    lab.api.add(service("web", lab.vip(20), {"port": 80}), both)
+    asked = 0
+
+    async def load(until: float) -> None:
+        nonlocal asked
+        while time.monotonic() < until:
+            assert await client.ask(lab.vip(20), 80)
+            asked += 1
+
+    async def change(until: float) -> int:
+        changes = 0
+        while time.monotonic() < until:
+            for piece in (one, both, other, both):
+                lab.api.add(piece)
+                changes += 1
+                await asyncio.sleep(0.002)
+        return changes
+
+    async with lab.proxy() as proxy:
+        until = time.monotonic() + 1.5
+        async with asyncio.TaskGroup() as group:
+            changes = group.create_task(change(until))
+            for _ in range(4):
+                group.create_task(load(until))
+        assert asked > 300
+        assert changes.result() > 50
+        assert await proxy.audit() == 0
+
+
+async def test_udp_client_moves_when_its_endpoint_goes(lab: Lab) -> None:
+    pods = await two_servers(lab)
+    client = await lab.pod()
+    lab.api.add(
+        service("dns", lab.vip(21), {"port": 53, "protocol": "UDP"}),
+        slice_of("dns", DNS, endpoint(pods[0].ip)),
+    )
+    loop = asyncio.get_running_loop()
+
+    async def ask(sock: socket.socket) -> str:
+        await loop.sock_sendall(sock, b"?")
+        async with asyncio.timeout(1):
+            return (await loop.sock_recv(sock, 100)).decode().split()[0]
+
+    async with lab.proxy():
+        with await client.socket(socket.SOCK_DGRAM) as sock:
+            await loop.sock_connect(sock, (lab.vip(21), 53))
+            assert await ask(sock) == pods[0].ip
+            lab.api.add(slice_of("dns", DNS, endpoint(pods[1].ip)))
+            await lab.settle()
+            assert await ask(sock) == pods[1].ip
+
+
+async def test_udp_without_endpoints_is_refused_then_works(lab: Lab) -> None:
+    pod, client = await lab.pod(), await lab.pod()
+    await pod.serve(8080)
+    loop = asyncio.get_running_loop()
+    async with lab.proxy():
+        with await client.socket(socket.SOCK_DGRAM) as sock:
+            await loop.sock_connect(sock, (lab.vip(21), 53))
+            await loop.sock_sendall(sock, b"?")
+            with pytest.raises(OSError) as refused:
+                async with asyncio.timeout(1):
+                    await loop.sock_recv(sock, 100)
+            assert refused.value.errno == errno.ECONNREFUSED
+            lab.api.add(
+                service("dns", lab.vip(21), {"port": 53, "protocol": "UDP"}),
+                slice_of("dns", DNS, endpoint(pod.ip)),
+            )
+            await lab.settle()
+            await loop.sock_sendall(sock, b"?")
+            async with asyncio.timeout(1):
+                assert (await loop.sock_recv(sock, 100)).startswith(pod.ip.encode())
+
+
+async def test_restarted_proxy_keeps_the_table_and_connections_do_not_fail(lab: Lab) -> None:
+    pods = await two_servers(lab)
+    client = await lab.pod()
+    lab.api.add(
+        service("web", lab.vip(20), {"port": 80}),
+        service("gone", lab.vip(22), {"port": 80}),
+        slice_of("web", WEB, *(endpoint(pod.ip) for pod in pods)),
+        slice_of("gone", WEB, endpoint(pods[0].ip)),
+    )
+    async with lab.proxy():
+        assert await client.ask(lab.vip(22), 80)
+    lab.api.remove(SERVICES, "gone", "default")
+    lab.api.remove(ENDPOINT_SLICES, "gone-a", "default")
+    failures = 0
+    stop = asyncio.Event()
+
+    async def load() -> int:
+        asked = 0
+        while not stop.is_set():
+            assert await client.ask(lab.vip(20), 80)
+            asked += 1
+        return asked
+
+    async with asyncio.TaskGroup() as group:
+        loads = [group.create_task(load()) for _ in range(3)]
+        for _ in range(3):
+            async with lab.proxy() as proxy:
+                assert await proxy.audit() == 0
+                with pytest.raises(ConnectionRefusedError):
+                    await client.ask(lab.vip(22), 80)
+        stop.set()
+    assert failures == 0
+    assert sum(task.result() for task in loads) > 50
+
+
+async def test_audit_mends_what_somebody_else_changed(lab: Lab) -> None:
+    pods = await two_servers(lab)
+    lab.api.add(
+        service("web", lab.vip(20), {"port": 80}),
+        slice_of("web", WEB, *(endpoint(pod.ip) for pod in pods)),
+    )
+    async with lab.proxy() as proxy:
+        await lab.node.load_nft("flush map inet sampan ep4\n")
+        assert await proxy.audit() == 2
+        assert await lab.host.ask(lab.vip(20), 80)
+        await lab.node.load_nft("flush map inet sampan ep4\n")
+        # The next change is refused, which wakes the audit.
+        lab.api.add(slice_of("web", WEB, endpoint(pods[0].ip)))
+        await asyncio.sleep(0.3)
+        assert await lab.host.ask(lab.vip(20), 80) == f"{pods[0].ip} {lab.inside.ip}"
+
+
+async def test_rules_of_another_version_are_replaced_in_one_transaction(lab: Lab) -> None:
+    pods = await two_servers(lab)
+    client = await lab.pod()
+    lab.api.add(
+        service("web", lab.vip(20), {"port": 80}),
+        slice_of("web", WEB, *(endpoint(pod.ip) for pod in pods)),
+    )
+    async with lab.proxy():
+        listing = await lab.node.execute(("nft", "list", "table", "inet", "sampan"))
+        version = next(line.split()[1] for line in listing.splitlines() if "chain version_" in line)
+        await lab.node.load_nft(f"delete chain inet sampan {version}\n")
+    stop = asyncio.Event()
+
+    async def load() -> None:
+        while not stop.is_set():
+            assert await client.ask(lab.vip(20), 80)
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(load())
+        async with lab.proxy() as proxy:
+            assert await proxy.audit() == 0
+            assert version in await lab.node.execute(("nft", "list", "table", "inet", "sampan"))
+        stop.set()
