@@ -1,4 +1,4 @@
-"""The API server over HTTPS, with clients in processes of their own: GET, LIST, durable CREATE, watch fan-out."""
+"""The API server over HTTPS, clients in processes of their own: GET, LIST, durable CREATE, watch fan-out."""
 
 from __future__ import annotations
 
