@@ -82,7 +82,7 @@ def json_patch(document: Obj, operations: Any) -> Obj:
             raise _inapplicable(str(error)) from None
     if not isinstance(result[""], dict):
         raise _inapplicable("the patched document is not an object")
-    return result[""]  # type: ignore[no-any-return]
+    return result[""]
 
 
 # The document hangs under "" of a root object, so that the whole of it can be replaced like any member.
