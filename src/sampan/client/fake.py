@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeAlias
 
 import orjson
 
-from sampan.api import clock, errors
+from sampan.api import clock, errors, patch
 from sampan.api.fields import fields_of
 from sampan.api.objects import Obj, is_deleting, join_key, key_of, mutable, name_of, namespace_of
 from sampan.api.request import JSON_PATCH, MERGE_PATCH, STRATEGIC_MERGE_PATCH, Request, WatchEvent
@@ -401,8 +401,6 @@ def _matches(request: Request, obj: Obj) -> bool:
 
 
 def _patched(request: Request, obj: Obj) -> Obj:
-    from sampan.api import patch
-
     body = request.body
     if request.content_type == JSON_PATCH and isinstance(body, list):
         return patch.json_patch(obj, body)
