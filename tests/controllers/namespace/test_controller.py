@@ -1,0 +1,133 @@
+"""Namespaces: what they are born with and how they go, over an API server in memory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from sampan.api.objects import Obj, condition_of, mutable
+from sampan.api.resources import CONFIG_MAPS, NAMESPACES, PODS, SERVICE_ACCOUNTS
+from sampan.client.client import Client
+from sampan.client.events import EventRecorder
+from sampan.client.fake import FakeTransport
+from sampan.client.informers import Informers
+from sampan.controllers.namespace.controller import NamespaceController, emptied_resources
+from sampan.controllers.serviceaccount.controller import ServiceAccountController
+
+
+def namespace(name: str) -> Obj:
+    return {
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": {"name": name},
+        "spec": {"finalizers": ["kubernetes"]},
+        "status": {"phase": "Active"},
+    }
+
+
+def pod(name: str, finalizers: list[str] | None = None) -> Obj:
+    metadata: Obj = {"name": name, "namespace": "ns"}
+    if finalizers:
+        metadata["finalizers"] = finalizers
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {"containers": []}}
+
+
+class World:
+    def __init__(self, *objects: Obj) -> None:
+        self.fake = FakeTransport(*objects)
+        self.client = Client(self.fake)
+
+    def has(self, name: str) -> bool:
+        born = self.fake.get(SERVICE_ACCOUNTS, "default", name)
+        return born is not None and self.ca(name) is not None
+
+    def ca(self, name: str) -> Obj | None:
+        return self.fake.get(CONFIG_MAPS, "kube-root-ca.crt", name)
+
+    async def until(self, true: Callable[[], bool]) -> None:
+        for _ in range(3000):
+            if true():
+                return
+            await asyncio.sleep(0.001)
+        raise AssertionError("never came true")
+
+
+@asynccontextmanager
+async def world(*objects: Obj) -> AsyncIterator[World]:
+    made = World(*objects)
+    informers = Informers(made.client)
+    events = EventRecorder(made.client, "namespace-controller")
+    tasks = [
+        asyncio.create_task(NamespaceController(made.client, informers, events).run()),
+        asyncio.create_task(ServiceAccountController(made.client, informers, events, "PEM").run()),
+        asyncio.create_task(informers.run()),
+    ]
+    try:
+        yield made
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await events.close()
+
+
+async def test_every_namespace_gets_its_account_and_ca() -> None:
+    async with world(namespace("one")) as it:
+        await it.until(lambda: it.has("one"))
+        it.fake.add(namespace("two"))
+        await it.until(lambda: it.has("two"))
+        found = it.ca("two")
+        assert found is not None
+        assert found["data"] == {"ca.crt": "PEM"}
+
+
+async def test_both_come_back() -> None:
+    async with world(namespace("ns")) as it:
+        await it.until(lambda: it.has("ns"))
+        it.fake.remove(SERVICE_ACCOUNTS, "default", "ns")
+        await it.until(lambda: it.has("ns"))
+        changed = mutable(it.ca("ns") or {})
+        changed["data"] = {"ca.crt": "forged"}
+        await it.client.update(CONFIG_MAPS, changed)
+        await it.until(lambda: (it.ca("ns") or {})["data"] == {"ca.crt": "PEM"})
+
+
+async def test_a_deleted_namespace_is_emptied_and_goes() -> None:
+    async with world(namespace("ns"), pod("a"), pod("b")) as it:
+        await it.until(lambda: it.has("ns"))
+        await it.client.delete(NAMESPACES, "ns")
+        await it.until(lambda: it.fake.get(NAMESPACES, "ns") is None)
+        assert it.fake.objects(PODS) == []
+        assert not it.has("ns")
+
+
+async def test_it_waits_for_finalizers_and_says_so() -> None:
+    async with world(namespace("ns"), pod("held", ["example.com/hold"])) as it:
+        await it.until(lambda: it.has("ns"))
+        await it.client.delete(NAMESPACES, "ns")
+
+        def said(kind: str) -> str:
+            found = it.fake.get(NAMESPACES, "ns")
+            condition = condition_of(found, kind) if found else None
+            return condition["message"] if condition and condition["status"] == "True" else ""
+
+        await it.until(lambda: bool(said("NamespaceFinalizersRemaining")))
+        assert said("NamespaceFinalizersRemaining") == (
+            "Some content in the namespace has finalizers remaining: example.com/hold in 1 resource instances"
+        )
+        assert said("NamespaceContentRemaining") == (
+            "Some resources are remaining: pods has 1 resource instances"
+        )
+        held = mutable(it.fake.get(PODS, "held", "ns") or {})
+        held["metadata"]["finalizers"] = []
+        await it.client.update(PODS, held)
+        await it.until(lambda: it.fake.get(NAMESPACES, "ns") is None)
+
+
+def test_everything_stored_is_emptied_once_and_pods_last() -> None:
+    names = [resource.qualified for resource in emptied_resources()]
+    assert len(names) == len(set(names))
+    assert {"configmaps", "secrets", "deployments.apps", "leases.coordination.k8s.io"} <= set(names)
+    assert names[-1] == "pods"
+    assert "bindings" not in names
