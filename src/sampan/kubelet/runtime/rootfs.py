@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -25,10 +26,14 @@ def options(lower_dirs: Sequence[str], upper: str, work: str) -> str:
 async def mount(bundle: Path, lower_dirs: Sequence[str]) -> Path:
     """Mounts BUNDLE/rootfs. Raises RuntimeFault("CreateContainerError")."""
     upper, work, root = bundle / "upper", bundle / "work", bundle / "rootfs"
-    for directory in (upper, work, root):
-        directory.mkdir(mode=0o755)
     if not lower_dirs:
         raise RuntimeFault("CreateContainerError", "the image has no layers")
+    for directory in (upper, work, root):
+        directory.mkdir()
+    # The container's / is the upper directory: as the image has it, not as our umask would.
+    image = Path(lower_dirs[0]).stat()
+    os.chown(upper, image.st_uid, image.st_gid)
+    upper.chmod(stat.S_IMODE(image.st_mode))
     data = options(lower_dirs, str(upper), str(work))
     try:
         if len(os.fsencode(data)) <= _MAX_OPTIONS:
