@@ -1,0 +1,61 @@
+"""Who may do what."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+from sampan.api.request import UserInfo
+
+AUTHENTICATED = "system:authenticated"
+UNAUTHENTICATED = "system:unauthenticated"
+ANONYMOUS = UserInfo("system:anonymous", (UNAUTHENTICATED,))
+
+
+class Attributes(NamedTuple):
+    """authorization.k8s.io's ResourceAttributes, or a `path` that is no resource."""
+
+    verb: str
+    group: str = ""
+    resource: str = ""
+    subresource: str = ""
+    namespace: str = ""
+    name: str = ""
+    path: str = ""
+
+
+class Authorizer(Protocol):
+    def allows(self, user: UserInfo, wanted: Attributes) -> bool: ...
+
+    def rules(
+        self, user: UserInfo, namespace: str
+    ) -> tuple[list[dict[str, list[str]]], list[dict[str, list[str]]]]:
+        """Resource rules and non-resource rules, as SelfSubjectRulesReview shows them."""
+
+
+class AuthenticatedMay:
+    """Everybody the server knows may do everything."""
+
+    def allows(self, user: UserInfo, wanted: Attributes) -> bool:
+        return AUTHENTICATED in user.groups
+
+    def rules(
+        self, user: UserInfo, namespace: str
+    ) -> tuple[list[dict[str, list[str]]], list[dict[str, list[str]]]]:
+        if AUTHENTICATED not in user.groups:
+            return [], []
+        everything = ["*"]
+        return (
+            [{"verbs": everything, "apiGroups": everything, "resources": everything}],
+            [{"verbs": everything, "nonResourceURLs": everything}],
+        )
+
+
+def refusal(user: UserInfo, wanted: Attributes) -> str:
+    """Why, in RBAC's words."""
+    if wanted.path:
+        return f'User "{user.name}" cannot {wanted.verb} path "{wanted.path}"'
+    resource = f"{wanted.resource}/{wanted.subresource}" if wanted.subresource else wanted.resource
+    where = f' in the namespace "{wanted.namespace}"' if wanted.namespace else " at the cluster scope"
+    return (
+        f'User "{user.name}" cannot {wanted.verb} resource "{resource}" in API group "{wanted.group}"{where}'
+    )

@@ -1,0 +1,121 @@
+"""Objects that every cluster has from its first second. Safe to run at every start."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+from dataclasses import dataclass
+
+from sampan.api.errors import StatusError
+from sampan.api.objects import Obj
+from sampan.api.request import Request, Transport
+from sampan.api.resources import (
+    ENDPOINT_SLICES,
+    ENDPOINTS,
+    NAMESPACES,
+    PRIORITY_CLASSES,
+    SERVICES,
+    Resource,
+)
+
+_NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
+_PRIORITIES = (
+    ("system-cluster-critical", 2_000_000_000, "Used for system critical pods that must run in the cluster."),
+    (
+        "system-node-critical",
+        2_000_001_000,
+        "Used for system critical pods that must not be moved from their node.",
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Advertised:
+    """Where Pods reach the API. An empty `host` means that they cannot."""
+
+    service_cidr: str
+    host: str
+    port: int
+
+    @property
+    def service_ip(self) -> str:
+        return str(ipaddress.ip_network(self.service_cidr)[1])
+
+
+async def bootstrap(transport: Transport, advertised: Advertised) -> None:
+    """Creates what is missing; corrects where `kubernetes` leads."""
+    first = [_create(transport, NAMESPACES, "", _named(name)) for name in _NAMESPACES]
+    first += [_create(transport, PRIORITY_CLASSES, "", _priority(*row)) for row in _PRIORITIES]
+    await asyncio.gather(*first)
+    await _create(transport, SERVICES, "default", _service(advertised))
+    if advertised.host:
+        await asyncio.gather(
+            _ensure(transport, ENDPOINTS, _endpoints(advertised), "subsets"),
+            _ensure(transport, ENDPOINT_SLICES, _slice(advertised), "endpoints", "ports"),
+        )
+
+
+async def _create(transport: Transport, resource: Resource, namespace: str, obj: Obj) -> bool:
+    try:
+        await transport.call(Request("create", resource, namespace, body=obj))
+    except StatusError as error:
+        if error.reason not in ("AlreadyExists", "Invalid"):
+            raise
+        # Invalid: the address of a Service that is already there is taken, by itself.
+        await transport.call(Request("get", resource, namespace, obj["metadata"]["name"]))
+        return False
+    return True
+
+
+async def _ensure(transport: Transport, resource: Resource, obj: Obj, *fields: str) -> None:
+    """Creates the object, or makes `fields` of the one that is there what they should be."""
+    wanted = {field: obj[field] for field in fields}
+    if await _create(transport, resource, "default", obj):
+        return
+    request = Request(
+        "patch",
+        resource,
+        "default",
+        "kubernetes",
+        body=wanted,
+        content_type="application/merge-patch+json",
+    )
+    await transport.call(request)
+
+
+def _named(name: str) -> Obj:
+    return {"metadata": {"name": name}}
+
+
+def _priority(name: str, value: int, description: str) -> Obj:
+    return {**_named(name), "value": value, "description": description}
+
+
+def _service(advertised: Advertised) -> Obj:
+    labels = {"component": "apiserver", "provider": "kubernetes"}
+    return {
+        "metadata": {"name": "kubernetes", "labels": labels},
+        "spec": {
+            "type": "ClusterIP",
+            "clusterIP": advertised.service_ip,
+            "ports": [{"name": "https", "protocol": "TCP", "port": 443, "targetPort": advertised.port}],
+        },
+    }
+
+
+def _endpoints(advertised: Advertised) -> Obj:
+    labels = {"endpointslice.kubernetes.io/skip-mirror": "true"}
+    port = {"name": "https", "port": advertised.port, "protocol": "TCP"}
+    return {
+        "metadata": {"name": "kubernetes", "labels": labels},
+        "subsets": [{"addresses": [{"ip": advertised.host}], "ports": [port]}],
+    }
+
+
+def _slice(advertised: Advertised) -> Obj:
+    return {
+        "metadata": {"name": "kubernetes", "labels": {"kubernetes.io/service-name": "kubernetes"}},
+        "addressType": "IPv6" if ":" in advertised.host else "IPv4",
+        "endpoints": [{"addresses": [advertised.host], "conditions": {"ready": True}}],
+        "ports": [{"name": "https", "port": advertised.port, "protocol": "TCP"}],
+    }

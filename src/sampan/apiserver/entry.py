@@ -1,0 +1,66 @@
+"""One stored object: its bytes, and its dict once somebody asks for it.
+
+Bytes are stamped once, at commit, with their own revision; from then on the same bytes serve GET, LIST and
+WATCH. The dict is parsed at most once and shared by everybody in the process: read it, never write to it.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable
+
+import orjson
+
+from sampan.api.objects import Obj
+from sampan.store.contract import Stamped
+
+_MARK = f"revision-{secrets.token_hex(12)}"
+_MARK_BYTES = _MARK.encode()
+
+
+class Entry:
+    """`key` is the store's; `revision` that of the last change (or of the deletion)."""
+
+    __slots__ = ("_obj", "key", "revision", "value")
+
+    def __init__(self, key: str, value: bytes, revision: int) -> None:
+        self.key = key
+        self.value = value
+        self.revision = revision
+        self._obj: Obj | None = None
+
+    @property
+    def obj(self) -> Obj:
+        if self._obj is None:
+            self._obj = orjson.loads(self.value)
+        return self._obj
+
+    def copy(self) -> Obj:
+        """A dict of the caller's own; cheaper than a deep copy of the shared one."""
+        return orjson.loads(self.value)  # type: ignore[no-any-return]
+
+
+def stamp(obj: Obj) -> Stamped:
+    """`obj` as the bytes before and after its resourceVersion. `obj` keeps no resourceVersion."""
+    metadata = obj["metadata"]
+    metadata["resourceVersion"] = _MARK
+    try:
+        head, _, tail = orjson.dumps(obj).partition(_MARK_BYTES)
+    finally:
+        del metadata["resourceVersion"]
+    return Stamped(head, tail)
+
+
+def list_bytes(api_version: str, kind: str, metadata: Obj, items: Iterable[bytes]) -> bytes:
+    """A list kind put together from its items' bytes."""
+    head = b'{"kind":%b,"apiVersion":%b,"metadata":%b,"items":[' % (
+        orjson.dumps(kind),
+        orjson.dumps(api_version),
+        orjson.dumps(metadata),
+    )
+    return head + b",".join(items) + b"]}"
+
+
+def event_line(kind: str, value: bytes) -> bytes:
+    """One line of a watch stream."""
+    return b'{"type":"%b","object":%b}\n' % (kind.encode(), value)

@@ -1,0 +1,494 @@
+"""HTTP/1.1 on an asyncio transport: one `Connection` per socket, one `Exchange` per request.
+
+Requests of a connection are answered one after the other; while one is being answered, reading pauses, so
+pipelining costs no memory and a client that does not read stops only itself. Everything runs on one loop;
+a Connection's fields are touched from its callbacks and from the one task that answers its current request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import ssl
+from collections import deque
+from collections.abc import Callable, Iterable
+from http import HTTPStatus
+from typing import Any, Protocol, cast
+from urllib.parse import parse_qsl, unquote
+
+import httptools
+
+from sampan.api.request import JSON
+
+log = logging.getLogger(__name__)
+
+MAX_BODY_BYTES = 3 * 1024 * 1024
+MAX_DISCARD_BYTES = 64 * 1024 * 1024
+MAX_HEAD_BYTES = 64 * 1024
+WRITE_HIGH_BYTES = 256 * 1024
+HEAD_TIMEOUT_S = 15.0
+BODY_TIMEOUT_S = 60.0
+IDLE_TIMEOUT_S = 180.0
+
+_PHRASES = {status.value: status.phrase for status in HTTPStatus}
+
+
+class Handler(Protocol):
+    """Who answers. `answer_now` may answer without a task; when it does not, it says False."""
+
+    def answer_now(self, exchange: Exchange) -> bool: ...
+
+    async def answer(self, exchange: Exchange) -> None: ...
+
+
+class Duplex:
+    """The raw byte stream of a connection after an upgrade."""
+
+    def __init__(self, connection: Connection, first: bytes) -> None:
+        self.reader = asyncio.StreamReader()
+        self.reader.set_transport(connection.transport)
+        self._connection = connection
+        if first:
+            self.reader.feed_data(first)
+
+    def write(self, data: bytes) -> None:
+        if not self._connection.lost:
+            self._connection.transport.write(data)
+
+    async def drain(self) -> None:
+        """Waits until the peer has taken enough; raises ConnectionResetError once it has gone."""
+        await self._connection.drain()
+
+    def close(self) -> None:
+        self._connection.transport.close()
+
+
+class Exchange:
+    """One request, complete with its body, and the means to answer it."""
+
+    __slots__ = (
+        "_discard",
+        "_query",
+        "body",
+        "chunked",
+        "connection",
+        "headers",
+        "keep_alive",
+        "method",
+        "path",
+        "raw_query",
+        "rest",
+        "started",
+        "too_large",
+        "upgrade",
+        "version",
+    )
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.method = ""
+        self.path = ""
+        self.raw_query = ""
+        self._query: list[tuple[str, str]] | None = None
+        self.headers: dict[str, str] = {}
+        self.body = b""
+        self.version = "1.1"
+        self.keep_alive = True
+        self.upgrade = False
+        self.rest = b""
+        self.too_large = False
+        self.started = False
+        self.chunked = True
+        self._discard = 0
+
+    @property
+    def query(self) -> list[tuple[str, str]]:
+        """All query parameters in order, repeated ones included."""
+        if self._query is None:
+            self._query = parse_qsl(self.raw_query, keep_blank_values=True) if self.raw_query else []
+        return self._query
+
+    def respond(
+        self,
+        code: int,
+        body: bytes = b"",
+        content_type: str = JSON,
+        headers: Iterable[tuple[str, str]] = (),
+    ) -> None:
+        """The whole answer at once. Does nothing when the client has gone."""
+        if self.started:
+            raise RuntimeError("answered twice")
+        self.started = True
+        head = self._head(code, content_type, headers, f"Content-Length: {len(body)}\r\n")
+        payload = head if self.method == "HEAD" else head + body
+        self.connection.finish(self, payload)
+
+    def start_stream(self, code: int, content_type: str, headers: Iterable[tuple[str, str]] = ()) -> None:
+        """Begins an answer of unknown length; `send` its parts and `end` it."""
+        self.started = True
+        self.chunked = self.version == "1.1"
+        if not self.chunked:
+            self.keep_alive = False
+        framing = "Transfer-Encoding: chunked\r\n" if self.chunked else ""
+        self.connection.write(self._head(code, content_type, headers, framing))
+
+    def send(self, part: bytes) -> None:
+        if part:
+            self.connection.write(chunk(part) if self.chunked else part)
+
+    def end(self) -> None:
+        self.connection.finish(self, b"0\r\n\r\n" if self.chunked else b"")
+
+    def accept_upgrade(self, protocol: str, headers: Iterable[tuple[str, str]] = ()) -> Duplex:
+        """Answers 101 and hands over the raw stream; the connection ends when its Duplex is closed."""
+        self.started = True
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers)
+        head = (
+            f"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: {protocol}\r\n{lines}\r\n"
+        )
+        return self.connection.hand_over(self, head.encode("latin-1"))
+
+    async def drain(self) -> None:
+        await self.connection.drain()
+
+    def _head(self, code: int, content_type: str, headers: Iterable[tuple[str, str]], framing: str) -> bytes:
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers)
+        closing = "" if self.keep_alive else "Connection: close\r\n"
+        return (
+            f"HTTP/1.1 {code} {_PHRASES.get(code, 'Status')}\r\nContent-Type: {content_type}\r\n"
+            f"Cache-Control: no-cache, private\r\n{lines}{closing}{framing}\r\n"
+        ).encode("latin-1", "replace")
+
+
+def chunk(data: bytes) -> bytes:
+    """One chunk of a chunked body."""
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+class Connection(asyncio.Protocol):
+    """One client's socket: parses requests, queues them, answers them in order."""
+
+    def __init__(self, server: HttpServer) -> None:
+        self._server = server
+        self._loop = asyncio.get_running_loop()
+        self._parser = httptools.HttpRequestParser(self)
+        self._queue: deque[Exchange] = deque()
+        self._current: Exchange | None = None  # being answered
+        self._incoming: Exchange | None = None  # being received
+        self._url = b""
+        self._parts: list[bytes] = []
+        self._head_bytes = 0
+        self._body_bytes = 0
+        self._reading = True
+        self._since = self._loop.time()  # when what we wait for began
+        self._timer: asyncio.TimerHandle | None = None
+        self._duplex: Duplex | None = None
+        self._writable: asyncio.Future[None] | None = None  # set while the peer does not read
+        self._on_writable: Callable[[], None] | None = None
+        self._pumping = False
+        self.transport: asyncio.Transport = cast(asyncio.Transport, None)
+        self.task: asyncio.Task[None] | None = None
+        self.cancel_when_lost = False
+        self.lost = False
+        self.identity: Any = None  # whatever authentication wants to remember about this peer
+
+    # --- what asyncio calls ---------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+        self.transport.set_write_buffer_limits(high=WRITE_HIGH_BYTES)
+        self._server.connections.add(self)
+        self._timer = self._loop.call_later(HEAD_TIMEOUT_S, self._check_time)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.lost = True
+        self._server.connections.discard(self)
+        if self._timer is not None:
+            self._timer.cancel()
+        self._release_writers()
+        if self._duplex is not None:
+            self._duplex.reader.feed_eof()
+        self._queue.clear()
+        if self.task is not None and self.cancel_when_lost:
+            self.task.cancel()
+
+    def eof_received(self) -> bool:
+        if self._duplex is not None:
+            self._duplex.reader.feed_eof()
+            return True
+        return False
+
+    def pause_writing(self) -> None:
+        if self._writable is None:
+            self._writable = self._loop.create_future()
+
+    def resume_writing(self) -> None:
+        self._release_writers()
+
+    def data_received(self, data: bytes) -> None:
+        if self._duplex is not None:
+            self._duplex.reader.feed_data(data)
+            return
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            if self._queue:
+                self._queue[-1].upgrade = True
+                self._queue[-1].rest = data[upgrade.args[0] :]
+            self._stop_reading()
+        except (httptools.HttpParserError, _Refused) as error:
+            refused = error if isinstance(error, _Refused) else error.__context__
+            self._refuse(refused.args[0] if isinstance(refused, _Refused) else 400)
+            return
+        self._pump()
+
+    # --- what the parser calls ------------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        self._incoming = Exchange(self)
+        self._url, self._parts, self._head_bytes, self._body_bytes = b"", [], 0, 0
+        self._since = self._loop.time()
+
+    def on_url(self, url: bytes) -> None:
+        self._url += url
+        self._count_head(len(url))
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._count_head(len(name) + len(value))
+        headers = self._receiving().headers
+        key = name.decode("latin-1").lower()
+        text = value.decode("latin-1")
+        headers[key] = f"{headers[key]},{text}" if key in headers else text
+
+    def on_headers_complete(self) -> None:
+        exchange = self._receiving()
+        exchange.method = self._parser.get_method().decode("latin-1")
+        exchange.version = self._parser.get_http_version()
+        exchange.keep_alive = self._parser.should_keep_alive()
+        raw_path, _, query = self._url.decode("latin-1").partition("?")
+        if "://" in raw_path:  # absolute form, as proxies send it
+            raw_path = "/" + raw_path.partition("://")[2].partition("/")[2]
+        exchange.path = unquote(raw_path) if "%" in raw_path else raw_path
+        exchange.raw_query = query.partition("#")[0]
+        if exchange.headers.get("expect", "").lower() == "100-continue":
+            self.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def on_body(self, body: bytes) -> None:
+        self._body_bytes += len(body)
+        if self._body_bytes <= MAX_BODY_BYTES:
+            self._parts.append(body)
+            return
+        # The rest is read and thrown away, so that the client gets to read the refusal.
+        self._receiving().too_large = True
+        self._parts.clear()
+        if self._body_bytes > MAX_DISCARD_BYTES:
+            raise _Refused(413)
+
+    def on_message_complete(self) -> None:
+        exchange = self._receiving()
+        exchange.body = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+        self._parts = []
+        self._incoming = None
+        self._queue.append(exchange)
+
+    # --- answering ------------------------------------------------------------------------------------
+
+    @property
+    def paused(self) -> bool:
+        """Whether the peer has stopped taking what was written."""
+        return self._writable is not None
+
+    def write(self, data: bytes) -> None:
+        if not self.lost:
+            self.transport.write(data)
+
+    async def drain(self) -> None:
+        if self._writable is not None:
+            await asyncio.shield(self._writable)
+        if self.lost:
+            raise ConnectionResetError("the client has gone")
+
+    def when_writable(self, callback: Callable[[], None] | None) -> None:
+        """`callback` runs each time the peer takes data again; one per connection."""
+        self._on_writable = callback
+
+    def finish(self, exchange: Exchange, payload: bytes) -> None:
+        """The current answer's last bytes; the next request's turn comes."""
+        self.write(payload)
+        if self._current is exchange:
+            self._current = None
+        self.cancel_when_lost = False
+        self._on_writable = None
+        self._since = self._loop.time()
+        if not exchange.keep_alive or exchange.upgrade:
+            self.transport.close()
+            return
+        if not self._pumping:
+            self._loop.call_soon(self._pump)
+
+    def hand_over(self, exchange: Exchange, head: bytes) -> Duplex:
+        if not exchange.upgrade:
+            raise RuntimeError("the client asked for no upgrade")
+        self.write(head)
+        self.cancel_when_lost = False
+        self._duplex = Duplex(self, exchange.rest)
+        if self.lost:
+            self._duplex.reader.feed_eof()
+        self._resume_reading()
+        return self._duplex
+
+    def close_when_idle(self) -> None:
+        """Ends the connection now if it waits for a request, else after the current answer."""
+        if self._current is None and self._duplex is None:
+            self.transport.close()
+        elif self._current is not None:
+            self._current.keep_alive = False
+
+    def _pump(self) -> None:
+        """Takes queued requests in order until one needs a task."""
+        if self._pumping:
+            return
+        self._pumping = True
+        try:
+            while self._queue and self._current is None and not self.lost:
+                exchange = self._queue.popleft()
+                self._current = exchange
+                if not self._server.handler.answer_now(exchange):
+                    self.task = self._server.spawn(self, exchange)
+        finally:
+            self._pumping = False
+        if self._queue or (self._current is not None and self._current.upgrade):
+            self._stop_reading()
+        elif self._duplex is None and not self.transport.is_closing():
+            self._resume_reading()
+
+    def _refuse(self, code: int) -> None:
+        """Garbage in: say so in HTTP and hang up; nobody else notices."""
+        if self._current is None and not self.lost:
+            phrase = _PHRASES[code].encode()
+            self.transport.write(
+                b"HTTP/1.1 %d %b\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n"
+                b"Content-Length: %d\r\n\r\n%b" % (code, phrase, len(phrase), phrase)
+            )
+        self._queue.clear()
+        self.transport.close()
+
+    def _check_time(self) -> None:
+        """The connection's one timer: idle, slow head, slow body. A request being answered has no limit."""
+        now = self._loop.time()
+        if self._current is not None or self._duplex is not None:
+            left = IDLE_TIMEOUT_S
+        elif self._incoming is None:
+            left = self._since + (IDLE_TIMEOUT_S if self._url else HEAD_TIMEOUT_S) - now
+        else:
+            limit = BODY_TIMEOUT_S if self._incoming.method else HEAD_TIMEOUT_S
+            left = self._since + limit - now
+        if left <= 0:
+            if self._incoming is not None:
+                self._refuse(408)
+            else:
+                self.transport.close()
+            return
+        self._timer = self._loop.call_later(max(left, 1.0), self._check_time)
+
+    def _receiving(self) -> Exchange:
+        if self._incoming is None:
+            raise _Refused(400)
+        return self._incoming
+
+    def _count_head(self, size: int) -> None:
+        self._head_bytes += size
+        if self._head_bytes > MAX_HEAD_BYTES:
+            raise _Refused(431)
+
+    def _stop_reading(self) -> None:
+        if self._reading and not self.lost:
+            self._reading = False
+            self.transport.pause_reading()
+
+    def _resume_reading(self) -> None:
+        if not self._reading and not self.lost:
+            self._reading = True
+            self.transport.resume_reading()
+
+    def _release_writers(self) -> None:
+        waiting, self._writable = self._writable, None
+        if waiting is not None and not waiting.done():
+            waiting.set_result(None)
+        if self._on_writable is not None:
+            self._on_writable()
+
+
+class _Refused(Exception):
+    """Raised inside parser callbacks; the argument is the HTTP code."""
+
+
+class HttpServer:
+    """Listens on sockets that are already bound, plain or TLS, and owns the tasks that answer."""
+
+    def __init__(self, handler: Handler) -> None:
+        self.handler = handler
+        self.connections: set[Connection] = set()
+        self._servers: list[asyncio.Server] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def listen(self, sock: socket.socket, context: ssl.SSLContext | None) -> None:
+        loop = asyncio.get_running_loop()
+        timeout = HEAD_TIMEOUT_S if context is not None else None
+        self._servers.append(
+            await loop.create_server(
+                lambda: Connection(self), sock=sock, ssl=context, ssl_handshake_timeout=timeout, backlog=1024
+            )
+        )
+
+    def spawn(self, connection: Connection, exchange: Exchange) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(self._answer(connection, exchange))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def stop(self, grace_s: float = 1.0) -> None:
+        """Stops listening, lets answers in progress finish for `grace_s`, then cuts the rest."""
+        for server in self._servers:
+            server.close()
+        for connection in list(self.connections):
+            connection.close_when_idle()
+        streams = [c.task for c in self.connections if c.task is not None and c.cancel_when_lost]
+        for task in streams:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=grace_s)
+        for task in list(self._tasks):
+            task.cancel()
+        if self._tasks:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+        for connection in list(self.connections):
+            connection.transport.abort()
+        self._servers.clear()
+
+    async def _answer(self, connection: Connection, exchange: Exchange) -> None:
+        try:
+            await self.handler.answer(exchange)
+        except ConnectionResetError:
+            connection.transport.abort()
+        except asyncio.CancelledError:
+            connection.transport.close()
+            raise
+        except Exception:
+            log.exception("%s %s failed", exchange.method, exchange.path)
+            connection.transport.abort()
+
+
+def bound_socket(host: str, port: int) -> socket.socket:
+    """A listening TCP socket on host:port (port 0: any free one)."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((host, port))
+        sock.setblocking(False)
+    except OSError:
+        sock.close()
+        raise
+    return sock

@@ -1,0 +1,430 @@
+"""One path for every write to every kind: identity, defaults, admission, validation, commit.
+
+Order on create: namespace check, defaults, the kind's own preparation, mutating admission, defaults again,
+validation, reservation of what is unique, commit. On update the old object lends what may not change, and an
+update that changes nothing writes nothing. A write is answered once the watch cache shows it.
+
+Conflicts: every write names the revision it was made from. A client that named one gets 409; one that did
+not (a patch, an update without resourceVersion) is silently tried again on the newer object.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import orjson
+
+from sampan.api import decode, defaults, errors, patch, validation
+from sampan.api.errors import StatusError
+from sampan.api.objects import Obj, mutable
+from sampan.api.request import JSON_PATCH, MERGE_PATCH, STRATEGIC_MERGE_PATCH, Request
+from sampan.api.resources import NAMESPACES, Resource
+from sampan.apiserver import deletion, metadata, scale
+from sampan.apiserver.admission import Admission
+from sampan.apiserver.conversion import from_storage, storage_prefix, storage_resource, to_storage
+from sampan.apiserver.entry import Entry, stamp
+from sampan.apiserver.filters import parse
+from sampan.apiserver.registry.hooks import Call, Hooks
+from sampan.apiserver.watchcache import Cache, Change, Hub
+from sampan.store.contract import ABSENT, Delete, Op, Put, Store, StoreFull, TxnConflict
+
+log = logging.getLogger(__name__)
+
+ATTEMPTS = 20
+NAME_ATTEMPTS = 8
+_PLAIN = Hooks()
+_DELETIONS_AT_ONCE = 64
+
+PATCH_TYPES = (JSON_PATCH, MERGE_PATCH, STRATEGIC_MERGE_PATCH)
+
+
+class Pipeline:
+    """`hooks` by (group, plural) of the storage resource."""
+
+    def __init__(
+        self,
+        store: Store,
+        hub: Hub,
+        hooks: Mapping[tuple[str, str], Hooks],
+        admission: Admission,
+    ) -> None:
+        self.store = store
+        self.hub = hub
+        self._hooks = hooks
+        self._admission = admission
+        # Namespaces whose deletion has been handed to the store: nothing new may follow it in there.
+        self._closing: set[str] = set()
+        self._namespaces = hub.cache(storage_prefix(NAMESPACES))
+        self._namespaces.listeners.append(self._namespace_changed)
+
+    def hooks(self, resource: Resource) -> Hooks:
+        stored = storage_resource(resource)
+        return self._hooks.get((stored.group, stored.plural), _PLAIN)
+
+    def cache(self, resource: Resource) -> Cache:
+        return self.hub.cache(storage_prefix(resource))
+
+    def find(self, resource: Resource, namespace: str, name: str) -> Entry | None:
+        return self.cache(resource).get(key_for(resource, namespace, name))
+
+    def get(self, call: Call) -> Entry:
+        request = call.request
+        entry = self.find(request.resource, request.namespace, request.name)
+        if entry is None:
+            raise errors.not_found(request.resource, request.name)
+        return entry
+
+    # --- create ---------------------------------------------------------------------------------------
+
+    async def create(self, call: Call, obj: Obj) -> Entry:
+        resource, namespace = call.resource, call.request.namespace
+        fields = obj.setdefault("metadata", {})
+        obj["kind"], obj["apiVersion"] = resource.kind, resource.api_version
+        metadata.check_scope(resource, namespace, fields)
+        self._check_namespace(call, fields.get("name") or fields.get("generateName", ""))
+        generated = not fields.get("name") and fields.get("generateName")
+        metadata.prepare_create(resource, obj)
+        hooks = self.hooks(resource)
+        if resource.subresource("status") and not hooks.keeps_status_on_create:
+            obj.pop("status", None)
+        defaults.apply(resource, obj)
+        hooks.prepare_create(call, obj)
+        await self._admission.mutate(call, obj, None)
+        defaults.apply(resource, obj)
+        obj = metadata.in_order(obj)
+        for attempt in range(NAME_ATTEMPTS):
+            try:
+                return await self._insert(call, obj, hooks)
+            except StatusError as error:
+                last = attempt == NAME_ATTEMPTS - 1
+                if not generated or error.reason != "AlreadyExists" or last:
+                    raise
+                obj["metadata"].pop("name")
+                metadata.prepare_create(resource, obj)
+        raise AssertionError("unreachable")
+
+    async def _insert(self, call: Call, obj: Obj, hooks: Hooks) -> Entry:
+        resource = call.resource
+        name = obj["metadata"].get("name", "")
+        broken = validation.create(resource, obj)
+        if broken:
+            raise errors.invalid(resource, name, broken)
+        self._admission.validate(call, obj, None)
+        key = key_for(resource, call.request.namespace, name)
+        present = self.cache(resource).get(key)
+        if present is not None:
+            raise _exists(resource, name, present)
+        self._check_namespace(call, name)
+        undo = hooks.reserve(call, obj, None)
+        if call.dry_run:
+            undo()
+            return Entry(key, orjson.dumps(to_storage(resource, obj)), 0)
+        stamped = stamp(to_storage(resource, obj))
+        try:
+            return await self._put(resource, Put(key, stamped, ABSENT))
+        except TxnConflict as conflict:
+            undo()
+            current = conflict.current
+            there = None if current is None else Entry(current.key, current.value, current.revision)
+            raise _exists(resource, name, there) from None
+        except StatusError:
+            undo()
+            raise
+
+    # --- update and patch -----------------------------------------------------------------------------
+
+    async def update(self, call: Call, obj: Obj, subresource: str = "") -> tuple[Entry, bool]:
+        """PUT of the object, its status, or another subresource that is the object; says whether created."""
+        resource, name = call.resource, call.request.name
+        fields = obj.setdefault("metadata", {})
+        metadata.check_scope(resource, call.request.namespace, fields)
+        said = fields.get("name")
+        if said and said != name:
+            raise errors.bad_request(
+                f"the name of the object ({said}) does not match the name on the URL ({name})"
+            )
+        if not said:
+            raise errors.bad_request("name must be provided")
+        hooks = self.hooks(resource)
+        revision = fields.get("resourceVersion")
+        if not revision and not hooks.unconditional_update:
+            broken = errors.invalid_value("metadata.resourceVersion", 0, "must be specified for an update")
+            raise errors.invalid(resource, name, [broken])
+        if hooks.creates_on_update and not subresource and not revision and self._absent(call):
+            return await self.create(call, obj), True
+        changed = await self.modify(
+            call, lambda old: obj if revision else mutable(obj), subresource, retry=not revision
+        )
+        return changed, False
+
+    async def patch(self, call: Call, body: Any, content_type: str, subresource: str = "") -> Entry:
+        resource = call.resource
+        validated = call.request.params.get("fieldValidation", "") or decode.WARN
+
+        def change(old: Obj) -> Obj:
+            kind = (resource.api_version, resource.kind)
+            if subresource == "scale":
+                shown = apply_patch(scale.view(old), body, content_type, (scale.API_VERSION, scale.KIND))
+                scale.set_replicas(resource, old, shown)
+                old["metadata"]["resourceVersion"] = shown["metadata"].get("resourceVersion")
+                return old
+            new = apply_patch(old, body, content_type, kind)
+            if not isinstance(new.get("metadata"), dict):
+                raise errors.bad_request("a patch must leave metadata an object")
+            said = (new.get("apiVersion"), new.get("kind"))
+            if said != kind or new["metadata"].get("name") != call.request.name:
+                raise errors.bad_request("a patch may not change apiVersion, kind or metadata.name")
+            found = decode.prune(new, *kind, validated, of_patch=True)
+            call.warnings[:] = list(dict.fromkeys([*call.warnings, *found]))
+            return new
+
+        return await self.modify(call, change, subresource)
+
+    async def modify(
+        self,
+        call: Call,
+        change: Callable[[Obj], Obj],
+        subresource: str = "",
+        *,
+        retry: bool = True,
+    ) -> Entry:
+        """Replaces the object by what `change` makes of a copy of it; tried again when somebody was faster."""
+        for _ in range(ATTEMPTS if retry else 1):
+            entry = self.get(call)
+            try:
+                return await self._replace(call, entry, change, subresource)
+            except TxnConflict as conflict:
+                await self._catch_up(conflict)
+        raise errors.conflict(call.resource, call.request.name)
+
+    async def _replace(
+        self, call: Call, entry: Entry, change: Callable[[Obj], Obj], subresource: str
+    ) -> Entry:
+        resource, name = call.resource, call.request.name
+        hooks = self.hooks(resource)
+        old = from_storage(resource, entry.copy())
+        new = change(from_storage(resource, entry.copy()))
+        _check_preconditions(resource, name, new["metadata"], old["metadata"])
+        metadata.carry_over(new, old)
+        new["kind"], new["apiVersion"] = resource.kind, resource.api_version
+        if subresource == "status":
+            new = {**old, "metadata": new["metadata"], "status": new.get("status") or {}}
+            hooks.prepare_status(call, new, old)
+        elif subresource in ("", "scale"):
+            if resource.subresource("status"):
+                new.pop("status", None)
+                if "status" in old:
+                    new["status"] = old["status"]
+            defaults.apply(resource, new)
+            hooks.prepare_update(call, new, old)
+            await self._admission.mutate(call, new, old)
+        metadata.count_change(resource, new, old)
+        validate = {"": validation.update, "scale": validation.update, "status": validation.update_status}
+        if subresource in validate and (broken := validate[subresource](resource, new, old)):
+            raise errors.invalid(resource, name, broken)
+        self._admission.validate(call, new, old)
+        stored = to_storage(resource, new)
+        if metadata.same(stored, entry.obj):
+            return entry
+        if deletion.finished(new, held=hooks.held(new)):
+            return await self._remove(call, entry, stored)
+        undo = hooks.reserve(call, new, old)
+        if call.dry_run:
+            undo()
+            stored["metadata"]["resourceVersion"] = str(entry.revision)
+            return Entry(entry.key, orjson.dumps(stored), entry.revision)
+        try:
+            return await self._put(resource, Put(entry.key, stamp(stored), entry.revision))
+        except (TxnConflict, StatusError):
+            undo()
+            raise
+
+    # --- delete ---------------------------------------------------------------------------------------
+
+    async def delete(self, call: Call, options: deletion.Options) -> tuple[Entry, bool]:
+        """Deletes or marks one object; says whether it is gone."""
+        for _ in range(ATTEMPTS):
+            entry = self.get(call)
+            try:
+                return await self._delete(call, entry, options)
+            except TxnConflict as conflict:
+                await self._catch_up(conflict)
+        raise errors.conflict(call.resource, call.request.name)
+
+    async def delete_collection(self, call: Call, options: deletion.Options) -> list[Entry]:
+        """Deletes everything a filter matches; what is gone meanwhile does not count."""
+        request = call.request
+        wanted = parse(request.resource, scope_prefix(request.resource, request.namespace), request.params)
+        entries = [
+            entry for entry in self.cache(request.resource).scan(wanted.prefix) if wanted.matches(entry)
+        ]
+        deleted: list[Entry] = []
+        for start in range(0, len(entries), _DELETIONS_AT_ONCE):
+            slice_ = entries[start : start + _DELETIONS_AT_ONCE]
+            answers = await asyncio.gather(*(self._delete_one(call, entry, options) for entry in slice_))
+            deleted += [entry for entry in answers if entry is not None]
+        return deleted
+
+    async def _delete_one(self, call: Call, entry: Entry, options: deletion.Options) -> Entry | None:
+        namespace, _, name = entry.key.removeprefix(storage_prefix(call.resource)).rpartition("/")
+        one = Call(
+            call.user,
+            Request("delete", call.resource, namespace, name, "", call.request.params),
+            call.hub,
+            call.dry_run,
+            call.warnings,
+        )
+        try:
+            return (await self.delete(one, options))[0]
+        except StatusError as error:
+            if error.reason == "NotFound":
+                return None
+            raise
+
+    async def _delete(self, call: Call, entry: Entry, options: deletion.Options) -> tuple[Entry, bool]:
+        resource, name = call.resource, call.request.name
+        hooks = self.hooks(resource)
+        fields = entry.obj["metadata"]
+        if options.uid and options.uid != fields["uid"]:
+            why = f"Precondition failed: UID in precondition: {options.uid}, UID in object meta: {fields['uid']}"
+            raise errors.conflict(resource, name, why)
+        if options.revision and options.revision != str(entry.revision):
+            why = (
+                f"Precondition failed: ResourceVersion in precondition: {options.revision}, "
+                f"ResourceVersion in object meta: {entry.revision}"
+            )
+            raise errors.conflict(resource, name, why)
+        hooks.check_delete(call, entry.obj)
+        grace_s = hooks.grace_s(entry.obj, options)
+        held = hooks.held(entry.obj)
+        outcome = deletion.plan(entry.obj, options, grace_s, held=held, now=time.time())
+        if outcome.action == deletion.NOTHING:
+            return entry, False
+        if outcome.action == deletion.REMOVE:
+            return await self._remove(call, entry, outcome.obj), True
+        hooks.marked(outcome.obj)
+        if call.dry_run:
+            return Entry(entry.key, orjson.dumps(outcome.obj), entry.revision), False
+        closing = resource is NAMESPACES
+        if closing:
+            self._closing.add(name)
+        try:
+            marked = await self._put(resource, Put(entry.key, stamp(outcome.obj), entry.revision))
+        except (TxnConflict, StatusError):
+            if closing:
+                self._closing.discard(name)
+            raise
+        return marked, False
+
+    async def _remove(self, call: Call, entry: Entry, last: Obj) -> Entry:
+        if call.dry_run:
+            return entry
+        last = {**last, "metadata": dict(last["metadata"])}
+        last["metadata"].pop("resourceVersion", None)
+        stamped = stamp(last)
+        revision = await self._commit(Delete(entry.key, stamped, entry.revision))
+        return Entry(entry.key, stamped.at(revision), revision)
+
+    # --- the store ------------------------------------------------------------------------------------
+
+    async def _put(self, resource: Resource, op: Put) -> Entry:
+        revision = await self._commit(op)
+        shown = self.cache(resource).get(op.key)
+        if shown is not None and shown.revision == revision:
+            return shown
+        assert not isinstance(op.value, bytes)
+        return Entry(op.key, op.value.at(revision), revision)
+
+    async def _commit(self, op: Op) -> int:
+        try:
+            (revision,) = await self.store.txn([op])
+        except StoreFull as error:
+            log.error("the store takes no writes: %s", error)
+            raise errors.internal(
+                f"nothing was written, the store takes no writes ({error}); free space on its disk"
+            ) from error
+        await self.hub.applied(revision)
+        return revision
+
+    async def _catch_up(self, conflict: TxnConflict) -> None:
+        """Waits until the cache has seen what we lost against."""
+        current = conflict.current
+        await self.hub.applied(current.revision if current is not None else self.store.revision)
+
+    # --- namespaces -----------------------------------------------------------------------------------
+
+    def _check_namespace(self, call: Call, name: str) -> None:
+        """New objects go into namespaces that exist and are there to stay."""
+        resource, namespace = call.resource, call.request.namespace
+        if not resource.namespaced:
+            return
+        entry = self._namespaces.get(storage_prefix(NAMESPACES) + namespace)
+        if entry is None:
+            raise errors.not_found(NAMESPACES, namespace)
+        if namespace in self._closing or entry.obj["metadata"].get("deletionTimestamp"):
+            why = f"unable to create new content in namespace {namespace} because it is being terminated"
+            error = errors.forbidden(resource, name, why)
+            error.status["details"]["causes"] = [
+                {
+                    "reason": "NamespaceTerminating",
+                    "message": f"namespace {namespace} is being terminated",
+                    "field": "metadata.namespace",
+                }
+            ]
+            raise error
+
+    def _namespace_changed(self, change: Change) -> None:
+        if change.type == "DELETED":
+            self._closing.discard(change.entry.key.rpartition("/")[2])
+
+    def _absent(self, call: Call) -> bool:
+        return self.find(call.resource, call.request.namespace, call.request.name) is None
+
+
+def scope_prefix(resource: Resource, namespace: str) -> str:
+    """The key prefix of a namespace's objects, or of all."""
+    prefix = storage_prefix(resource)
+    return f"{prefix}{namespace}/" if resource.namespaced and namespace else prefix
+
+
+def key_for(resource: Resource, namespace: str, name: str) -> str:
+    return scope_prefix(resource, namespace) + name
+
+
+def apply_patch(obj: Obj, body: Any, content_type: str, kind: tuple[str, str]) -> Obj:
+    """The patched object; 415 for a content type that is no patch."""
+    if content_type == JSON_PATCH:
+        return patch.json_patch(obj, body)
+    if content_type == MERGE_PATCH:
+        return patch.merge_patch(obj, body)
+    if content_type == STRATEGIC_MERGE_PATCH:
+        return patch.strategic_merge_patch(obj, body, *kind)
+    raise not_a_patch()
+
+
+def not_a_patch() -> StatusError:
+    return errors.unsupported_media_type(
+        "the body of the request was in an unknown format - accepted media types include: "
+        + ", ".join(PATCH_TYPES)
+    )
+
+
+def _exists(resource: Resource, name: str, present: Entry | None) -> StatusError:
+    error = errors.already_exists(resource, name)
+    if present is not None and present.obj["metadata"].get("deletionTimestamp"):
+        error.status["message"] = f"object is being deleted: {error.status['message']}"
+    return error
+
+
+def _check_preconditions(resource: Resource, name: str, fresh: Obj, kept: Obj) -> None:
+    revision = fresh.get("resourceVersion")
+    if revision and revision != kept["resourceVersion"]:
+        raise errors.conflict(resource, name)
+    uid = fresh.get("uid")
+    if uid and uid != kept.get("uid"):
+        why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {kept.get('uid')}"
+        raise errors.conflict(resource, name, why)

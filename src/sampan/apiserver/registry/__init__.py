@@ -1,0 +1,1 @@
+"""Per-kind behaviour, one module per noun; kinds that need none have none."""

@@ -1,0 +1,70 @@
+"""What a kind may add to the one pipeline that serves them all. The base class adds nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from sampan.api.objects import Obj
+from sampan.api.request import Request, UserInfo
+from sampan.api.resources import Resource
+from sampan.apiserver.deletion import Options
+from sampan.apiserver.watchcache import Hub
+
+
+@dataclass(slots=True)
+class Call:
+    """One request on its way: who asks for what, and what is to be said besides the answer."""
+
+    user: UserInfo
+    request: Request
+    hub: Hub
+    dry_run: bool = False
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def resource(self) -> Resource:
+        return self.request.resource
+
+
+Undo = Callable[[], None]
+
+
+def _nothing() -> None:
+    return None
+
+
+class Hooks:
+    """Called in this order: `check`, `prepare_*`, (admission, defaults, validation), `reserve`, commit."""
+
+    returns_deleted = False  # whether a delete answers with the object instead of a Status
+    keeps_status_on_create = False
+    creates_on_update = False
+    unconditional_update = True
+
+    def prepare_create(self, call: Call, obj: Obj) -> None:
+        """The kind's own fields of a new object, after defaults."""
+
+    def prepare_update(self, call: Call, new: Obj, old: Obj) -> None:
+        """What an update of the object proper may not touch or brings along."""
+
+    def prepare_status(self, call: Call, new: Obj, old: Obj) -> None:
+        """The same for the status subresource."""
+
+    def reserve(self, call: Call, new: Obj, old: Obj | None) -> Undo:
+        """Takes what can be had only once (addresses); the answer gives it back if nothing is written."""
+        return _nothing
+
+    def check_delete(self, call: Call, obj: Obj) -> None:
+        """Raises StatusError where deletion is forbidden."""
+
+    def grace_s(self, obj: Obj, options: Options) -> int | None:
+        """How long the object lingers after deletion; None for kinds that do not."""
+        return None
+
+    def held(self, obj: Obj) -> bool:
+        """Whether something besides metadata.finalizers keeps a deleted object."""
+        return False
+
+    def marked(self, obj: Obj) -> None:
+        """The object has just got its deletionTimestamp; `obj` may be changed."""

@@ -1,0 +1,72 @@
+"""Kinds that differ from the rule in a line or two, and the table of all that have hooks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sampan.api.objects import Obj
+from sampan.apiserver.registry.hooks import Call, Hooks
+from sampan.apiserver.registry.namespaces import NamespaceHooks
+from sampan.apiserver.registry.pods import PodHooks
+from sampan.apiserver.registry.services import ServiceHooks
+
+
+class _Upsert(Hooks):
+    """PUT creates what is not there."""
+
+    creates_on_update = True
+
+
+class _Lease(Hooks):
+    creates_on_update = True
+    unconditional_update = False
+
+
+class _Conditional(Hooks):
+    unconditional_update = False
+
+
+class _ReturnsDeleted(Hooks):
+    returns_deleted = True
+
+
+class _Node(Hooks):
+    """A kubelet registers its node with its status."""
+
+    keeps_status_on_create = True
+
+
+class _Deployment(Hooks):
+    """The status endpoint does not move labels."""
+
+    def prepare_status(self, call: Call, new: Obj, old: Obj) -> None:
+        new["metadata"].pop("labels", None)
+        if "labels" in old["metadata"]:
+            new["metadata"]["labels"] = old["metadata"]["labels"]
+
+
+def hooks(services: ServiceHooks) -> Mapping[tuple[str, str], Hooks]:
+    """All hooks by (group, plural) of the stored form."""
+    return {
+        ("", "pods"): PodHooks(),
+        ("", "namespaces"): NamespaceHooks(),
+        ("", "services"): services,
+        ("", "nodes"): _Node(),
+        ("", "endpoints"): _Upsert(),
+        ("", "events"): _Upsert(),
+        ("", "limitranges"): _Upsert(),
+        ("", "podtemplates"): _ReturnsDeleted(),
+        ("", "persistentvolumes"): _ReturnsDeleted(),
+        ("", "persistentvolumeclaims"): _ReturnsDeleted(),
+        ("", "resourcequotas"): _ReturnsDeleted(),
+        ("", "serviceaccounts"): _ReturnsDeleted(),
+        ("apps", "deployments"): _Deployment(),
+        ("coordination.k8s.io", "leases"): _Lease(),
+        ("policy", "poddisruptionbudgets"): _Conditional(),
+        ("rbac.authorization.k8s.io", "roles"): _Upsert(),
+        ("rbac.authorization.k8s.io", "rolebindings"): _Upsert(),
+        ("rbac.authorization.k8s.io", "clusterroles"): _Upsert(),
+        ("rbac.authorization.k8s.io", "clusterrolebindings"): _Upsert(),
+        ("apiextensions.k8s.io", "customresourcedefinitions"): _Conditional(),
+        ("apiregistration.k8s.io", "apiservices"): _Conditional(),
+    }

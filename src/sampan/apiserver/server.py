@@ -1,0 +1,250 @@
+"""The API server: puts its parts together, starts and stops them.
+
+Tasks it owns: the hub that follows the store, the bookmark clock, and housekeeping. Requests have tasks of
+their own, owned by the HTTP server.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+import socket
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sampan.api import errors
+from sampan.api.errors import StatusError
+from sampan.api.objects import Obj
+from sampan.api.request import Transport, UserInfo
+from sampan.api.resources import Resource
+from sampan.api.streams import NodeStreams
+from sampan.apiserver import pki, rest, route
+from sampan.apiserver.admission import Admission
+from sampan.apiserver.authn import Authenticator
+from sampan.apiserver.authz import ANONYMOUS, AUTHENTICATED, AuthenticatedMay
+from sampan.apiserver.bootstrap import Advertised, bootstrap
+from sampan.apiserver.dispatch import Dispatcher
+from sampan.apiserver.housekeeping import Housekeeping
+from sampan.apiserver.http import Exchange, HttpServer, bound_socket
+from sampan.apiserver.metrics import Metrics
+from sampan.apiserver.nonresource import NonResource
+from sampan.apiserver.pipeline import Pipeline
+from sampan.apiserver.registry import kinds
+from sampan.apiserver.registry.services import ServiceHooks
+from sampan.apiserver.reviews import Reviews
+from sampan.apiserver.streams.connect import Connect
+from sampan.apiserver.tokens import Tokens
+from sampan.apiserver.transport import DirectTransport
+from sampan.apiserver.watchcache import Hub
+from sampan.store.contract import Store
+
+log = logging.getLogger(__name__)
+
+BOOKMARK_INTERVAL_S = 60.0
+_ITSELF = UserInfo("system:apiserver", ("system:masters", AUTHENTICATED))
+
+
+@dataclass(frozen=True, slots=True)
+class ServerConfig:
+    """`sockets` are further listening sockets, already bound (in whatever network namespace).
+
+    `advertise_host` and `advertise_port` are where Pods reach the server: the endpoints of the `kubernetes`
+    Service. Without a host that Service has none; port 0 is the port listened on. `names` are further DNS
+    names and addresses for the server's certificate.
+    """
+
+    pki_dir: Path
+    host: str = "127.0.0.1"
+    port: int = 0
+    sockets: Sequence[socket.socket] = ()
+    service_cidr: str = "10.96.0.0/16"
+    node_port_range: tuple[int, int] = (30000, 32767)
+    cluster_domain: str = "cluster.local"
+    advertise_host: str = ""
+    advertise_port: int = 0
+    names: Sequence[str] = ()
+
+
+class ApiServer:
+    """Opens the store at `start`, closes it at `stop`. `streams(node_name)` finds a node's streaming side."""
+
+    def __init__(
+        self, config: ServerConfig, store: Store, streams: Callable[[str], NodeStreams | None]
+    ) -> None:
+        self.config = config
+        self.store = store
+        self.hub = Hub(store)
+        self.port = config.port
+        self._streams = streams
+        self._tasks: list[asyncio.Task[None]] = []
+        self._ready = False
+
+    @property
+    def server_url(self) -> str:
+        host = f"[{self.config.host}]" if ":" in self.config.host else self.config.host
+        return f"https://{host}:{self.port}"
+
+    async def start(self) -> None:
+        """Returns once the API answers and the built-in objects are there."""
+        config = self.config
+        sock = bound_socket(config.host, config.port)
+        try:
+            self.port = sock.getsockname()[1]
+            self.pki = pki.load_or_create(config.pki_dir, self._names())
+            await self.store.open()
+            await self.hub.open()
+            self._assemble()
+            self._spawn(self.hub.run(), "watch cache")
+            self._spawn(self._bookmarks(), "bookmarks")
+            self._spawn(self._housekeeping.run(), "housekeeping")
+            advertised = Advertised(
+                config.service_cidr, config.advertise_host, config.advertise_port or self.port
+            )
+            await bootstrap(self.transport(_ITSELF), advertised)
+            context = self.pki.server_context()
+            for listening in (sock, *config.sockets):
+                await self._http.listen(listening, context)
+        except BaseException:
+            sock.close()
+            await self.stop()
+            raise
+        self._ready = True
+
+    async def stop(self) -> None:
+        """Ends watches and streams, lets writes finish, closes the store."""
+        self._ready = False
+        self.hub.shut()
+        if hasattr(self, "_http"):
+            await self._http.stop()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks.clear()
+        await self.store.close()
+
+    def transport(self, user: UserInfo) -> Transport:
+        """The API for a component in this process, as `user`."""
+        return DirectTransport(self.dispatcher, user)
+
+    def _assemble(self) -> None:
+        services = ServiceHooks(self.hub, self.config.service_cidr, self.config.node_port_range)
+        admission = Admission(self.hub)
+        self.pipeline = Pipeline(self.store, self.hub, kinds.hooks(services), admission)
+        issuer = f"https://kubernetes.default.svc.{self.config.cluster_domain}"
+        self.tokens = Tokens(self.pki.service_account_key, issuer, self._live)
+        authorizer = AuthenticatedMay()
+        reviews = Reviews(authorizer, self.tokens)
+        self.dispatcher = Dispatcher(self.pipeline, authorizer, reviews, self.tokens)
+        self._housekeeping = Housekeeping(self.hub, self.transport(_ITSELF))
+        metrics = Metrics(self.hub)
+        checks = {"ping": lambda: True, "store": self._store_works, "poststarthook/bootstrap": self._is_ready}
+        front = Front(
+            Authenticator(self.tokens),
+            self.dispatcher,
+            NonResource(self.tokens, checks, metrics.text),
+            Connect(self.dispatcher, self._streams),
+            metrics,
+        )
+        self._http = HttpServer(front)
+
+    def _names(self) -> list[str]:
+        config = self.config
+        first = str(ipaddress.ip_network(config.service_cidr)[1])
+        service = ["kubernetes", "kubernetes.default", "kubernetes.default.svc"]
+        service.append(f"kubernetes.default.svc.{config.cluster_domain}")
+        hosts = ["localhost", "127.0.0.1", "::1", first, config.host, config.advertise_host, *config.names]
+        return service + [host for host in hosts if host and host not in ("0.0.0.0", "::")]
+
+    def _live(self, resource: Resource, namespace: str, name: str) -> Obj | None:
+        entry = self.pipeline.find(resource, namespace, name)
+        return entry.obj if entry is not None else None
+
+    def _store_works(self) -> bool:
+        return bool(self._tasks) and not self._tasks[0].done()
+
+    def _is_ready(self) -> bool:
+        return self._ready
+
+    async def _bookmarks(self) -> None:
+        while True:
+            await asyncio.sleep(BOOKMARK_INTERVAL_S)
+            self.hub.bookmark()
+
+    def _spawn(self, work: Coroutine[Any, Any, None], what: str) -> None:
+        task = asyncio.get_running_loop().create_task(work, name=f"apiserver {what}")
+        task.add_done_callback(_report)
+        self._tasks.append(task)
+
+
+class Front:
+    """Keeps http.Handler: who asks, what for, who answers."""
+
+    def __init__(
+        self,
+        authenticator: Authenticator,
+        dispatcher: Dispatcher,
+        nonresource: NonResource,
+        connect: Connect,
+        metrics: Metrics,
+    ) -> None:
+        self._authenticator = authenticator
+        self._dispatcher = dispatcher
+        self._nonresource = nonresource
+        self._connect = connect
+        self._metrics = metrics
+        self._rest = rest.Rest(dispatcher)
+
+    def answer_now(self, exchange: Exchange) -> bool:
+        """Plain GETs are answered without a task of their own."""
+        if exchange.method != "GET" or exchange.raw_query or exchange.upgrade:
+            return False
+        try:
+            return self._rest.get_now(exchange, self._known(exchange))
+        except StatusError:
+            return False  # said again, and answered, in `answer`
+
+    async def answer(self, exchange: Exchange) -> None:
+        began = time.perf_counter()
+        try:
+            await self._answer(exchange)
+        except StatusError as error:
+            rest.refuse(exchange, error)
+        except (ConnectionResetError, asyncio.CancelledError):
+            raise
+        except Exception as error:
+            log.exception("%s %s failed", exchange.method, exchange.path)
+            rest.refuse(exchange, errors.internal(f"{type(error).__name__}: {error}"))
+        finally:
+            self._metrics.count(exchange.method, time.perf_counter() - began)
+
+    async def _answer(self, exchange: Exchange) -> None:
+        if exchange.too_large:
+            exchange.keep_alive = False
+            raise errors.too_large("Request entity too large: limit is 3145728")
+        found = route.parse(exchange.path)
+        if found is None:
+            if not self._nonresource.public(exchange.path):
+                user = self._known(exchange)
+                self._dispatcher.authorize_path(user, exchange.method.lower(), exchange.path)
+            self._nonresource.answer(exchange)
+            return
+        user = self._known(exchange)
+        if found.subresource in self._connect.subresources:
+            await self._connect.answer(exchange, user, found)
+            return
+        await self._rest.answer(exchange, user, found)
+
+    def _known(self, exchange: Exchange) -> UserInfo:
+        user = self._authenticator.user(exchange)
+        if user is ANONYMOUS:
+            raise errors.unauthorized()
+        return user
+
+
+def _report(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.critical("%s ended: %s", task.get_name(), error, exc_info=error)
