@@ -54,7 +54,7 @@ def hammer(config: Path, kind: str) -> float:
 
 
 async def _hammer(config: Path, kind: str) -> float:
-    client = Client(HttpsTransport.from_kubeconfig(kubeconfig.read(config)))
+    client = Client(HttpsTransport.to(kubeconfig.access(config)))
     done = 0
     deadline = time.monotonic() + SECONDS
 
@@ -119,7 +119,7 @@ def count_events(config: Path) -> float:
 
 
 async def _count_events(config: Path) -> float:
-    transport = HttpsTransport.from_kubeconfig(kubeconfig.read(config))
+    transport = HttpsTransport.to(kubeconfig.access(config))
     client = Client(transport)
     listing = await client.list(CONFIG_MAPS, "default", params={"limit": "1"})
     revision = listing["metadata"]["resourceVersion"]

@@ -35,7 +35,7 @@ def cluster(name: str = "bench") -> Iterator[Node]:
 
 @contextlib.asynccontextmanager
 async def connected(node: Node) -> AsyncIterator[Client]:
-    client = Client(HttpsTransport.from_kubeconfig(kubeconfig.read(node.data / "kubeconfig")))
+    client = Client(HttpsTransport.to(kubeconfig.access(node.data / "kubeconfig")))
     try:
         yield client
     finally:

@@ -21,8 +21,8 @@ from typing import Any
 from sampan.api.objects import condition_is_true
 from sampan.api.request import UserInfo
 from sampan.api.resources import NODES
-from sampan.apiserver.config import ServerConfig
-from sampan.apiserver.server import ApiServer
+from sampan.api.streams import NodeStreams
+from sampan.apiserver.server import ApiServer, ServerConfig
 from sampan.cli.cluster import Choices, Cluster
 from sampan.cli.image import IMAGE_ROOT
 from sampan.client.client import Client
@@ -31,10 +31,7 @@ from sampan.client.informers import Informers
 from sampan.controllers.deployment.controller import DeploymentController
 from sampan.controllers.endpoints.controller import EndpointsController
 from sampan.controllers.endpointslice.controller import EndpointSliceController
-from sampan.controllers.garbagecollector.controller import GarbageCollector
 from sampan.controllers.namespace.controller import NamespaceController
-from sampan.controllers.nodelifecycle.controller import NodeLifecycleController
-from sampan.controllers.podgc.controller import PodGarbageCollector
 from sampan.controllers.replicaset.controller import ReplicaSetController
 from sampan.controllers.serviceaccount.controller import ServiceAccountController
 from sampan.dns.forward import Forwarder, Resolvers
@@ -67,6 +64,7 @@ class Assembly:
     def __init__(self, cluster: Cluster, choices: Choices) -> None:
         self._cluster, self._choices = cluster, choices
         self._stopping = asyncio.Event()
+        self._streams: dict[str, NodeStreams] = {}
 
     async def run(self, progress: Callable[[str], None], ready: Callable[[ApiServer], None]) -> None:
         loop = asyncio.get_running_loop()
@@ -83,28 +81,21 @@ class Assembly:
 
     @contextlib.asynccontextmanager
     async def _server(self, node: NodeNamespace) -> AsyncIterator[ApiServer]:
-        store = SqliteStore(self._cluster.store)
-        await store.open()
+        family = node.plan.families[0]
+        config = ServerConfig(
+            pki_dir=self._cluster.pki,
+            port=self._choices.api_port,
+            sockets=(await listening(node, str(family.node.ip), NODE_API_PORT),),
+            service_cidr=str(family.service_cidr),
+            advertise_host=str(family.node.ip),
+            advertise_port=NODE_API_PORT,
+        )
+        server = ApiServer(config, SqliteStore(self._cluster.store), self._streams.get)
+        await server.start()
         try:
-            family = node.plan.families[0]
-            listener = await listening(node, str(family.node.ip), NODE_API_PORT)
-            config = ServerConfig(
-                port=self._choices.api_port,
-                sockets=(listener,),
-                pki_dir=self._cluster.pki,
-                service_cidr=str(family.service_cidr),
-                advertise_ip=str(family.node.ip),
-                advertise_port=NODE_API_PORT,
-            )
-            self._streams: dict[str, Any] = {}
-            server = ApiServer(config, store, self._streams.get)
-            await server.start()
-            try:
-                yield server
-            finally:
-                await server.stop()
+            yield server
         finally:
-            await store.close()
+            await server.stop()
 
     async def _run_parts(
         self, node: NodeNamespace, server: ApiServer, ready: Callable[[ApiServer], None]
@@ -132,13 +123,14 @@ class Assembly:
         proxy = Proxy(
             manager,
             informers,
-            node.netlink,
+            node.socket,
             node.load_nft,
             ProxyConfig(
                 node_name=name,
                 node_ips=node.plan.node_ips,
-                pod_cidr=str(family.pod_cidr),
+                pod_cidrs=(str(family.pod_cidr),),
                 service_cidrs=(str(family.service_cidr),),
+                own_ips=frozenset((str(family.dns),)),
             ),
         )
         yield "proxy", proxy.run()
@@ -169,16 +161,13 @@ class Assembly:
 
         events = EventRecorder(manager, "controller-manager", platform.node())
         yield "scheduler", Scheduler(manager, informers, EventRecorder(manager, "default-scheduler")).run()
-        yield "serviceaccount", ServiceAccountController(manager, informers, events, server.ca_pem).run()
+        yield "serviceaccount", ServiceAccountController(manager, informers, events, server.pki.ca_pem).run()
         for controller in (
             DeploymentController,
             ReplicaSetController,
             EndpointSliceController,
             EndpointsController,
             NamespaceController,
-            GarbageCollector,
-            PodGarbageCollector,
-            NodeLifecycleController,
         ):
             yield controller.__name__, controller(manager, informers, events).run()
 

@@ -39,7 +39,7 @@ def run(parsed: argparse.Namespace) -> int:
     progress.show("ending Pods")
     asyncio.run(_clear(cluster))
     target = parsed.kubeconfig.absolute() if parsed.kubeconfig else kubeconfig.default_path()
-    kubeconfig.remove(target, cluster.context)
+    kubeconfig.remove_context(target, cluster.context)
     if not parsed.keep_data:
         shutil.rmtree(cluster.data)
     os.close(lock)
@@ -76,7 +76,7 @@ async def _clear(cluster: Cluster) -> None:
     from sampan.kubelet.network.node import NodeNamespace, choose_plan
     from sampan.kubelet.runtime.crun import purge
 
-    await purge(cluster.data, cluster.cgroup)
+    await purge(cluster.data)
     if cluster.address_plan.exists():
         node = NodeNamespace(choose_plan(cluster.name, cluster.node_pin, cluster.address_plan))
         await node.remove()

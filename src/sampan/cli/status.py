@@ -43,7 +43,7 @@ def run(parsed: argparse.Namespace) -> int:
 
 
 async def _look(cluster: Cluster, choices: Choices, pid: int) -> dict[str, Any]:
-    client = Client(HttpsTransport.from_kubeconfig(kubeconfig.read(cluster.kubeconfig)))
+    client = Client(HttpsTransport.to(kubeconfig.access(cluster.kubeconfig)))
     try:
         nodes, pods, services = await asyncio.gather(
             client.list(NODES), client.list(PODS), client.list(SERVICES)

@@ -68,7 +68,8 @@ def run(parsed: argparse.Namespace) -> int:
 def _already_up(cluster: Cluster, target: Path | None) -> int:
     choices = cluster.choices()
     if choices is not None and cluster.kubeconfig.exists():
-        kubeconfig.merge(_kubeconfig_path(target), cluster.kubeconfig)
+        access = kubeconfig.access(cluster.kubeconfig)
+        kubeconfig.add_context(_kubeconfig_path(target), cluster.context, access)
     print(f"sampan {cluster.name!r} is already up; kubectl's context is {cluster.context!r}")
     return 0
 
@@ -125,14 +126,14 @@ def _serve(cluster: Cluster, choices: Choices, target: Path | None, line: daemon
     )
 
     def ready(server: ApiServer) -> None:
-        kubeconfig.write(
-            cluster.kubeconfig,
-            context=cluster.context,
-            server=f"https://127.0.0.1:{server.port}",
-            ca_pem=server.ca_pem,
-            certificate=server.admin_certificate,
+        access = kubeconfig.Access(
+            server=server.server_url,
+            ca=server.pki.ca.read_bytes(),
+            client_cert=server.pki.certificate("admin").read_bytes(),
+            client_key=server.pki.key("admin").read_bytes(),
         )
-        kubeconfig.merge(_kubeconfig_path(target), cluster.kubeconfig)
+        for path in (cluster.kubeconfig, _kubeconfig_path(target)):
+            kubeconfig.add_context(path, cluster.context, access)
         line.ready()
 
     try:
