@@ -1,0 +1,34 @@
+"""What one node is told when it starts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class KubeletConfig:
+    """`root` is the data directory: the kubelet's own files lie in `root/pods`.
+
+    `cgroup_root` is a path below every cgroup hierarchy, such as `/sampan/NAME`; `capacity` replaces what was
+    found out about the machine (`{"cpu": "2", "memory": "4Gi"}`); `resolv_conf` is the node's own file, which
+    Pods with dnsPolicy Default see.
+    """
+
+    node_name: str
+    root: Path
+    cluster_dns: tuple[str, ...] = ()
+    cluster_domain: str = "cluster.local"
+    node_labels: Mapping[str, str] = field(default_factory=dict)
+    cgroup_root: str = "/sampan/default"
+    capacity: Mapping[str, str] = field(default_factory=dict)
+    max_pods: int = 110
+    pod_cidr: str = ""
+    resolv_conf: Path = Path("/etc/resolv.conf")
+    runtime_version: str = "sampan://0.1.0"
+    default_seccomp: str = "RuntimeDefault"
+
+    @property
+    def pods(self) -> Path:
+        return self.root / "pods"

@@ -1,0 +1,163 @@
+"""A container's status as the API shows it: waiting, running or terminated, with upstream's reasons. Pure.
+
+Source: concepts/workloads/pods/pod-lifecycle, "Container states".
+"""
+
+from __future__ import annotations
+
+from sampan.api.clock import format_time
+from sampan.api.objects import Obj
+from sampan.kubelet.backoff import duration
+from sampan.kubelet.lifecycle import ContainerState
+from sampan.kubelet.plan import ERROR_SHOWN_S, restarts, retry_due_s
+from sampan.kubelet.podview import (
+    LABEL_IMAGE,
+    LABEL_IMAGE_ID,
+    LABEL_START_ERROR,
+    ContainerView,
+    Fault,
+    PodView,
+)
+from sampan.kubelet.runtime.contract import Record
+
+SCHEME = "sampan://"
+START_ERROR_CODE = 128
+OOM_CODE = 137
+
+
+def container_status(view: PodView, container: ContainerView, now_s: float) -> Obj:
+    """One entry of `containerStatuses` or `initContainerStatuses`."""
+    record, last = container.record, container.last
+    waiting = _waiting(view, container, now_s)
+    state: Obj
+    if waiting is not None:
+        state = {"waiting": waiting}
+        # An attempt that is over and will be followed by another is what came last.
+        if record is not None and record.exit is not None:
+            last = record
+    elif record is not None and record.exit is None:
+        state = {"running": {"startedAt": format_time(record.started_at_s)}}
+    elif record is not None:
+        state = {"terminated": terminated(record, container.message)}
+    else:
+        state = {"waiting": _creating(view, container)}
+    shown = record or last
+    status: Obj = {
+        "name": container.name,
+        "state": state,
+        "lastState": {},
+        "ready": _ready(container, waiting is None),
+        "restartCount": container.attempt,
+        "image": _image(container, shown),
+        "imageID": shown.spec.labels.get(LABEL_IMAGE_ID, "") if shown else "",
+        "started": container.started and "running" in state,
+    }
+    if last is not None and last.exit is not None:
+        message = container.message if last is record else container.last_message
+        status["lastState"] = {"terminated": terminated(last, message)}
+    if shown is not None:
+        status["containerID"] = SCHEME + shown.spec.id
+    if mounts := container.spec.get("volumeMounts"):
+        status["volumeMounts"] = [_mount(mount) for mount in mounts]
+    if resources := container.spec.get("resources"):
+        status["resources"] = resources
+        if requests := resources.get("requests"):
+            status["allocatedResources"] = requests
+    return status
+
+
+def terminated(record: Record, message: str) -> Obj:
+    """A `ContainerStateTerminated`; `record.exit` must be known."""
+    ended = record.exit
+    assert ended is not None
+    state: Obj = {
+        "exitCode": ended.code,
+        "reason": exit_reason(record),
+        "startedAt": format_time(record.started_at_s or record.created_at_s),
+        "finishedAt": format_time(ended.finished_at_s),
+        "containerID": SCHEME + record.spec.id,
+    }
+    if message:
+        state["message"] = message
+    return state
+
+
+def exit_reason(record: Record) -> str:
+    ended = record.exit
+    if ended is None:
+        return ""
+    if record.spec.labels.get(LABEL_START_ERROR):
+        return "StartError"
+    if ended.unknown:
+        return "ContainerStatusUnknown"
+    if ended.oom and ended.code == OOM_CODE:
+        return "OOMKilled"
+    return "Completed" if ended.code == 0 else "Error"
+
+
+def crash_message(view: PodView, container: ContainerView) -> str:
+    wait = duration(container.backoff.delay_s)
+    return f"back-off {wait} restarting failed container={container.name} pod={view.full_name}"
+
+
+def pull_message(container: ContainerView) -> str:
+    fault = container.pull_fault
+    assert fault is not None
+    return f'Back-off pulling image "{container.spec["image"]}": {fault.reason}: {fault.message}'
+
+
+def _waiting(view: PodView, container: ContainerView, now_s: float) -> Obj | None:
+    """The waiting state of a container that will be tried again, None where there is none."""
+    if container.state is ContainerState.WAITING:
+        if container.pull_fault is not None:
+            return _pull_failed(container, container.pull_fault, now_s)
+        if container.fault is not None:
+            return {"reason": container.fault.reason, "message": container.fault.message}
+        return None
+    if container.state is ContainerState.RUNNING and container.warming:
+        return _creating(view, container)
+    if container.state is not ContainerState.EXITED or not restarts(view, container) or view.doomed:
+        return None
+    if container.pull_fault is not None:
+        return _pull_failed(container, container.pull_fault, now_s)
+    if retry_due_s(container) <= now_s:
+        return None
+    fault = container.fault
+    if fault is not None and now_s < fault.at_s + ERROR_SHOWN_S:
+        return {"reason": fault.reason, "message": fault.message}
+    return {"reason": "CrashLoopBackOff", "message": crash_message(view, container)}
+
+
+def _pull_failed(container: ContainerView, fault: Fault, now_s: float) -> Obj:
+    # A name that is no image name does not get better by waiting.
+    if fault.reason != "ErrImagePull" or now_s < fault.at_s + ERROR_SHOWN_S:
+        return {"reason": fault.reason, "message": fault.message}
+    return {"reason": "ImagePullBackOff", "message": pull_message(container)}
+
+
+def _creating(view: PodView, container: ContainerView) -> Obj:
+    if view.init and (not container.init or container is not view.init[0]):
+        return {"reason": "PodInitializing"}
+    if container.init:
+        return {"reason": "PodInitializing"}
+    return {"reason": "ContainerCreating"}
+
+
+def _ready(container: ContainerView, settled: bool) -> bool:
+    if container.init:
+        return container.succeeded
+    running = container.state in (ContainerState.RUNNING, ContainerState.STOPPING)
+    return settled and running and container.ready
+
+
+def _image(container: ContainerView, shown: Record | None) -> str:
+    if shown is not None and (image := shown.spec.labels.get(LABEL_IMAGE)):
+        return image
+    return container.spec.get("image", "")  # type: ignore[no-any-return]
+
+
+def _mount(mount: Obj) -> Obj:
+    shown: Obj = {"name": mount["name"], "mountPath": mount["mountPath"]}
+    if mount.get("readOnly"):
+        shown |= {"readOnly": True, "recursiveReadOnly": mount.get("recursiveReadOnly", "Disabled")}
+    return shown

@@ -1,0 +1,234 @@
+"""The node agent: gives every Pod of its node a worker, and every worker the events that concern it.
+
+One task group owns everything: the workers, the node's heartbeat, the watches on what Pods refer to. Pods are
+told apart by uid: a Pod of the same name is another Pod, and both may have a worker for a while.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+
+from sampan.api.objects import Obj, key_of, uid_of
+from sampan.api.resources import PODS, SERVICES
+from sampan.api.streams import ExecOptions, LogOptions, Terminal
+from sampan.client.client import Client
+from sampan.client.events import EventRecorder
+from sampan.client.informers import Informers
+from sampan.kubelet import node, preparation
+from sampan.kubelet.config import KubeletConfig
+from sampan.kubelet.hooks import Hooks
+from sampan.kubelet.images.contract import Images
+from sampan.kubelet.machine import Machine
+from sampan.kubelet.network.contract import Namespace, PodNetwork
+from sampan.kubelet.network.namespace import PinnedNamespace, Traveller
+from sampan.kubelet.parts import Parts
+from sampan.kubelet.probers import Prober
+from sampan.kubelet.references import References
+from sampan.kubelet.resolvconf import Resolver
+from sampan.kubelet.runtime.contract import Exit, Record, Runtime, Sandbox
+from sampan.kubelet.streams import Streams
+from sampan.kubelet.volumes.contract import Mounter
+from sampan.kubelet.volumes.mounter import LinuxMounter
+from sampan.kubelet.volumes.tokens import Tokens
+from sampan.kubelet.volumes.volumes import Volumes
+from sampan.kubelet.worker import Worker, signal_number
+
+ORPHAN_GRACE_S = 10.0
+RESTART_S = 1.0
+"""Before a worker that failed is replaced."""
+
+log = logging.getLogger(__name__)
+
+
+class Kubelet:
+    """Keeps api.streams.NodeStreams. `runtime`, `images` and `network` are opened by `run`.
+
+    `drained(pod)` returns when no kernel rule sends new connections to the Pod any more. `namespace_at` gives
+    access to the network namespace pinned at a path, for port-forward.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        informers: Informers,
+        events: EventRecorder,
+        runtime: Runtime,
+        images: Images,
+        network: PodNetwork,
+        netns: Namespace,
+        config: KubeletConfig,
+        drained: Callable[[Obj], Awaitable[None]],
+        *,
+        mounter: Mounter | None = None,
+        namespace_at: Callable[[str], Namespace] | None = None,
+    ) -> None:
+        config.pods.mkdir(parents=True, exist_ok=True)
+        self.config = config
+        self._machine = Machine.found(config.root)
+        self._allocatable = node.capacity(self._machine, config)
+        self._pods = informers.informer(PODS, field_selector=f"spec.nodeName={config.node_name}")
+        self._services = informers.informer(SERVICES)
+        self._references = References(client)
+        self._references.changed = self._references_changed
+        self._node = node.NodeReporter(client, config, self._machine)
+        self._runtime, self._images, self._network = runtime, images, network
+        self._traveller: Traveller | None = None
+        self._workers: dict[str, Worker] = {}
+        self._group: asyncio.TaskGroup | None = None
+        self._orphans: dict[str, asyncio.Event] = {}
+        self._adopted: dict[str, tuple[Sandbox | None, list[Record]]] = {}
+        self._parts = Parts(
+            client=client,
+            events=events,
+            runtime=runtime,
+            images=images,
+            network=network,
+            volumes=Volumes(
+                config.pods,
+                self._references,
+                Tokens(client),
+                mounter or LinuxMounter(),
+                lambda: self._allocatable,
+            ),
+            references=self._references,
+            prober=Prober(runtime, netns),
+            hooks=Hooks(runtime, netns),
+            config=config,
+            node_memory_bytes=self._machine.memory_bytes,
+            node_resolver=_node_resolver(config),
+            allocatable=lambda: self._allocatable,
+            services=self._services.list,
+            drained=drained,
+        )
+        self._streams = Streams(
+            runtime, self._workers.get, config.pods, netns, namespace_at or self._namespace_at
+        )
+
+    @property
+    def registered(self) -> asyncio.Event:
+        """Set once the API has this Node as Ready."""
+        return self._node.registered
+
+    async def run(self) -> None:
+        """Until cancelled; containers run on."""
+        self._runtime.on_exit = self._exited
+        await asyncio.gather(self._runtime.open(), self._images.open(), self._network.open())
+        self._node.ips, self._node.images = self._network.node_ips, self._images.listing()
+        self._adopted = self._found()
+        try:
+            async with asyncio.TaskGroup() as group:
+                self._group = group
+                group.create_task(self._node.run(), name="node")
+                group.create_task(self._references.run(), name="references")
+                await self._services.wait_synced()
+                # Only a complete list tells which containers belong to nobody.
+                await self._pods.wait_synced()
+                self._pods.subscribe(self._changed)
+                for uid in list(self._adopted):
+                    group.create_task(self._end_orphan(uid), name=f"orphan-{uid}")
+        finally:
+            self._group = None
+            await self._runtime.close()
+            if self._traveller is not None:
+                self._traveller.close()
+
+    # -- api.streams.NodeStreams
+
+    async def logs(self, pod: Obj, options: LogOptions) -> AsyncIterator[bytes]:
+        return await self._streams.logs(pod, options)
+
+    async def exec(self, pod: Obj, options: ExecOptions, terminal: Terminal) -> int:
+        return await self._streams.exec(pod, options, terminal)
+
+    async def attach(self, pod: Obj, options: ExecOptions, terminal: Terminal) -> None:
+        await self._streams.attach(pod, options, terminal)
+
+    async def port_forward(self, pod: Obj, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return await self._streams.port_forward(pod, port)
+
+    # -- events
+
+    def _changed(self, old: Obj | None, new: Obj | None) -> None:
+        before = self._workers.get(uid_of(old)) if old is not None else None
+        now = self._workers.get(uid_of(new)) if new is not None else None
+        if before is not None and before is not now:
+            before.gone()
+        if now is not None and new is not None:
+            now.update(new)
+        elif new is not None and self._group is not None:
+            self._group.create_task(self._live(new), name=f"pod-{uid_of(new)}")
+
+    async def _live(self, pod: Obj) -> None:
+        """One Pod's worker, and another one in its place should it fail."""
+        uid = uid_of(pod)
+        left = self._adopted.pop(uid, (None, []))
+        while True:
+            worker = self._workers[uid] = Worker(self._parts, pod)
+            worker.adopt(*left)
+            try:
+                await worker.run()
+                break
+            except Exception:
+                log.exception("Pod %s: starting over", key_of(pod))
+            await asyncio.sleep(RESTART_S)
+            pod, gone = worker.view.pod, worker.view.gone
+            left = self._found().get(uid, (None, []))
+            if gone:
+                self._adopted[uid] = left
+                await self._end_orphan(uid)
+                break
+        del self._workers[uid]
+
+    def _exited(self, container_id: str, ended: Exit) -> None:
+        if (orphan := self._orphans.get(container_id)) is not None:
+            orphan.set()
+        elif not any(worker.exited(container_id, ended) for worker in self._workers.values()):
+            log.debug("container %s, which belongs to no Pod, ended with %d", container_id, ended.code)
+
+    def _references_changed(self, uid: str) -> None:
+        if (worker := self._workers.get(uid)) is not None:
+            worker.references_changed()
+
+    # -- what an earlier process left
+
+    def _found(self) -> dict[str, tuple[Sandbox | None, list[Record]]]:
+        """By Pod uid: what is on the node now."""
+        records: Mapping[str, list[Record]] = defaultdict(list)
+        for record in self._runtime.records():
+            records[record.spec.sandbox].append(record)
+        sandboxes = {sandbox.uid: sandbox for sandbox in self._runtime.sandboxes()}
+        return {uid: (sandboxes.get(uid), records.get(uid, [])) for uid in {*sandboxes, *records}}
+
+    async def _end_orphan(self, uid: str) -> None:
+        """Ends the containers of a Pod that was deleted while nobody looked."""
+        _, records = self._adopted.pop(uid)
+        log.info("ending containers of Pod %s, which is gone from the API", uid)
+        running = [record.spec for record in records if record.exit is None]
+        ends = {spec.id: asyncio.Event() for spec in running}
+        self._orphans.update(ends)
+        for spec in running:
+            self._runtime.signal(spec.id, signal_number(spec.stop_signal))
+        try:
+            async with asyncio.timeout(ORPHAN_GRACE_S):
+                for end in ends.values():
+                    await end.wait()
+        except TimeoutError:
+            log.info("killing what is left of Pod %s", uid)
+        # Removing the sandbox kills what still runs.
+        await preparation.release(self._parts, uid)
+        preparation.forget(self._parts, uid)
+
+    def _namespace_at(self, path: str) -> Namespace:
+        if self._traveller is None:
+            self._traveller = Traveller("port-forward")
+        return PinnedNamespace(path, self._traveller)
+
+
+def _node_resolver(config: KubeletConfig) -> Resolver:
+    try:
+        return Resolver.parse(config.resolv_conf.read_text())
+    except OSError:
+        return Resolver()

@@ -1,0 +1,47 @@
+"""What all Pod workers of a node share."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from sampan.api.objects import Obj
+from sampan.client.client import Client
+from sampan.client.events import EventRecorder
+from sampan.kubelet.config import KubeletConfig
+from sampan.kubelet.env import Surroundings
+from sampan.kubelet.hooks import Hooks
+from sampan.kubelet.images.contract import Images
+from sampan.kubelet.network.contract import PodNetwork
+from sampan.kubelet.probers import Prober
+from sampan.kubelet.references import References
+from sampan.kubelet.resolvconf import Resolver
+from sampan.kubelet.runtime.contract import Runtime
+from sampan.kubelet.volumes.volumes import Volumes
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    client: Client
+    events: EventRecorder
+    runtime: Runtime
+    images: Images
+    network: PodNetwork
+    volumes: Volumes
+    references: References
+    prober: Prober
+    hooks: Hooks
+    config: KubeletConfig
+    node_memory_bytes: int
+    node_resolver: Resolver
+    allocatable: Callable[[], dict[str, str]]
+    services: Callable[[], Sequence[Obj]]
+    drained: Callable[[Obj], Awaitable[None]]
+
+    def surroundings(self, pod_ips: tuple[str, ...]) -> Surroundings:
+        return Surroundings(
+            pod_ips=pod_ips,
+            host_ips=self.network.node_ips,
+            node_name=self.config.node_name,
+            allocatable=self.allocatable(),
+        )

@@ -1,0 +1,321 @@
+"""What to do next for one Pod: a pure function of what is known and of the time.
+
+The worker performs the actions, records what came of them in the view and asks again; there is no other
+place where anything is decided. Actions that are under way show in the view, so asking twice is harmless.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from sampan.api.clock import parse_time
+from sampan.api.objects import is_deleting
+from sampan.kubelet.lifecycle import ContainerState, PodState
+from sampan.kubelet.podview import LABEL_HASH, ContainerView, PodView, spec_hash
+
+ERROR_SHOWN_S = 2.0
+"""How long the error itself stands in the status before it says that one backs off."""
+RETRY_S = 5.0
+"""When to try again what failed for a reason that may pass without an event (create, configuration)."""
+LEAST_GRACE_S = 2.0
+"""What a process gets between its signal and SIGKILL, however long its preStop hook took."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepare:
+    """Make volumes, sandbox and address."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pull:
+    """Find the image for the container's next attempt, or fetch it."""
+
+    container: str
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    container: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """preStop hook, then the stop signal. `why` is the text of the Killing event."""
+
+    container: str
+    grace_s: float
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    container: str
+
+
+@dataclass(frozen=True, slots=True)
+class Announce:
+    """Say in an Event that the container waits before it is tried again."""
+
+    container: str
+
+
+@dataclass(frozen=True, slots=True)
+class Condemn:
+    """The node ends the Pod: phase Failed for this reason."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """Nothing new is started; the Pod leaves the endpoints, then its containers end."""
+
+    grace_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """No process of it is left."""
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Report the end, then give back volumes, sandbox and address."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Take the object out of the API."""
+
+
+@dataclass(frozen=True, slots=True)
+class Forget:
+    """Nothing is left to do for this Pod, ever."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wake:
+    """Ask again at this time."""
+
+    at_s: float
+
+
+Action = (
+    Prepare | Pull | Start | Stop | Kill | Announce | Condemn | End | Ended | Release | Delete | Forget | Wake
+)
+
+AT_REST = (ContainerState.WAITING, ContainerState.EXITED)
+
+
+def plan(view: PodView, now_s: float) -> list[Action]:
+    """The actions to take now, in order; at most one Wake, the earliest."""
+    actions = list(_PLANS[view.state](view, now_s))
+    wakes = [action.at_s for action in actions if isinstance(action, Wake)]
+    planned: list[Action] = [action for action in actions if not isinstance(action, Wake)]
+    if wakes:
+        planned.append(Wake(min(wakes)))
+    return planned
+
+
+def restarts(view: PodView, container: ContainerView) -> bool:
+    """Whether an exited container is started again, some time."""
+    if container.exit is None:
+        return False
+    if container.replace:
+        return True
+    policy = view.restart_policy
+    failed = container.exit.code != 0
+    if container.init:
+        return failed and policy != "Never"
+    return policy == "Always" or (policy == "OnFailure" and failed)
+
+
+def is_finished(view: PodView) -> bool:
+    """Whether all that the Pod was for has happened: nothing runs, nothing will."""
+    if any(_failed_for_good(view, container) for container in view.init):
+        return True
+    return all(
+        container.state is ContainerState.EXITED and not restarts(view, container) for container in view.app
+    )
+
+
+def retry_due_s(container: ContainerView) -> float:
+    """When a container that is not running may be tried again."""
+    if container.state is ContainerState.EXITED and container.exit is not None:
+        return 0.0 if container.replace else container.backoff.due_s(container.exit.finished_at_s)
+    return container.fault.at_s + RETRY_S if container.fault else 0.0
+
+
+def kill_due_s(container: ContainerView) -> float:
+    """When SIGKILL follows; 0 if the container is not ending or was killed."""
+    ending = container.ending
+    if ending is None or ending.killed:
+        return 0.0
+    least = (ending.signalled_s or ending.since_s + ending.grace_s) + LEAST_GRACE_S
+    return max(ending.since_s + ending.grace_s, least)
+
+
+def _failed_for_good(view: PodView, container: ContainerView) -> bool:
+    return (
+        container.state is ContainerState.EXITED and not container.succeeded and not restarts(view, container)
+    )
+
+
+def _new(view: PodView, now_s: float) -> Iterator[Action]:
+    if view.doomed:
+        yield End(view.grace_period_s())
+    elif view.prepare_due_s > now_s:
+        yield Wake(view.prepare_due_s)
+    else:
+        yield Prepare()
+        yield from _pulls(view, now_s)
+
+
+def _preparing(view: PodView, now_s: float) -> Iterator[Action]:
+    if view.doomed:
+        yield End(view.grace_period_s())
+    else:
+        yield from _pulls(view, now_s)
+
+
+def _up(view: PodView, now_s: float) -> Iterator[Action]:
+    if view.doomed or is_finished(view):
+        yield End(view.grace_period_s())
+        return
+    if (deadline_s := _deadline_s(view)) is not None:
+        if deadline_s <= now_s:
+            yield Condemn("DeadlineExceeded", "Pod was active on the node longer than the specified deadline")
+            return
+        yield Wake(deadline_s)
+    pulls = list(_pulls(view, now_s))
+    yield from pulls
+    for container in _current(view):
+        yield from _advance(view, container, now_s)
+        if (
+            container.state is ContainerState.STARTING
+            or container.warming
+            or container.pulling
+            or Pull(container.name) in pulls
+            or _startable(view, container, now_s)
+        ):
+            # Containers start in the order of the spec, each after the one before has started.
+            break
+    for container in view.containers:
+        if container.state is ContainerState.STOPPING:
+            yield from _ending(container, now_s)
+
+
+def _stopping(view: PodView, now_s: float) -> Iterator[Action]:
+    busy = view.preparing
+    for container in view.containers:
+        if container.pulling or container.state not in AT_REST:
+            busy = True
+        if container.state is ContainerState.RUNNING and view.drained:
+            yield Stop(container.name, _remaining_s(view, now_s), f"Stopping container {container.name}")
+        elif container.state is ContainerState.STOPPING:
+            yield from _ending(container, now_s)
+    if not busy and view.drained:
+        yield Ended()
+
+
+def _stopped(view: PodView, now_s: float) -> Iterator[Action]:
+    yield Wake(view.release_due_s) if view.release_due_s > now_s else Release()
+
+
+def _released(view: PodView, now_s: float) -> Iterator[Action]:
+    if view.gone:
+        yield Forget()
+    elif is_deleting(view.pod) and not view.deleting:
+        yield Wake(view.delete_due_s) if view.delete_due_s > now_s else Delete()
+
+
+def _nothing(view: PodView, now_s: float) -> Iterator[Action]:
+    yield from ()
+
+
+_PLANS = {
+    PodState.NEW: _new,
+    PodState.PREPARING: _preparing,
+    PodState.UP: _up,
+    PodState.STOPPING: _stopping,
+    PodState.STOPPED: _stopped,
+    PodState.RELEASING: _nothing,
+    PodState.RELEASED: _released,
+}
+
+
+def _current(view: PodView) -> list[ContainerView]:
+    """The containers whose turn it is: the first init container that has not succeeded, or all others."""
+    if any(container.record or container.last for container in view.app):
+        return view.app
+    for container in view.init:
+        if not container.succeeded:
+            return [container]
+    return view.app
+
+
+def _pulls(view: PodView, now_s: float) -> Iterator[Action]:
+    for container in _current(view):
+        if container.image is not None or container.pulling or container.state not in AT_REST:
+            continue
+        if container.state is ContainerState.EXITED and not restarts(view, container):
+            continue
+        if container.pull_fault is None:
+            due_s = retry_due_s(container)
+        else:
+            due_s = container.pull_backoff.due_s(container.pull_fault.at_s)
+            if due_s > now_s and container.announced is not container.pull_fault:
+                shown_s = container.pull_fault.at_s + ERROR_SHOWN_S
+                yield Announce(container.name) if shown_s <= now_s else Wake(shown_s)
+        yield Wake(due_s) if due_s > now_s else Pull(container.name)
+
+
+def _startable(view: PodView, container: ContainerView, now_s: float) -> bool:
+    if container.image is None or container.state not in AT_REST or retry_due_s(container) > now_s:
+        return False
+    return container.state is ContainerState.WAITING or restarts(view, container)
+
+
+def _advance(view: PodView, container: ContainerView, now_s: float) -> Iterator[Action]:
+    state = container.state
+    if state in AT_REST:
+        if _startable(view, container, now_s):
+            yield Start(container.name)
+        elif state is ContainerState.EXITED and restarts(view, container):
+            due_s = retry_due_s(container)
+            if due_s > now_s:
+                shown_s = container.fault.at_s + ERROR_SHOWN_S if container.fault else 0.0
+                if shown_s > now_s:
+                    yield Wake(min(shown_s, due_s))
+                elif container.announced != container.attempt:
+                    yield Announce(container.name)
+                yield Wake(due_s)
+    elif state is ContainerState.RUNNING and container.record is not None:
+        if container.unhealthy:
+            grace_s = container.unhealthy_grace_s
+            yield Stop(
+                container.name, view.grace_period_s() if grace_s is None else grace_s, container.unhealthy
+            )
+        elif container.record.spec.labels.get(LABEL_HASH) != spec_hash(container.spec):
+            why = f"Container {container.name} definition changed, will be restarted"
+            yield Stop(container.name, view.grace_period_s(), why)
+
+
+def _ending(container: ContainerView, now_s: float) -> Iterator[Action]:
+    if due_s := kill_due_s(container):
+        yield Wake(due_s) if due_s > now_s else Kill(container.name)
+
+
+def _remaining_s(view: PodView, now_s: float) -> float:
+    """What is left of the grace period after the Pod has left the endpoints."""
+    return max(view.grace_s - (now_s - view.ending_s), 0.0)
+
+
+def _deadline_s(view: PodView) -> float | None:
+    seconds = view.pod["spec"].get("activeDeadlineSeconds")
+    if seconds is None:
+        return None
+    started = (view.pod.get("status") or {}).get("startTime")
+    return float(seconds) + (parse_time(started) if started else view.seen_s)

@@ -1,0 +1,99 @@
+"""What a Pod needs before its first container, and how it is given back: volumes, sandbox, address, files."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from pathlib import Path
+
+from sampan.api.objects import Obj, name_of, namespace_of, uid_of
+from sampan.kubelet import hosts, qos
+from sampan.kubelet.containerspec import PodPlace
+from sampan.kubelet.network.contract import NetworkFault
+from sampan.kubelet.parts import Parts
+from sampan.kubelet.resolvconf import resolver
+from sampan.kubelet.runtime.contract import RuntimeFault, Sandbox, SandboxSpec
+from sampan.kubelet.volumes.contract import VolumeFault
+
+NODE_HOSTS = Path("/etc/hosts")
+
+
+class PrepareFault(Exception):
+    """`reason` and text of the Event."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason, self.message = reason, message
+
+
+async def prepare(parts: Parts, pod: Obj) -> tuple[Sandbox, tuple[str, ...]]:
+    """(sandbox, addresses). Idempotent; raises PrepareFault, and leaves what was made for `release`."""
+    place = PodPlace(parts.config.pods / uid_of(pod))
+    place.base.mkdir(parents=True, exist_ok=True)
+    parts.references.hold(pod)
+    # The sandbox may be up long before a missing ConfigMap is there: each fault is told by itself.
+    volumes, sandbox = await asyncio.gather(
+        parts.volumes.setup(pod), _sandbox(parts, pod), return_exceptions=True
+    )
+    for outcome in (volumes, sandbox):
+        if isinstance(outcome, BaseException):
+            raise _fault(outcome)
+    assert isinstance(sandbox, tuple)
+    _write_files(parts, pod, place, sandbox[1])
+    return sandbox
+
+
+async def release(parts: Parts, uid: str) -> None:
+    """Gives everything back but the logs. Idempotent."""
+    await parts.runtime.remove_sandbox(uid)
+    await parts.network.detach(uid)
+    parts.volumes.teardown(uid)
+    parts.references.release(uid)
+
+
+def forget(parts: Parts, uid: str) -> None:
+    """Removes what is left on disk of a Pod that nobody will ask about again."""
+    shutil.rmtree(parts.config.pods / uid, ignore_errors=True)
+
+
+def sandbox_spec(parts: Parts, pod: Obj) -> SandboxSpec:
+    spec = pod["spec"]
+    sysctls = (spec.get("securityContext") or {}).get("sysctls") or ()
+    return SandboxSpec(
+        uid=uid_of(pod),
+        namespace=namespace_of(pod),
+        name=name_of(pod),
+        hostname=hosts.uts_hostname(pod, parts.config.cluster_domain),
+        cgroup=qos.pod_cgroup(parts.config.cgroup_root, pod),
+        host_network=bool(spec.get("hostNetwork")),
+        host_ipc=bool(spec.get("hostIPC")),
+        host_pid=bool(spec.get("hostPID")),
+        share_pid=bool(spec.get("shareProcessNamespace")),
+        sysctls={sysctl["name"]: str(sysctl["value"]) for sysctl in sysctls},
+    )
+
+
+async def _sandbox(parts: Parts, pod: Obj) -> tuple[Sandbox, tuple[str, ...]]:
+    sandbox = await parts.runtime.start_sandbox(sandbox_spec(parts, pod))
+    if not sandbox.net:
+        return sandbox, tuple(parts.network.node_ips)
+    addresses = await parts.network.attach(sandbox.uid, sandbox.net)
+    return sandbox, addresses.ips
+
+
+def _write_files(parts: Parts, pod: Obj, place: PodPlace, ips: tuple[str, ...]) -> None:
+    """In place: a running container that has them mounted sees the new text."""
+    domain = parts.config.cluster_domain
+    node_hosts = NODE_HOSTS.read_text() if pod["spec"].get("hostNetwork") and NODE_HOSTS.exists() else ""
+    found = resolver(pod, parts.node_resolver, parts.config.cluster_dns, domain)
+    place.hosts.write_text(hosts.hosts_file(pod, ips, domain, node_hosts))
+    place.resolv_conf.write_text(found.render())
+
+
+def _fault(error: BaseException) -> BaseException:
+    if isinstance(error, VolumeFault):
+        text = f'MountVolume.SetUp failed for volume "{error.volume}" : {error.message}'
+        return PrepareFault("FailedMount", text)
+    if isinstance(error, RuntimeFault | NetworkFault | OSError):
+        return PrepareFault("FailedCreatePodSandBox", f"Failed to create pod sandbox: {error}")
+    return error

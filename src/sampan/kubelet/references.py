@@ -1,0 +1,135 @@
+"""The ConfigMaps and Secrets that this node's Pods refer to: each watched by name, as long as somebody does.
+
+A node may read only what its Pods use, so there is one watch per object rather than one for all of them.
+`get` answers from the cache once the watch has caught up, and asks the server before; so the first container
+does not wait for a watch. One task group owns the watches; everything else runs on the event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from sampan.api.errors import StatusError
+from sampan.api.objects import Obj, join_key, namespace_of, revision_of, uid_of
+from sampan.api.resources import CONFIG_MAPS, SECRETS, Resource
+from sampan.client.client import Client
+from sampan.client.informer import Informer
+
+Name = tuple[Resource, str, str]
+"""(resource, namespace, name)"""
+
+
+@dataclass(slots=True)
+class _Entry:
+    informer: Informer
+    task: asyncio.Task[None]
+    users: set[str] = field(default_factory=set)
+    seen: int = -1
+    """The revision that was handed out before the watch had caught up; -1: nothing was asked."""
+
+
+class References:
+    """`changed(uid)` is called for every Pod that refers to an object that came, changed or went."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._entries: dict[Name, _Entry] = {}
+        self._group: asyncio.TaskGroup | None = None
+        self.changed: Callable[[str], None] = lambda uid: None
+
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            self._group = group
+            await asyncio.get_running_loop().create_future()
+
+    def hold(self, pod: Obj) -> None:
+        """Watches what this Pod refers to. Idempotent."""
+        uid, namespace = uid_of(pod), namespace_of(pod)
+        for resource, name in referenced(pod):
+            wanted = (resource, namespace, name)
+            entry = self._entries.get(wanted)
+            if entry is None and self._group is not None:
+                entry = self._watch(self._group, wanted)
+                self._entries[wanted] = entry
+            if entry is not None:
+                entry.users.add(uid)
+
+    def release(self, uid: str) -> None:
+        for name, entry in list(self._entries.items()):
+            entry.users.discard(uid)
+            if not entry.users:
+                entry.task.cancel()
+                del self._entries[name]
+
+    async def get(self, resource: Resource, namespace: str, name: str) -> Obj | None:
+        """The object, or None if there is none; raises StatusError, OSError."""
+        entry = self._entries.get((resource, namespace, name))
+        if entry is not None and entry.informer.synced:
+            return entry.informer.get(join_key(namespace, name))
+        obj: Obj | None
+        try:
+            obj = await self._client.get(resource, name, namespace)
+        except StatusError as error:
+            if error.code != 404:
+                raise
+            obj = None
+        if entry is not None:
+            entry.seen = revision_of(obj) if obj else 0
+        return obj
+
+    async def of(self, pod: Obj) -> dict[tuple[Resource, str], Obj | None]:
+        """Everything a Pod refers to, by resource and name."""
+        names = sorted(referenced(pod), key=lambda pair: (pair[0].plural, pair[1]))
+        found = await asyncio.gather(*(self.get(resource, namespace_of(pod), n) for resource, n in names))
+        return dict(zip(names, found, strict=True))
+
+    def _watch(self, group: asyncio.TaskGroup, wanted: Name) -> _Entry:
+        resource, namespace, name = wanted
+        informer = Informer(self._client, resource, namespace, field_selector=f"metadata.name={name}")
+        task = group.create_task(informer.run(), name=f"reference-{resource.plural}-{namespace}-{name}")
+        entry = _Entry(informer, task)
+
+        def heard(old: Obj | None, new: Obj | None) -> None:
+            if not informer.synced and new is not None and entry.seen in (-1, revision_of(new)):
+                return
+            for uid in tuple(entry.users):
+                self.changed(uid)
+
+        informer.subscribe(heard)
+        return entry
+
+
+def referenced(pod: Obj) -> set[tuple[Resource, str]]:
+    """(resource, name) of every ConfigMap and Secret that the spec names."""
+    return set(_referenced(pod["spec"]))
+
+
+def _referenced(spec: Obj) -> Iterator[tuple[Resource, str]]:
+    for volume in spec.get("volumes") or ():
+        yield from of_volume(volume)
+    for container in (*(spec.get("initContainers") or ()), *spec["containers"]):
+        for source in container.get("envFrom") or ():
+            yield from _of_ref(source.get("configMapRef"), source.get("secretRef"))
+        for variable in container.get("env") or ():
+            source = variable.get("valueFrom") or {}
+            yield from _of_ref(source.get("configMapKeyRef"), source.get("secretKeyRef"))
+    for ref in spec.get("imagePullSecrets") or ():
+        yield from _of_ref(None, ref)
+
+
+def of_volume(volume: Obj) -> Iterator[tuple[Resource, str]]:
+    """(resource, name) of what one volume shows."""
+    yield from _of_ref(volume.get("configMap"), None)
+    if secret := volume.get("secret"):
+        yield SECRETS, secret["secretName"]
+    for source in (volume.get("projected") or {}).get("sources") or ():
+        yield from _of_ref(source.get("configMap"), source.get("secret"))
+
+
+def _of_ref(config_map: Obj | None, secret: Obj | None) -> Iterator[tuple[Resource, str]]:
+    if config_map and config_map.get("name"):
+        yield CONFIG_MAPS, config_map["name"]
+    if secret and secret.get("name"):
+        yield SECRETS, secret["name"]

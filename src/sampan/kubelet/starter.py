@@ -1,0 +1,135 @@
+"""One attempt at one container: its configuration is resolved, then the runtime creates and starts it."""
+
+from __future__ import annotations
+
+import base64
+import secrets
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+
+import orjson
+
+from sampan.api.errors import StatusError
+from sampan.api.objects import Obj
+from sampan.api.resources import SECRETS, Resource
+from sampan.kubelet import hosts, termination
+from sampan.kubelet.containerspec import Attempt, PodPlace, container_spec
+from sampan.kubelet.env import ConfigError, environment
+from sampan.kubelet.parts import Parts
+from sampan.kubelet.podview import LABEL_START_ERROR, ContainerView, PodView
+from sampan.kubelet.runtime.contract import ContainerSpec, Exit, Record, RuntimeFault
+from sampan.kubelet.volumes.contract import SubPathFault, VolumeFault
+
+START_ERROR_CODE = 128
+KEPT_ATTEMPTS = 2
+"""The current and the previous one, whose log `kubectl logs --previous` shows."""
+
+
+class StartFault(Exception):
+    """`reason` is the waiting reason. With a `record` the attempt counts: it is over, by that exit."""
+
+    def __init__(self, reason: str, message: str, record: Record | None = None) -> None:
+        super().__init__(message)
+        self.reason, self.message, self.record = reason, message, record
+
+
+Found = Mapping[tuple[Resource, str], Obj | None]
+
+
+async def configure(
+    parts: Parts, view: PodView, container: ContainerView, container_id: str
+) -> ContainerSpec:
+    """The order for the runtime; makes the attempt's files. Raises StartFault."""
+    pod, image = view.pod, container.image
+    assert image is not None
+    place = PodPlace(parts.config.pods / view.uid)
+    try:
+        found = await parts.references.of(pod)
+        env = environment(
+            pod,
+            container.spec,
+            lookup=lambda resource, name: found.get((resource, name)),
+            services=parts.services(),
+            surroundings=parts.surroundings(view.ips),
+            image_env=image.env,
+        )
+        attempt = Attempt(
+            container_id,
+            container.attempt,
+            image,
+            env,
+            parts.volumes.mounts(pod, container.spec, env),
+            hosts.uts_hostname(pod, parts.config.cluster_domain),
+        )
+        spec = container_spec(
+            pod,
+            container.spec,
+            attempt,
+            place,
+            cgroup_root=parts.config.cgroup_root,
+            node_memory_bytes=parts.node_memory_bytes,
+            default_seccomp=parts.config.default_seccomp,
+        )
+    except (ConfigError, SubPathFault, VolumeFault, StatusError, OSError) as error:
+        raise StartFault("CreateContainerConfigError", str(error)) from error
+    place.log(container.name, container.attempt).parent.mkdir(parents=True, exist_ok=True)
+    termination.prepare(place.termination_log(container.name, container.attempt))
+    return spec
+
+
+async def create(parts: Parts, spec: ContainerSpec) -> None:
+    """Raises StartFault."""
+    try:
+        await parts.runtime.create(spec)
+    except RuntimeFault as fault:
+        await parts.runtime.remove(spec.id)
+        if fault.reason in ("RunContainerError", "StartError"):
+            raise StartFault("RunContainerError", fault.message, _never_ran(spec)) from fault
+        raise StartFault(fault.reason, fault.message) from fault
+
+
+async def start(parts: Parts, spec: ContainerSpec) -> Record:
+    """Raises StartFault."""
+    try:
+        return await parts.runtime.start(spec.id)
+    except RuntimeFault as fault:
+        await parts.runtime.remove(spec.id)
+        raise StartFault("RunContainerError", fault.message, _never_ran(spec)) from fault
+
+
+async def discard_old(parts: Parts, view: PodView, container: ContainerView) -> None:
+    """Removes attempts that nobody can ask about any more, with their logs."""
+    oldest = container.attempt - KEPT_ATTEMPTS + 1
+    for record in parts.runtime.records():
+        spec = record.spec
+        if spec.sandbox == view.uid and spec.name == container.name and spec.attempt < oldest:
+            await parts.runtime.remove(spec.id)
+    place = PodPlace(parts.config.pods / view.uid)
+    log = place.log(container.name, oldest - 1)
+    for path in (*log.parent.glob(f"{log.name}*"), place.termination_log(container.name, oldest - 1)):
+        path.unlink(missing_ok=True)
+
+
+async def pull_secrets(parts: Parts, pod: Obj) -> list[Mapping[str, object]]:
+    """The decoded `.dockerconfigjson` documents to pull with; a Secret that is missing is passed over."""
+    documents: list[Mapping[str, object]] = []
+    for ref in pod["spec"].get("imagePullSecrets") or ():
+        secret = await parts.references.get(SECRETS, pod["metadata"]["namespace"], ref["name"])
+        data = (secret or {}).get("data") or {}
+        if text := data.get(".dockerconfigjson"):
+            documents.append(orjson.loads(base64.b64decode(text)))
+        elif text := data.get(".dockercfg"):
+            documents.append({"auths": orjson.loads(base64.b64decode(text))})
+    return documents
+
+
+def new_id() -> str:
+    return secrets.token_hex(32)
+
+
+def _never_ran(spec: ContainerSpec) -> Record:
+    """An attempt whose process never was: over as soon as it began, with upstream's exit code."""
+    now_s = time.time()
+    marked = replace(spec, labels={**spec.labels, LABEL_START_ERROR: "true"})
+    return Record(marked, 0, now_s, 0.0, Exit(START_ERROR_CODE, now_s))

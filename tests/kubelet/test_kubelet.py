@@ -1,0 +1,554 @@
+"""The node agent against fakes: a Pod's whole life, as the API sees it."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sampan.api.errors import StatusError
+from sampan.api.objects import Obj, condition_of
+from sampan.api.resources import CONFIG_MAPS, EVENTS, LEASES, NODES, PODS
+from sampan.api.streams import ExecOptions, LogOptions
+from sampan.client.client import Client
+from sampan.client.events import EventRecorder
+from sampan.client.fake import FakeTransport
+from sampan.client.informers import Informers
+from sampan.kubelet.config import KubeletConfig
+from sampan.kubelet.images.contract import ImageFault
+from sampan.kubelet.images.fake import FakeImages, image
+from sampan.kubelet.kubelet import Kubelet
+from sampan.kubelet.network.fake import FakeNetwork
+from sampan.kubelet.runtime.contract import RuntimeFault
+from sampan.kubelet.runtime.fake import FakeRuntime, Process
+from sampan.kubelet.volumes.fake import FakeMounter
+
+
+class Host:
+    """The network namespace that the test runs in."""
+
+    path = "/proc/self/ns/net"
+
+    async def socket(self, family: int, kind: int) -> socket.socket:
+        sock = socket.socket(family, kind)
+        sock.setblocking(False)
+        return sock
+
+
+class World:
+    """One node and its API; `stop` and `start` are a restart of the kubelet alone."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.api = FakeTransport()
+        self.runtime = FakeRuntime()
+        self.images = FakeImages()
+        self.images.add(image("nginx", cmd=["nginx"]))
+        self.network = FakeNetwork()
+        self.mounter = FakeMounter()
+        self.drains: list[tuple[str, bool]] = []
+        self.drain_s = 0.0
+        self._tasks: list[asyncio.Task[Any]] = []
+
+    def start(self) -> None:
+        client = Client(self.api)
+        informers = Informers(client)
+        self.events = EventRecorder(client, "kubelet", "node")
+        self.kubelet = Kubelet(
+            client,
+            informers,
+            self.events,
+            self.runtime,
+            self.images,
+            self.network,
+            Host(),
+            KubeletConfig("node", self.root, cluster_dns=("10.96.0.10",)),
+            self._drained,
+            mounter=self.mounter,
+            namespace_at=lambda path: Host(),
+        )
+        self._tasks = [asyncio.create_task(informers.run()), asyncio.create_task(self.kubelet.run())]
+
+    async def stop(self) -> None:
+        for task in reversed(self._tasks):
+            task.cancel()
+            await asyncio.wait([task])
+
+    async def _drained(self, pod: Obj) -> None:
+        signalled = any(verb.startswith("SIG") for verb, _ in self.runtime.actions)
+        self.drains.append((pod["metadata"]["name"], signalled))
+        await asyncio.sleep(self.drain_s)
+
+    def pod(self, name: str = "web") -> Obj | None:
+        return self.api.get(PODS, name, "default")
+
+    async def until(self, holds: Callable[[Obj], object], name: str = "web", within_s: float = 3.0) -> Obj:
+        deadline = time.monotonic() + within_s
+        while time.monotonic() < deadline:
+            pod = self.pod(name)
+            if pod is not None and holds(pod):
+                return pod
+            await asyncio.sleep(0.002)
+        raise AssertionError(f"never so: {self.pod(name)}")
+
+    async def until_gone(self, name: str = "web", within_s: float = 3.0) -> None:
+        deadline = time.monotonic() + within_s
+        while self.pod(name) is not None:
+            assert time.monotonic() < deadline, self.pod(name)
+            await asyncio.sleep(0.002)
+
+    async def said(self) -> list[tuple[str, str]]:
+        await self.events.flush()
+        return [(event["reason"], event["message"]) for event in self.api.objects(EVENTS)]
+
+    async def delete(self, grace_s: int = 30, name: str = "web") -> None:
+        await Client(self.api).delete(PODS, name, namespace="default", grace_period_s=grace_s)
+
+
+def make_pod(name: str = "web", **spec: Any) -> Obj:
+    containers = spec.pop("containers", None) or [{"name": "web", "image": "nginx"}]
+    for container in [*containers, *spec.get("initContainers", [])]:
+        container.setdefault("image", "nginx")
+        container.setdefault("imagePullPolicy", "IfNotPresent")
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": "default"},
+        "spec": {"nodeName": "node", "restartPolicy": "Always", "containers": containers, **spec},
+    }
+
+
+def config_map(name: str, **data: str) -> Obj:
+    metadata = {"name": name, "namespace": "default"}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
+
+
+def phase(wanted: str) -> Callable[[Obj], bool]:
+    return lambda pod: pod.get("status", {}).get("phase") == wanted
+
+
+def ready(pod: Obj) -> bool:
+    condition = condition_of(pod, "Ready")
+    return condition is not None and condition["status"] == "True"
+
+
+def state(pod: Obj, kind: str = "containerStatuses", index: int = 0) -> Obj:
+    statuses = pod.get("status", {}).get(kind) or []
+    return statuses[index]["state"] if index < len(statuses) else {}
+
+
+def restarts(pod: Obj) -> int:
+    statuses = pod.get("status", {}).get("containerStatuses") or [{"restartCount": 0}]
+    return int(statuses[0]["restartCount"])
+
+
+def waiting(reason: str) -> Callable[[Obj], bool]:
+    return lambda pod: state(pod).get("waiting", {}).get("reason") == reason
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    async with running(tmp_path) as found:
+        yield found
+
+
+@asynccontextmanager
+async def running(root: Path) -> AsyncIterator[World]:
+    found = World(root)
+    found.start()
+    await asyncio.wait_for(found.kubelet.registered.wait(), 3)
+    try:
+        yield found
+    finally:
+        await found.stop()
+
+
+async def test_node_is_registered_ready(world: World) -> None:
+    node = world.api.get(NODES, "node")
+    assert node is not None
+    condition = condition_of(node, "Ready")
+    assert condition is not None
+    assert (condition["status"], condition["reason"]) == ("True", "KubeletReady")
+    assert node["status"]["addresses"] == [
+        {"type": "InternalIP", "address": "100.64.0.2"},
+        {"type": "Hostname", "address": "node"},
+    ]
+    await asyncio.sleep(0.02)
+    assert world.api.get(LEASES, "node", "kube-node-lease") is not None
+
+
+async def test_pod_runs_and_says_so(world: World) -> None:
+    world.api.add(make_pod())
+    pod = await world.until(ready)
+    status = pod["status"]
+    assert status["phase"] == "Running"
+    assert status["podIP"] == "10.244.0.2"
+    assert status["podIPs"] == [{"ip": "10.244.0.2"}]
+    assert status["hostIP"] == "100.64.0.2"
+    assert status["qosClass"] == "BestEffort"
+    web = status["containerStatuses"][0]
+    assert web["ready"] and web["started"] and web["restartCount"] == 0
+    assert web["image"] == "docker.io/library/nginx:latest"
+    assert web["imageID"].startswith("docker.io/library/nginx@sha256:")
+    assert web["containerID"].startswith("sampan://")
+    assert [reason for reason, _ in await world.said()] == ["Pulled", "Created", "Started"]
+
+
+async def test_fast_start_costs_one_status_write(world: World) -> None:
+    world.api.add(make_pod())
+    await world.until(ready)
+    assert [a.plural for a in world.api.actions].count("pods/status") == 1
+
+
+async def test_deletion_drains_before_sigterm_and_leaves_nothing(world: World) -> None:
+    world.api.add(make_pod())
+    await world.until(ready)
+    await world.delete()
+    await world.until_gone()
+    assert world.drains == [("web", False)]
+    assert world.runtime.sandboxes() == [] and world.runtime.records() == []
+    assert world.network.attached == {}
+    assert [verb for verb, _ in world.runtime.actions if verb.startswith("SIG")] == ["SIGTERM"]
+    await asyncio.sleep(0.01)
+    assert list((world.root / "pods").iterdir()) == []
+    assert ("Killing", "Stopping container web") in await world.said()
+
+
+async def test_stubborn_process_is_killed_after_grace(world: World) -> None:
+    async def stubborn(process: Process) -> int:
+        process.ignored.add(signal.SIGTERM)
+        await asyncio.sleep(60)
+        return 0
+
+    world.runtime.programs["nginx"] = stubborn
+    world.api.add(make_pod())
+    await world.until(ready)
+    await world.delete(grace_s=1)
+    await world.until_gone(within_s=5)
+    assert [verb for verb, _ in world.runtime.actions if verb.startswith("SIG")] == ["SIGTERM", "SIGKILL"]
+
+
+async def test_crash_is_restarted_at_once_then_backs_off(world: World) -> None:
+    world.api.add(make_pod(containers=[{"name": "web", "command": ["exit", "3"]}]))
+    pod = await world.until(waiting("CrashLoopBackOff"))
+    web = pod["status"]["containerStatuses"][0]
+    uid = pod["metadata"]["uid"]
+    assert web["restartCount"] == 1
+    assert web["lastState"]["terminated"]["exitCode"] == 3
+    assert web["lastState"]["terminated"]["reason"] == "Error"
+    assert (
+        web["state"]["waiting"]["message"]
+        == f"back-off 10s restarting failed container=web pod=web_default({uid})"
+    )
+    assert pod["status"]["phase"] == "Running"
+    text = f"Back-off restarting failed container web in pod web_default({uid})"
+    assert ("BackOff", text) in await world.said()
+
+
+@pytest.mark.parametrize(
+    ("policy", "code", "wanted"),
+    [("Never", 0, "Succeeded"), ("Never", 2, "Failed"), ("OnFailure", 0, "Succeeded")],
+)
+async def test_finished_pod_keeps_its_words_and_frees_its_address(
+    world: World, policy: str, code: int, wanted: str
+) -> None:
+    async def program(process: Process) -> int:
+        process.write("done\n")
+        return code
+
+    world.runtime.programs["job"] = program
+    world.api.add(make_pod(restartPolicy=policy, containers=[{"name": "web", "command": ["job"]}]))
+    pod = await world.until(phase(wanted))
+    terminated = state(pod)["terminated"]
+    assert terminated["exitCode"] == code
+    assert terminated["reason"] == ("Completed" if code == 0 else "Error")
+    reason = "PodCompleted" if wanted == "Succeeded" else "PodFailed"
+    assert condition_of(pod, "Ready")["reason"] == reason  # type: ignore[index]
+    await world.until(lambda pod: not world.network.attached)
+    assert await read_log(world, pod, LogOptions()) == b"done\n"
+    await world.delete(grace_s=0)
+    await world.until_gone()
+
+
+async def test_init_containers_run_in_order_then_the_rest(world: World) -> None:
+    order: list[str] = []
+
+    async def note(process: Process) -> int:
+        order.append(process.spec.name)
+        await asyncio.sleep(0.01)
+        return 0
+
+    world.runtime.programs["note"] = note
+    init = [{"name": name, "command": ["note"]} for name in ("one", "two")]
+    world.api.add(make_pod(initContainers=init))
+    pod = await world.until(ready)
+    assert order == ["one", "two"]
+    assert [s["ready"] for s in pod["status"]["initContainerStatuses"]] == [True, True]
+
+
+async def test_failing_init_container_fails_the_pod_that_never_restarts(world: World) -> None:
+    init = [{"name": "one", "command": ["true"]}, {"name": "two", "command": ["false"]}]
+    world.api.add(make_pod(restartPolicy="Never", initContainers=init))
+    pod = await world.until(phase("Failed"))
+    initialized = condition_of(pod, "Initialized")
+    assert initialized is not None
+    assert initialized["reason"] == "ContainersNotInitialized"
+    assert initialized["message"] == "containers with incomplete status: [two]"
+    assert state(pod) == {"waiting": {"reason": "PodInitializing"}}
+
+
+async def test_image_that_does_not_exist(world: World) -> None:
+    world.api.add(make_pod(containers=[{"name": "web", "image": "nosuch"}]))
+    pod = await world.until(waiting("ErrImagePull"))
+    assert "not found" in state(pod)["waiting"]["message"]
+    pod = await world.until(waiting("ImagePullBackOff"), within_s=4)
+    message = state(pod)["waiting"]["message"]
+    assert message.startswith('Back-off pulling image "nosuch": ErrImagePull: failed to pull')
+    assert world.images.pulls == ["docker.io/library/nosuch:latest"]
+    said = await world.said()
+    for expected in (("Pulling", 'Pulling image "nosuch"'), ("Failed", "Error: ErrImagePull")):
+        assert expected in said
+    await world.delete()
+    await world.until_gone()
+
+
+async def test_bad_image_name(world: World) -> None:
+    world.images.fail("bad", ImageFault("InvalidImageName", "no"))
+    world.api.add(make_pod(containers=[{"name": "web", "image": "bad"}]))
+    await world.until(waiting("InvalidImageName"))
+
+
+async def test_deleted_while_pulling(world: World) -> None:
+    world.images.hold("slow")
+    world.api.add(make_pod(containers=[{"name": "web", "image": "slow"}]))
+    await world.until(phase("Pending"))
+    await world.delete()
+    await world.until_gone()
+    assert world.network.attached == {}
+
+
+async def test_missing_config_map_and_its_coming(world: World) -> None:
+    env = [{"name": "A", "valueFrom": {"configMapKeyRef": {"name": "settings", "key": "a"}}}]
+    world.api.add(make_pod(containers=[{"name": "web", "env": env}]))
+    pod = await world.until(waiting("CreateContainerConfigError"))
+    assert state(pod)["waiting"]["message"] == 'configmap "settings" not found'
+    world.api.add(config_map("settings", a="1"))
+    await world.until(ready)
+    assert world.runtime.records()[0].spec.env["A"] == "1"
+
+
+async def test_volume_follows_its_config_map(world: World) -> None:
+    volumes = [{"name": "conf", "configMap": {"name": "settings"}}]
+    mounts = [{"name": "conf", "mountPath": "/conf"}]
+    world.api.add(make_pod(volumes=volumes, containers=[{"name": "web", "volumeMounts": mounts}]))
+    await asyncio.sleep(0.05)
+    pod = world.pod()
+    assert pod is not None and waiting("ContainerCreating")(pod)
+    text = 'MountVolume.SetUp failed for volume "conf" : configmap "settings" not found'
+    assert ("FailedMount", text) in await world.said()
+    world.api.add(config_map("settings", a="1"))
+    pod = await world.until(ready)
+    file = world.root / "pods" / pod["metadata"]["uid"] / "volumes/kubernetes.io~configmap/conf/a"
+    assert file.read_text() == "1"
+    await Client(world.api).patch(CONFIG_MAPS, "settings", {"data": {"a": "2"}}, namespace="default")
+    for _ in range(100):
+        if file.read_text() == "2":
+            break
+        await asyncio.sleep(0.005)
+    assert file.read_text() == "2"
+
+
+async def test_command_that_does_not_exist(world: World) -> None:
+    fault = RuntimeFault("RunContainerError", "executable file `nope` not found in $PATH")
+    world.runtime.fail("create", fault)
+    world.api.add(make_pod(restartPolicy="Never"))
+    pod = await world.until(phase("Failed"))
+    terminated = state(pod)["terminated"]
+    assert (terminated["reason"], terminated["exitCode"]) == ("StartError", 128)
+    assert "nope" in terminated["message"]
+
+
+async def test_readiness_probe_decides(world: World) -> None:
+    healthy = False
+
+    async def check(process: Process) -> int:
+        process.write("not yet\n")
+        return 0 if healthy else 1
+
+    world.runtime.programs["check"] = check
+    probe = {"exec": {"command": ["check"]}, "periodSeconds": 1}
+    world.api.add(make_pod(containers=[{"name": "web", "readinessProbe": probe}]))
+    pod = await world.until(phase("Running"))
+    assert not ready(pod)
+    condition = condition_of(pod, "ContainersReady")
+    assert condition is not None
+    assert condition["message"] == "containers with unready status: [web]"
+    healthy = True
+    await world.until(ready)
+    assert ("Unhealthy", "Readiness probe failed: not yet\n") in await world.said()
+
+
+async def test_liveness_failure_restarts(world: World) -> None:
+    probe = {"exec": {"command": ["false"]}, "periodSeconds": 1, "failureThreshold": 1}
+    world.api.add(make_pod(containers=[{"name": "web", "livenessProbe": probe}]))
+    await world.until(lambda pod: restarts(pod) >= 1)
+    assert ("Killing", "Container web failed liveness probe, will be restarted") in await world.said()
+
+
+async def test_restarted_kubelet_adopts(world: World) -> None:
+    world.api.add(make_pod("a"), make_pod("b"), make_pod("c"))
+    for name in "abc":
+        await world.until(ready, name)
+    before = {record.spec.id for record in world.runtime.records()}
+    ips = {name: world.pod(name)["status"]["podIP"] for name in "abc"}  # type: ignore[index]
+    await world.stop()
+    world.api.remove(PODS, "c", "default")
+    writes = len(world.api.actions)
+    world.start()
+    await asyncio.sleep(0.1)
+    after = {record.spec.id for record in world.runtime.records()}
+    assert after < before and len(after) == 2
+    assert len(world.network.attached) == 2
+    for name in "ab":
+        pod = world.pod(name)
+        assert pod is not None and ready(pod)
+        assert pod["status"]["podIP"] == ips[name]
+    assert "pods/status" not in [action.plural for action in world.api.actions[writes:]]
+    await world.delete(name="a")
+    await world.until_gone("a")
+
+
+async def test_exit_while_the_kubelet_was_away(world: World) -> None:
+    world.api.add(make_pod())
+    await world.until(ready)
+    await world.stop()
+    world.runtime.finish(world.runtime.records()[0].spec.id, 137, oom=True)
+    world.start()
+    pod = await world.until(lambda pod: restarts(pod) == 1)
+    pod = await world.until(ready)
+    last = pod["status"]["containerStatuses"][0]["lastState"]["terminated"]
+    assert (last["reason"], last["exitCode"]) == ("OOMKilled", 137)
+
+
+async def test_force_deleted_pod_is_cleaned_up(world: World) -> None:
+    world.api.add(make_pod())
+    await world.until(ready)
+    world.api.remove(PODS, "web", "default")
+    for _ in range(200):
+        if not world.network.attached:
+            break
+        await asyncio.sleep(0.005)
+    assert world.network.attached == {} and world.runtime.sandboxes() == []
+
+
+async def test_pod_with_the_same_name_is_another(world: World) -> None:
+    world.api.add(make_pod())
+    first = await world.until(ready)
+    world.api.remove(PODS, "web", "default")
+    world.api.add(make_pod())
+    second = await world.until(ready)
+    assert first["metadata"]["uid"] != second["metadata"]["uid"]
+
+
+async def test_pre_stop_runs_before_the_signal(world: World) -> None:
+    order: list[str] = []
+
+    async def hook(process: Process) -> int:
+        order.extend(verb for verb, _ in world.runtime.actions if verb.startswith("SIG"))
+        order.append("hook")
+        return 0
+
+    world.runtime.programs["hook"] = hook
+    lifecycle = {"preStop": {"exec": {"command": ["hook"]}}}
+    world.api.add(make_pod(containers=[{"name": "web", "lifecycle": lifecycle}]))
+    await world.until(ready)
+    await world.delete()
+    await world.until_gone()
+    assert order == ["hook"]
+    assert ("SIGTERM") in [verb for verb, _ in world.runtime.actions]
+
+
+async def test_active_deadline(world: World) -> None:
+    world.api.add(make_pod(activeDeadlineSeconds=1))
+    pod = await world.until(phase("Failed"))
+    assert pod["status"]["reason"] == "DeadlineExceeded"
+
+
+async def read_log(world: World, pod: Obj, options: LogOptions) -> bytes:
+    return b"".join([chunk async for chunk in await world.kubelet.logs(pod, options)])
+
+
+async def test_log_is_followed_to_the_end(world: World) -> None:
+    async def talk(process: Process) -> int:
+        for number in range(5):
+            process.write(f"line {number}\n")
+            await asyncio.sleep(0.01)
+        return 0
+
+    world.runtime.programs["talk"] = talk
+    container = {"name": "web", "command": ["talk"]}
+    world.api.add(make_pod(restartPolicy="Never", containers=[container]))
+    pod = await world.until(lambda pod: "status" in pod)
+    text = await asyncio.wait_for(read_log(world, pod, LogOptions(follow=True)), 3)
+    assert text == b"".join(b"line %d\n" % number for number in range(5))
+
+
+async def test_log_of_what_waits_is_refused(world: World) -> None:
+    world.images.hold("slow")
+    world.api.add(make_pod(containers=[{"name": "web", "image": "slow"}]))
+    pod = await world.until(lambda pod: state(pod))
+    with pytest.raises(StatusError) as caught:
+        await world.kubelet.logs(pod, LogOptions())
+    assert caught.value.code == 400
+    assert caught.value.message == 'container "web" in pod "web" is waiting to start: ContainerCreating'
+    with pytest.raises(StatusError, match='previous terminated container "web" in pod "web" not found'):
+        await world.kubelet.logs(pod, LogOptions(previous=True))
+    world.images.release("slow")
+
+
+class Screen:
+    """A client that types nothing."""
+
+    def __init__(self) -> None:
+        self.out = b""
+
+    async def read_stdin(self) -> bytes:
+        return b""
+
+    async def write_stdout(self, data: bytes) -> None:
+        self.out += data
+
+    async def write_stderr(self, data: bytes) -> None:
+        self.out += data
+
+    async def next_size(self) -> tuple[int, int]:
+        return await asyncio.get_running_loop().create_future()
+
+
+async def test_exec(world: World) -> None:
+    world.api.add(make_pod())
+    pod = await world.until(ready)
+    screen = Screen()
+    code = await world.kubelet.exec(pod, ExecOptions(command=["echo", "hi"]), screen)
+    assert (code, screen.out) == (0, b"hi\n")
+    assert await world.kubelet.exec(pod, ExecOptions(command=["exit", "7"]), screen) == 7
+
+
+async def test_port_forward(world: World) -> None:
+    world.api.add(make_pod())
+    pod = await world.until(ready)
+    server = await asyncio.start_server(lambda r, w: w.write(b"hello"), "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    reader, writer = await world.kubelet.port_forward(pod, port)
+    assert await reader.readexactly(5) == b"hello"
+    writer.close()
+    server.close()
+    with pytest.raises(StatusError, match="connection refused"):
+        await world.kubelet.port_forward(pod, port)
