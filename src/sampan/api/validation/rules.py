@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from sampan.api.errors import FieldError
 from sampan.api.objects import Obj
+from sampan.api.validation import core, endpoints, pod, service, workload
 
 
 def _nothing(obj: Obj) -> Iterable[FieldError]:
@@ -26,4 +27,32 @@ class Rules:
     update_status: Callable[[Obj, Obj], Iterable[FieldError]] = _no_change
 
 
-RULES: dict[tuple[str, str], Rules] = {}
+RULES: dict[tuple[str, str], Rules] = {
+    ("", "Pod"): Rules(pod.create, pod.update, pod.update_status),
+    ("", "PodTemplate"): Rules(pod.pod_template, pod.pod_template_update),
+    ("", "Binding"): Rules(pod.binding),
+    ("", "Service"): Rules(service.create, service.update, service.update_status),
+    ("", "Endpoints"): Rules(endpoints.create, endpoints.update),
+    ("", "Namespace"): Rules(core.namespace, update_status=core.namespace_status),
+    ("", "Node"): Rules(core.node, core.node_update, core.node_status),
+    ("", "ConfigMap"): Rules(core.config_map, core.config_map_update),
+    ("", "Secret"): Rules(core.secret, core.secret_update),
+    ("", "Event"): Rules(core.event),
+    ("", "ReplicationController"): Rules(
+        workload.replication_controller, workload.replication_controller_update, workload.replica_status
+    ),
+    ("discovery.k8s.io", "EndpointSlice"): Rules(endpoints.create_slice, endpoints.update_slice),
+    ("events.k8s.io", "Event"): Rules(core.new_event),
+    ("coordination.k8s.io", "Lease"): Rules(core.lease, core.lease_update),
+    ("scheduling.k8s.io", "PriorityClass"): Rules(core.priority_class, core.priority_class_update),
+    ("apps", "Deployment"): Rules(
+        workload.deployment, workload.deployment_update, workload.deployment_status
+    ),
+    ("apps", "ReplicaSet"): Rules(workload.replica_set, workload.replica_set_update, workload.replica_status),
+    ("apps", "StatefulSet"): Rules(
+        workload.stateful_set, workload.stateful_set_update, workload.stateful_set_status
+    ),
+    ("apps", "DaemonSet"): Rules(workload.daemon_set, workload.daemon_set_update),
+    ("batch", "Job"): Rules(workload.job, workload.job_update),
+    ("batch", "CronJob"): Rules(workload.cron_job, workload.cron_job_update),
+}
