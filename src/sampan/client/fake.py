@@ -157,11 +157,15 @@ class FakeTransport:
 
     def _list(self, request: Request) -> Obj:
         items = self._selected(request)
+        metadata = {"resourceVersion": str(self.revision)}
+        start, limit = int(request.params.get("continue") or 0), int(request.params.get("limit") or 0)
+        if limit and len(items) > start + limit:
+            metadata["continue"] = str(start + limit)
         return {
             "apiVersion": request.resource.api_version,
             "kind": request.resource.list_kind or f"{request.resource.kind}List",
-            "metadata": {"resourceVersion": str(self.revision)},
-            "items": items,
+            "metadata": metadata,
+            "items": items[start : start + limit if limit else None],
         }
 
     def _create(self, request: Request) -> Obj:

@@ -33,6 +33,8 @@ class Connection:
         self._parser = httptools.HttpResponseParser(self)
         self._head_complete = False
         self._body_complete = True
+        self._stays_open = False
+        """Whether, after the response, the server takes another request."""
         self._body: deque[bytes] = deque()
         self.headers: dict[str, str] = {}
         """Of the response, names in lower case."""
@@ -65,7 +67,7 @@ class Connection:
     async def request(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> int:
         """Sends a request and answers the response's status once its head is there."""
         self._parser = httptools.HttpResponseParser(self)
-        self._head_complete = self._body_complete = False
+        self._head_complete = self._body_complete = self._stays_open = False
         self.headers = {}
         head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         try:
@@ -85,8 +87,9 @@ class Connection:
             if self._body_complete:
                 break
             await self._receive()
-        self.used = self._parser.should_keep_alive()
-        if not self.used:
+        if self._stays_open:
+            self.used = True
+        else:
             self.close()
 
     async def read(self) -> bytes:
@@ -135,6 +138,7 @@ class Connection:
     def on_message_complete(self) -> None:
         if self._head_complete:
             self._body_complete = True
+            self._stays_open = self._parser.should_keep_alive()  # the parser knows it only here
         else:
             self.headers = {}
 

@@ -136,8 +136,9 @@ class Informer:
                 params=params,
             )
             for item in page.get("items") or ():
-                # Lists leave out what their items' type says already.
-                self._put({"apiVersion": self.resource.api_version, "kind": self.resource.kind, **item})
+                if "kind" not in item:  # lists may leave out what their own kind says already
+                    item = {"apiVersion": self.resource.api_version, "kind": self.resource.kind} | item
+                self._put(item)
             token = page["metadata"].get("continue", "")
             if not token:
                 self._caught_up(page["metadata"]["resourceVersion"])
