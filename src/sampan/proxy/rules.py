@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from ipaddress import ip_address, ip_network
 
 from sampan.api.objects import Obj, labels_of
@@ -70,6 +71,12 @@ class _Candidate:
     """Not ready any more, but still serving while it terminates."""
 
 
+@lru_cache(maxsize=1 << 14)
+def is_within(address: str, cidrs: tuple[str, ...]) -> bool:
+    """Remembered, because the same addresses come again with every change and parsing one costs 10 us."""
+    return any(ip_address(address) in ip_network(cidr) for cidr in cidrs)
+
+
 def is_proxied(service: Obj) -> bool:
     """Not headless, not ExternalName, not left to another proxy."""
     spec = service["spec"]
@@ -99,7 +106,6 @@ def fragment(
     ready: set[str] = set()
     flows: set[Flows] = set()
     udp_node_ports: set[tuple[int, int]] = set()
-    pod_networks = [ip_network(cidr) for cidr in facts.pod_cidrs]
 
     for address in spec.get("clusterIPs") or [spec["clusterIP"]]:
         family = 6 if ":" in address else 4
@@ -130,7 +136,7 @@ def fragment(
                 if protocol == "udp":
                     flows.update(Flows(key, *end) for end in order)
                 for host, _ in order:
-                    if any(ip_address(host) in network for network in pod_networks):
+                    if is_within(host, facts.pod_cidrs):
                         shared[Element(f"hair{family}", (host, host))] = ()
             if protocol == "udp" and (node_port := port.get("nodePort")):
                 udp_node_ports.add((family, node_port))

@@ -187,10 +187,18 @@ def _element_messages(
     """Lists of one set's elements each, none longer than an attribute can be."""
     for name, group in groupby(changes, key=lambda change: change[0].set):
         head = _FAMILY.pack(_INET, 0, 0) + _text(_LIST_TABLE, TABLE) + _text(_LIST_SET, name)
+        shape = SHAPES[name]
+        adds = kind == _NEW_ELEMENTS
+        before_key, before_value = _heads(shape, with_data=adds)
         items: list[bytes] = []
         size = 0
         for (_, key), value in group:
-            item = _element(name, key, value, with_data=kind == _NEW_ELEMENTS)
+            if adds and name == "class":
+                item = _verdict_element(key, value)
+            else:
+                item = before_key + _encode(shape.key, key)
+                if before_value:
+                    item += before_value + _encode(shape.value, value)
             if size + len(item) > _LIST_BYTES:
                 yield kind, flags, head + _nested(_LIST_ELEMENTS, b"".join(items))
                 items, size = [], 0
@@ -199,16 +207,22 @@ def _element_messages(
         yield kind, flags, head + _nested(_LIST_ELEMENTS, b"".join(items))
 
 
-def _element(name: str, key: Fields, value: Fields, *, with_data: bool) -> bytes:
-    shape = SHAPES[name]
-    packed = b"".join([field.encode(part) for field, part in zip(shape.key, key, strict=True)])
-    body = _nested(_KEY, _attribute(_VALUE, packed))
-    if with_data and name == "class":
-        body += _nested(_DATA, _goto(str(value[0])))
-    elif with_data and value:
-        data = b"".join([field.encode(part) for field, part in zip(shape.value, value, strict=True)])
-        body += _nested(_DATA, _attribute(_VALUE, data))
-    return _nested(_ITEM, body)
+def _verdict_element(key: Fields, value: Fields) -> bytes:
+    packed = _nested(_KEY, _attribute(_VALUE, _encode(SHAPES["class"].key, key)))
+    return _nested(_ITEM, packed + _nested(_DATA, _goto(str(value[0]))))
+
+
+def _heads(shape: Shape, *, with_data: bool) -> tuple[bytes, bytes]:
+    """The attribute headers before an element's key and before its value: the same for a whole set."""
+    value_bytes = sum(field.width for field in shape.value) if with_data else 0
+    before_value = _nested(_DATA, _attribute(_VALUE, bytes(value_bytes)))[:8] if value_bytes else b""
+    key = _nested(_KEY, _attribute(_VALUE, bytes(sum(field.width for field in shape.key))))
+    item = _ATTRIBUTE.pack(4 + len(key) + len(before_value) + value_bytes, _ITEM | _NESTED)
+    return item + key[:8], before_value
+
+
+def _encode(fields: Sequence[Field], values: Fields) -> bytes:
+    return b"".join([field.encode(value) for field, value in zip(fields, values, strict=True)])
 
 
 def _chains(added: Iterable[tuple[Element, Fields]]) -> Iterator[tuple[int, int, bytes]]:

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import asyncio
+import socket
+import subprocess
+from collections.abc import AsyncIterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from sampan.kubelet.network import namespace
+from sampan.kubelet.network.contract import NetworkFault
+from sampan.kubelet.network.node import IndexTaken, NodeNamespace, choose_plan, ensure_node
+from sampan.kubelet.network.plan import node_plan
+
+pytestmark = pytest.mark.root
+
+
+def run(*argv: str) -> str:
+    return subprocess.run(argv, check=True, capture_output=True, text=True).stdout
+
+
+@pytest.fixture
+async def node(tmp_path: Path) -> AsyncIterator[NodeNamespace]:
+    made = await ensure_node(f"test-{uuid4().hex[:8]}", tmp_path / "node", tmp_path / "network.json")
+    yield made
+    await made.remove()
+    made.close()
+
+
+def reach(address: str) -> None:
+    """A refused connection has been there and back."""
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection((address, 9), timeout=1)
+
+
+def traces(node: NodeNamespace) -> list[str]:
+    """What is left of the node anywhere on the machine."""
+    family = node.plan.families[0]
+    shown = [
+        (run("ip", "-br", "link"), f"{node.plan.host_link}@"),
+        (run("ip", "route"), str(family.service_cidr)),
+        (Path("/proc/self/mounts").read_text(), str(node.plan.pin)),
+    ]
+    found = [line for text, mark in shown for line in text.splitlines() if mark in line]
+    return found + [str(path) for path in [node.plan.pin] if path.exists()]
+
+
+async def test_host_and_node_reach_each_other(node: NodeNamespace) -> None:
+    family = node.plan.families[0]
+    reach(str(family.node.ip))
+    reach(str(family.dns))
+    assert f"{family.dns}/32" in await node.execute(("ip", "addr", "show", "lo"))
+    assert f"default via {family.host.ip}" in await node.execute(("ip", "route"))
+    with pytest.raises(NetworkFault, match="ls: cannot"):
+        await node.execute(("ls", "/no/such/file"))
+
+
+async def test_ensure_again_changes_nothing(node: NodeNamespace) -> None:
+    links, inode = run("ip", "-br", "link"), node.plan.pin.stat().st_ino
+    again = NodeNamespace(node.plan)
+    await again.ensure()
+    again.close()
+    assert run("ip", "-br", "link") == links
+    assert node.plan.pin.stat().st_ino == inode
+
+
+async def test_ensure_mends_what_is_missing(node: NodeNamespace) -> None:
+    family = node.plan.families[0]
+    run("ip", "route", "del", str(family.service_cidr))
+    await node.execute(("ip", "route", "del", "default"))
+    await node.ensure()
+    reach(str(family.dns))
+    run("ip", "link", "del", node.plan.host_link)
+    await node.ensure()
+    reach(str(family.dns))
+
+
+async def test_remove_leaves_nothing(node: NodeNamespace) -> None:
+    assert traces(node)
+    await node.remove()
+    assert traces(node) == []
+    await node.remove()
+
+
+async def test_remove_of_half_a_node(node: NodeNamespace) -> None:
+    namespace.unpin(node.plan.pin)
+    await node.remove()
+    assert traces(node) == []
+    await asyncio.to_thread(namespace.create, node.plan.pin)
+    await node.remove()
+    assert traces(node) == []
+
+
+async def test_index_of_another_cluster_is_left_alone(node: NodeNamespace, tmp_path: Path) -> None:
+    rival = NodeNamespace(node_plan(node.plan.index, "rival", tmp_path / "rival"))
+    with pytest.raises(IndexTaken, match="belongs to"):
+        await rival.ensure()
+    await rival.remove()
+    rival.close()
+    assert run("ip", "link", "show", node.plan.host_link)
+    other = choose_plan("rival", tmp_path / "rival", tmp_path / "rival.json")
+    assert other.index != node.plan.index
+    assert choose_plan("rival", tmp_path / "rival", tmp_path / "rival.json").index == other.index
