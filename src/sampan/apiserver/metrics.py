@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 
 from sampan.apiserver.watchcache import Hub
 
@@ -11,7 +11,7 @@ class Metrics:
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
         self._requests: Counter[str] = Counter()
-        self._seconds: Counter[str] = Counter()
+        self._seconds: defaultdict[str, float] = defaultdict(float)
 
     def count(self, method: str, seconds: float) -> None:
         self._requests[method] += 1

@@ -10,7 +10,7 @@ from sampan.api import decode, errors, patch
 from sampan.api.errors import StatusError
 from sampan.api.request import Request, UserInfo
 from sampan.api.resources import Resource
-from sampan.apiserver import negotiation, render, route, watching
+from sampan.apiserver import negotiation, protobuf, render, route, watching
 from sampan.apiserver.conversion import storage_resource
 from sampan.apiserver.dispatch import Answer, Dispatcher
 from sampan.apiserver.entry import Entry
@@ -84,9 +84,9 @@ def read_body(exchange: Exchange, request: Request) -> tuple[Request, Sequence[s
     content_type = exchange.headers.get("content-type", "") or negotiation.JSON
     validated = request.params.get("fieldValidation", "") or decode.WARN
     if validated not in decode.FIELD_VALIDATIONS:
-        kind = Resource("meta.k8s.io", "v1", "CreateOptions", "", "", False)
+        options = Resource("meta.k8s.io", "v1", "CreateOptions", "", "", False)
         broken = errors.not_supported("fieldValidation", validated, decode.FIELD_VALIDATIONS)
-        raise errors.invalid(kind, "", [broken])
+        raise errors.invalid(options, "", [broken])
     warnings: Sequence[str] = ()
     if verb == "patch":
         content_type = content_type.partition(";")[0].strip().lower()
@@ -94,8 +94,12 @@ def read_body(exchange: Exchange, request: Request) -> tuple[Request, Sequence[s
             raise not_a_patch()
         body = patch.parse(exchange.body)
     else:
-        kind_wanted = _DELETE_OPTIONS if verb in _DELETES else _kind_of(resource, request.subresource)
-        body, warnings = decode.decode(exchange.body, content_type, resource, kind_wanted, validated)
+        kind = _DELETE_OPTIONS if verb in _DELETES else _kind_of(resource, request.subresource)
+        data = exchange.body
+        if content_type.startswith(protobuf.CONTENT_TYPE):
+            data = protobuf.to_json(data, kind or (resource.api_version, resource.kind))
+            content_type = negotiation.JSON
+        body, warnings = decode.decode(data, content_type, resource, kind, validated)
     return (
         Request(
             verb,

@@ -80,10 +80,10 @@ class Reviews:
             kind = Resource("authorization.k8s.io", "v1", "SelfSubjectAccessReview", "", "", False)
             why = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
             raise errors.invalid(kind, "", [errors.invalid_value("spec.resourceAttributes", None, why)])
-        if resource:
-            wanted = Attributes(**{key: resource.get(key, "") for key in _ATTRIBUTES})
-        else:
+        if path:
             wanted = Attributes(path.get("verb", ""), path=path.get("path", ""))
+        else:
+            wanted = Attributes(**{key: (resource or {}).get(key, "") for key in _ATTRIBUTES})
         if self._authorizer.allows(user, wanted):
             return {"allowed": True}
         return {"allowed": False, "reason": refusal(user, wanted)}

@@ -266,7 +266,7 @@ async def stream(
     content_type: str,
     encode: Encoder | None,
 ) -> None:
-    """Serves one watch over HTTP until it times out, the client leaves or falls behind, or the server stops."""
+    """Serves a watch over HTTP until its time is over, the client leaves or lags, or the server stops."""
     start = await prepare(hub, cache, wanted, params)
     bookmarks = params.get("allowWatchBookmarks") in ("true", "1")
     exchange.chunked = exchange.version == "1.1"
@@ -325,8 +325,8 @@ async def events(
     start = await prepare(hub, cache, wanted, params)
     sink = QueueSink(wanted, params.get("allowWatchBookmarks") in ("true", "1"))
     if start.history:
-        async for event in _history_events(hub, wanted, start.revision):
-            yield event
+        async for older in _history_events(hub, wanted, start.revision):
+            yield older
         return
     cache.attach(sink)
     for entry in start.initial:

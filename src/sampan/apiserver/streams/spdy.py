@@ -24,7 +24,7 @@ _WORDS = (
     b"max-forwards pragma proxy-authenticate proxy-authorization range referer retry-after server te trailer "
     b"transfer-encoding upgrade user-agent vary via warning www-authenticate method get status 200_OK version "
     b"HTTP/1.1 url public set-cookie keep-alive origin"
-).replace(b"  ", b" ")
+)
 _TAIL = (
     b"100101201202205206300302303304305306307402405406407408409410411412413414415416417502504505"
     b"203 Non-Authoritative Information204 No Content301 Moved Permanently400 Bad Request401 Unauthorized"
@@ -107,7 +107,10 @@ def accept(exchange: Exchange, served: Sequence[str]) -> Connection:
     offered = [item.strip() for item in exchange.headers.get("x-stream-protocol-version", "").split(",")]
     chosen = next((item for item in served if item in offered), None)
     if chosen is None:
-        message = f"unable to upgrade: unable to negotiate protocol: client supports {offered}, server accepts {list(served)}"
+        message = (
+            "unable to upgrade: unable to negotiate protocol: "
+            f"client supports {offered}, server accepts {list(served)}"
+        )
         raise errors.status_error(403, "Forbidden", message)
     duplex = exchange.accept_upgrade(_SERVED, [("X-Stream-Protocol-Version", chosen)])
     return Connection(Bare(duplex))

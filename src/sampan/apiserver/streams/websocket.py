@@ -30,7 +30,7 @@ def choose_protocol(exchange: Exchange, served: Sequence[str]) -> str:
     chosen = next((item for item in offered if item in served), None)
     if chosen is None:
         raise errors.bad_request(
-            f"unable to upgrade: none of the offered subprotocols {offered} is served; served are {list(served)}"
+            f"unable to upgrade: none of the subprotocols {offered} is served; served are {list(served)}"
         )
     return chosen
 
