@@ -159,20 +159,23 @@ class Kubelet:
         if now is not None and new is not None:
             now.update(new)
         elif new is not None and self._group is not None:
-            self._group.create_task(self._live(new), name=f"pod-{uid_of(new)}")
+            worker = self._employ(new, *self._adopted.pop(uid_of(new), (None, [])))
+            self._group.create_task(self._live(worker), name=f"pod-{uid_of(new)}")
 
-    async def _live(self, pod: Obj) -> None:
-        """One Pod's worker, and another one in its place should it fail."""
-        uid = uid_of(pod)
-        left = self._adopted.pop(uid, (None, []))
+    def _employ(self, pod: Obj, sandbox: Sandbox | None, records: list[Record]) -> Worker:
+        worker = self._workers[uid_of(pod)] = Worker(self._parts, pod)
+        worker.adopt(sandbox, records)
+        return worker
+
+    async def _live(self, worker: Worker) -> None:
+        """Runs one Pod's worker, and another one in its place should it fail."""
+        uid = worker.view.uid
         while True:
-            worker = self._workers[uid] = Worker(self._parts, pod)
-            worker.adopt(*left)
             try:
                 await worker.run()
                 break
             except Exception:
-                log.exception("Pod %s: starting over", key_of(pod))
+                log.exception("Pod %s: starting over", key_of(worker.view.pod))
             await asyncio.sleep(RESTART_S)
             pod, gone = worker.view.pod, worker.view.gone
             left = self._found().get(uid, (None, []))
@@ -180,6 +183,7 @@ class Kubelet:
                 self._adopted[uid] = left
                 await self._end_orphan(uid)
                 break
+            worker = self._employ(pod, *left)
         del self._workers[uid]
 
     def _exited(self, container_id: str, ended: Exit) -> None:
