@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn, TextIO
@@ -87,9 +88,13 @@ def _become_daemon(log: Path, work: Callable[[Line], int], writing: int) -> NoRe
     os.close(output)
     os.chdir("/")
     os.umask(0o022)
-    code = 1
+    line, code = Line(writing), 1
     try:
-        code = work(Line(writing))
+        code = work(line)
+    except BaseException as error:
+        # Nobody is above this frame: what is not said here is never heard of.
+        traceback.print_exc()
+        line.failed(f"{type(error).__name__}: {error}")
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
