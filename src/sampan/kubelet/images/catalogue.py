@@ -21,7 +21,7 @@ from sampan.kubelet.images.contract import Image
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An image under one name. `layers`: names below the store's directory, topmost first; `blobs`: digests."""
+    """An image under one name. `layers`: directory names, topmost first; `blobs`: digests."""
 
     reference: str
     digest: str

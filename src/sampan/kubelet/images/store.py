@@ -20,7 +20,8 @@ import os
 import shutil
 import tarfile
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from sampan.kubelet.images import layers, layout
@@ -88,8 +89,7 @@ class ImageStore:
             present = self._catalogue.entries().get(name)
             if present is not None and present.digest == found.digest and self._whole(present):
                 return present.image(self._layers)
-            with _Shared(self._use_lock), tempfile.TemporaryDirectory(dir=self._tmp) as directory:
-                target = Path(directory)
+            async with self._adding() as target:
                 await self._skopeo.copy(reference, found, target, self._blobs.directory, auth)
                 (descriptor,) = layout.index(target)
                 manifest = await asyncio.to_thread(layout.manifest, self._blobs, descriptor)
@@ -97,6 +97,17 @@ class ImageStore:
         except (SkopeoFault, layout.LayoutFault, layers.LayerFault, OSError) as error:
             text = f'failed to pull and unpack image "{name}": {error}'
             raise ImageFault("ErrImagePull", text) from error
+
+    @asynccontextmanager
+    async def _adding(self) -> AsyncIterator[Path]:
+        """An empty directory, while nothing is collected; waits for a collection to end."""
+        fd = os.open(self._use_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            await asyncio.to_thread(fcntl.flock, fd, fcntl.LOCK_SH)
+            with tempfile.TemporaryDirectory(dir=self._tmp) as directory:
+                yield Path(directory)
+        finally:
+            os.close(fd)
 
     def _whole(self, entry: Entry) -> bool:
         return all((self._layers / layer).is_dir() for layer in entry.layers)
@@ -148,7 +159,7 @@ class ImageStore:
         path = Path(archive)
         try:
             if path.is_dir():
-                with _Shared(self._use_lock):
+                async with self._adding():
                     return await self._load_layout(path, path.name, reference)
             if not path.exists():
                 raise layout.LayoutFault("no such file or directory")
@@ -157,9 +168,9 @@ class ImageStore:
             raise ImageFault("ErrImagePull", f"failed to load {archive}: {error}") from error
 
     async def _load_archive(self, path: Path, reference: str) -> Sequence[Image]:
-        with _Shared(self._use_lock), tempfile.TemporaryDirectory(dir=self._tmp) as directory:
-            if await asyncio.to_thread(_extract_layout, path, Path(directory, "oci")):
-                return await self._load_layout(Path(directory, "oci"), path.name, reference)
+        async with self._adding() as scratch:
+            if await asyncio.to_thread(_extract_layout, path, scratch / "oci"):
+                return await self._load_layout(scratch / "oci", path.name, reference)
             tags = await self._skopeo.archive_tags(path)
             if reference and len(tags) > 1:
                 raise layout.LayoutFault(
@@ -167,7 +178,7 @@ class ImageStore:
                 )
             loaded = []
             for number, tag in enumerate(tags or [""]):
-                target = Path(directory, str(number))
+                target = scratch / str(number)
                 await self._skopeo.unarchive(
                     path, tag if len(tags) > 1 else "", target, self._blobs.directory
                 )
@@ -237,20 +248,6 @@ class ImageStore:
                     shutil.rmtree(left) if left.is_dir() else left.unlink()
         except BlockingIOError:
             log.info("images are being added: unused layers are deleted another time")
-
-
-class _Shared:
-    """The store's lock while something is added. Blocks the loop while a collection runs: a moment."""
-
-    def __init__(self, path: Path) -> None:
-        self._path, self._fd = path, -1
-
-    def __enter__(self) -> None:
-        self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        fcntl.flock(self._fd, fcntl.LOCK_SH)
-
-    def __exit__(self, *details: object) -> None:
-        os.close(self._fd)
 
 
 def _extract_layout(archive: Path, target: Path) -> bool:

@@ -121,7 +121,7 @@ class CrunRuntime:
         mounts.share(self.root)
         libc.become_subreaper()
         self._cgroups = Cgroups(self.host.layout)
-        self._filters = Filters(self._run / "seccomp", self._crun_dir, self.host)
+        self._filters = Filters(self._run / "seccomp", self._crun_dir, self.root / "seccomp", self.host)
         self._command = conmon.Command(
             self.host.tools, self._crun_dir, self._exits.path, self.host.layout.hybrid_leftover
         )
@@ -440,7 +440,10 @@ class CrunRuntime:
 
     def _ended(self, container: Container, exit: Exit) -> None:
         if not _is_pause(container.state.spec):
-            asyncio.get_running_loop().call_soon(self.on_exit, container.id, exit)
+            asyncio.get_running_loop().call_soon(self._tell, container.id, exit)
+
+    def _tell(self, container_id: str, exit: Exit) -> None:
+        self.on_exit(container_id, exit)
 
     def _exit_file(self, container_id: str) -> None:
         if (container := self._containers.get(container_id)) is not None:

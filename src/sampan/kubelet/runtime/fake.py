@@ -25,6 +25,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 
+from sampan.kubelet.runtime import pipes
 from sampan.kubelet.runtime.contract import (
     ContainerSpec,
     ExecProcess,
@@ -48,6 +49,7 @@ class Process:
         self.ignored: set[int] = set()
         """Signals that the program does not die of; SIGKILL always ends it."""
         self.size = (80, 24)
+        self.killed = asyncio.Event()
         self._out = out
 
     def write(self, text: str | bytes, *, error: bool = False) -> None:
@@ -101,7 +103,7 @@ PROGRAMS: Mapping[str, Program] = {
 }
 
 
-class _Pipe(asyncio.WriteTransport):
+class _Pipe(pipes.Outlet):
     """The writing end whose reading end is a StreamReader in the same loop."""
 
     def __init__(self, reader: asyncio.StreamReader) -> None:
@@ -109,13 +111,8 @@ class _Pipe(asyncio.WriteTransport):
         self._reader, self._closed = reader, False
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        self._reader.feed_data(bytes(data))
-
-    def write_eof(self) -> None:
-        self.close()
-
-    def can_write_eof(self) -> bool:
-        return True
+        if not self._closed:
+            self._reader.feed_data(bytes(data))
 
     def is_closing(self) -> bool:
         return self._closed
@@ -124,6 +121,7 @@ class _Pipe(asyncio.WriteTransport):
         if not self._closed:
             self._closed = True
             self._reader.feed_eof()
+            self.lost()
 
 
 class FakeExec:
@@ -132,9 +130,7 @@ class FakeExec:
     def __init__(self, process: Process, task: asyncio.Task[int], streams: _Streams, stdin: bool) -> None:
         self.stdin: asyncio.StreamWriter | None = None
         if stdin:
-            protocol = asyncio.streams.FlowControlMixin()
-            loop = asyncio.get_running_loop()
-            self.stdin = asyncio.StreamWriter(_Pipe(process.stdin), protocol, None, loop)
+            self.stdin = _Pipe(process.stdin).stream
         else:
             process.stdin.feed_eof()
         self.stdout, self.stderr = streams.stdout, streams.stderr
@@ -147,8 +143,8 @@ class FakeExec:
         return await asyncio.shield(self._task)
 
     async def kill(self) -> None:
-        self._task.cancel()
-        await asyncio.wait([self._task])
+        self._process.killed.set()
+        await self.wait()
 
 
 class _Streams:
@@ -174,8 +170,6 @@ class _Container:
     task: asyncio.Task[None] | None = None
     attached: list[_Streams] = field(default_factory=list)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
-    cause: Exit | None = None
-    """Set by whoever ends it from outside, before the task is cancelled."""
 
 
 class FakeRuntime:
@@ -328,15 +322,13 @@ class FakeRuntime:
     async def _command(self, container: _Container, process: Process, streams: _Streams) -> int:
         """The program, or 137 when it was killed or its container ended first."""
         program = asyncio.ensure_future(self._program(process.argv)(process))
-        ended = asyncio.ensure_future(container.ended.wait())
+        ends = [asyncio.ensure_future(event.wait()) for event in (container.ended, process.killed)]
         try:
-            await asyncio.wait({program, ended}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({program, *ends}, return_when=asyncio.FIRST_COMPLETED)
             return program.result() if program.done() else 137
-        except asyncio.CancelledError:
-            return 137
         finally:
-            program.cancel()
-            ended.cancel()
+            for task in (program, *ends):
+                task.cancel()
             streams.end()
 
     async def _code(self, container: _Container) -> int:

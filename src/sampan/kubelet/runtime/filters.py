@@ -7,6 +7,7 @@ through an annotation; so the first container with a profile pays, and the disk 
 from __future__ import annotations
 
 import base64
+import errno
 from collections.abc import Set
 from pathlib import Path
 
@@ -21,8 +22,10 @@ _LOCALHOST = "Localhost/"
 
 
 class Filters:
-    def __init__(self, directory: Path, crun_state: Path, host: Host) -> None:
-        self._directory, self._crun_state, self._host = directory, crun_state, host
+    """`profiles`: where `Localhost/NAME` profiles lie."""
+
+    def __init__(self, directory: Path, crun_state: Path, profiles: Path, host: Host) -> None:
+        self._directory, self._crun_state, self._profiles, self._host = directory, crun_state, profiles, host
         self._sections: dict[frozenset[str], Json] = {}
         self._compiled: dict[str, str] = {}
 
@@ -50,7 +53,10 @@ class Filters:
     def _section(self, profile: str, granted: frozenset[str]) -> Json | None:
         if profile.startswith(_LOCALHOST):
             try:
-                section: Json = orjson.loads(Path(profile.removeprefix(_LOCALHOST)).read_bytes())
+                name = profile.removeprefix(_LOCALHOST)
+                if name.startswith("/") or ".." in name.split("/"):
+                    raise FileNotFoundError(errno.ENOENT, f"it must lie below {self._profiles}")
+                section: Json = orjson.loads((self._profiles / name).read_bytes())
             except (OSError, orjson.JSONDecodeError) as error:
                 text = f'cannot load seccomp profile "{profile}": {error}'
                 raise RuntimeFault("CreateContainerError", text) from error

@@ -96,7 +96,8 @@ def _document(path: Path) -> dict[str, Any] | None:
 def _build(kind: type[T], values: Mapping[str, Any]) -> T:
     """Ignores fields that another version wrote."""
     known = {field.name for field in fields(kind)}  # type: ignore[arg-type]
-    return kind(**{name: value for name, value in values.items() if name in known})
+    found = {name: value for name, value in values.items() if name in known}
+    return kind(**{name: tuple(v) if isinstance(v, list) else v for name, v in found.items()})
 
 
 def _optional(kind: type[T], values: Mapping[str, Any] | None) -> T | None:
