@@ -25,7 +25,9 @@ def emptied_resources() -> list[Resource]:
     """Every stored, namespaced resource once: of several versions of one, the first that the table has."""
     found: dict[tuple[str, str], Resource] = {}
     for resource in all_resources():
-        if resource.served and resource.namespaced and {"list", "delete"} <= set(resource.verbs):
+        # Events of events.k8s.io are those of the core group by another name.
+        stored = resource.served and resource.group != "events.k8s.io"
+        if stored and resource.namespaced and {"list", "delete"} <= set(resource.verbs):
             found.setdefault((resource.group, resource.plural), resource)
     # Pods last: what makes Pods must be gone first, or it would make them anew.
     return sorted(found.values(), key=lambda resource: resource == PODS)

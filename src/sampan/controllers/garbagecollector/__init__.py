@@ -1,0 +1,1 @@
+"""The garbage collector: what is owned by nothing any more goes."""
