@@ -91,9 +91,7 @@ async def test_deletion_is_at_once_unless_grace_is_given(client: Client, transpo
     assert transport.get(PODS, "a", "ns") is None
 
 
-async def test_finalizers_hold_an_object(
-    client: Client, transport: FakeTransport
-) -> None:
+async def test_finalizers_hold_an_object(client: Client, transport: FakeTransport) -> None:
     transport.add(pod("held", finalizers=["x/y"]))
     await client.delete(PODS, "held", namespace="ns", propagation="Foreground")
     held = transport.get(PODS, "held", "ns")

@@ -173,6 +173,13 @@ async def test_a_full_disk_loses_nothing_and_takes_writes_again_once_there_is_ro
     await store.close()
 
 
+async def test_the_files_are_their_owners_alone(store: SqliteStore, tmp_path: Path) -> None:
+    await store.txn([Put("/a", b"")])
+    modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+    assert modes.keys() >= {"store.db", "store.db-wal"}
+    assert set(modes.values()) == {0o600}
+
+
 async def test_everything_is_there_after_reopening(tmp_path: Path) -> None:
     path = tmp_path / "store.db"
     for number in range(3):

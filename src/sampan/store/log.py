@@ -68,6 +68,7 @@ class Log:
         self._lock = _locked(path)
         self._wal_pages = 0
         try:
+            _make_private(path)
             self._db = apsw.Connection(os.fspath(path))
             self._prepare()
         except BaseException as error:
@@ -269,6 +270,11 @@ def _locked(path: Path) -> int:
         os.close(lock)
         raise StoreInUse(f"{path} is in use by another process") from error
     return lock
+
+
+def _make_private(path: Path) -> None:
+    """A new store is its owner's alone; SQLite gives its other files the mode that this one has."""
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
 
 
 def _sync_directory(directory: Path) -> None:
