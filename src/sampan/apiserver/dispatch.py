@@ -19,6 +19,7 @@ from sampan.apiserver.conversion import from_storage
 from sampan.apiserver.entry import Entry
 from sampan.apiserver.filters import Filter, parse
 from sampan.apiserver.lister import Page, list_page
+from sampan.apiserver.params import flag
 from sampan.apiserver.pipeline import Pipeline, scope_prefix
 from sampan.apiserver.registry.hooks import Call
 from sampan.apiserver.registry.namespaces import finalize
@@ -199,7 +200,7 @@ def delete_options(request: Request) -> deletion.Options:
     policy = body.get("propagationPolicy") or params.get("propagationPolicy", "")
     orphan = body.get("orphanDependents")
     if orphan is None and "orphanDependents" in params:
-        orphan = params["orphanDependents"] in ("true", "1")
+        orphan = flag(params, "orphanDependents")
     kind = Resource("meta.k8s.io", "v1", "DeleteOptions", "", "", False)
     broken = []
     if policy and policy not in deletion.POLICIES:

@@ -213,12 +213,6 @@ class Connection(asyncio.Protocol):
         if self.task is not None and self.cancel_when_lost:
             self.task.cancel()
 
-    def eof_received(self) -> bool:
-        if self._duplex is not None:
-            self._duplex.reader.feed_eof()
-            return True
-        return False
-
     def pause_writing(self) -> None:
         if self._writable is None:
             self._writable = self._loop.create_future()

@@ -17,6 +17,7 @@ import orjson
 from sampan.api import errors
 from sampan.api.objects import Obj
 from sampan.api.resources import Resource
+from sampan.apiserver import params
 from sampan.apiserver.entry import Entry
 from sampan.apiserver.filters import Filter
 from sampan.apiserver.watchcache import Cache, Hub
@@ -53,29 +54,10 @@ class Page:
         return metadata
 
 
-def revision_of(params: Mapping[str, str]) -> int | None:
-    """`resourceVersion` of a request: None when absent or empty; 400 when it is no number."""
-    text = params.get("resourceVersion", "")
-    if not text:
-        return None
-    if not (text.isascii() and text.isdigit()):
-        raise errors.bad_request(f"resourceVersion: Invalid value: {errors.show(text)}: strconv.ParseUint")
-    return int(text)
-
-
-def number_of(params: Mapping[str, str], name: str) -> int:
-    """A non-negative integer parameter, 0 when absent."""
-    text = params.get(name, "")
-    try:
-        return max(int(text), 0) if text else 0
-    except ValueError:
-        raise errors.bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax') from None
-
-
-def check_options(params: Mapping[str, str], *, watch: bool) -> None:
+def check_options(query: Mapping[str, str], *, watch: bool) -> None:
     """Refuses combinations of resourceVersion, resourceVersionMatch, continue and sendInitialEvents."""
-    match = params.get("resourceVersionMatch", "")
-    initial = "sendInitialEvents" in params
+    match = query.get("resourceVersionMatch", "")
+    initial = "sendInitialEvents" in query
     broken: list[errors.FieldError] = []
     field = "resourceVersionMatch"
     if watch and initial:
@@ -88,11 +70,11 @@ def check_options(params: Mapping[str, str], *, watch: bool) -> None:
         why = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
         broken.append(errors.forbidden_value(field, why))
     elif match:
-        revision = params.get("resourceVersion", "")
+        revision = query.get("resourceVersion", "")
         if not revision:
             why = "resourceVersionMatch is forbidden unless resourceVersion is provided"
             broken.append(errors.forbidden_value(field, why))
-        if params.get("continue"):
+        if query.get("continue"):
             why = "resourceVersionMatch is forbidden when continue is provided"
             broken.append(errors.forbidden_value(field, why))
         if match not in ("Exact", "NotOlderThan"):
@@ -104,18 +86,17 @@ def check_options(params: Mapping[str, str], *, watch: bool) -> None:
         raise errors.invalid(_OPTIONS, "", broken)
 
 
-async def list_page(hub: Hub, cache: Cache, wanted: Filter, params: Mapping[str, str]) -> Page:
-    """The page of a list that `params` ask for."""
-    check_options(params, watch=False)
-    limit = number_of(params, "limit")
-    revision = revision_of(params)
-    if token := params.get("continue", ""):
+async def list_page(hub: Hub, cache: Cache, wanted: Filter, query: Mapping[str, str]) -> Page:
+    """The page of a list that a query asks for."""
+    check_options(query, watch=False)
+    limit = max(params.number(query, "limit") or 0, 0)
+    revision = params.revision(query)
+    if token := query.get("continue", ""):
         if revision:
             raise errors.bad_request("specifying resource version is not allowed when using continue")
         return await _continue(hub, cache, wanted, limit, token)
-    exact = params.get("resourceVersionMatch") == "Exact" or (
-        bool(limit) and bool(revision) and params.get("resourceVersionMatch") != "NotOlderThan"
-    )
+    match = query.get("resourceVersionMatch", "")
+    exact = match == "Exact" or (bool(limit) and bool(revision) and match != "NotOlderThan")
     if revision:
         await wait_fresh(hub, revision)
         if exact:
@@ -144,8 +125,7 @@ async def _continue(hub: Hub, cache: Cache, wanted: Filter, limit: int, token: s
 
 async def _at(hub: Hub, cache: Cache, wanted: Filter, limit: int, after: str, revision: int) -> Page:
     if cache.changed <= revision <= hub.revision:
-        page = _current(hub, cache, wanted, limit, after, revision)
-        return page
+        return _current(hub, cache, wanted, limit, after, revision)
     entries: list[Entry] = []
     last = after
     size = max(limit, 1) if limit and not wanted.selective else _CHUNK

@@ -10,7 +10,7 @@ from sampan.api import decode, errors, patch
 from sampan.api.errors import StatusError
 from sampan.api.request import Request, UserInfo
 from sampan.api.resources import Resource
-from sampan.apiserver import negotiation, protobuf, render, route, watching
+from sampan.apiserver import negotiation, params, protobuf, render, route, watching
 from sampan.apiserver.conversion import storage_resource
 from sampan.apiserver.dispatch import Answer, Dispatcher
 from sampan.apiserver.entry import Entry
@@ -21,7 +21,6 @@ from sampan.apiserver.route import Route
 
 _DELETES = frozenset(["delete", "deletecollection"])
 _DELETE_OPTIONS = ("v1", "DeleteOptions")
-_TRUE = ("true", "1")
 
 
 class Rest:
@@ -50,17 +49,17 @@ class Rest:
         return True
 
     async def answer(self, exchange: Exchange, user: UserInfo, found: Route) -> None:
-        params = dict(exchange.query)
-        verb = route.verb_of(exchange.method, found, params.get("watch") in _TRUE)
+        query = dict(exchange.query)
+        verb = route.verb_of(exchange.method, found, params.flag(query, "watch"))
         form = negotiation.choose(exchange.headers.get("accept", ""))
         resource = found.resource
-        include = params.get("includeObject", "")
-        request = Request(verb, resource, found.namespace, found.name, found.subresource, params)
+        include = query.get("includeObject", "")
+        request = Request(verb, resource, found.namespace, found.name, found.subresource, query)
         if verb == "watch":
             cache, wanted = self._dispatcher.watched(user, request)
             encode = render.encoder(resource, form, include)
             hub = self._dispatcher.pipeline.hub
-            await watching.stream(hub, cache, wanted, params, exchange, form.content_type, encode)
+            await watching.stream(hub, cache, wanted, query, exchange, form.content_type, encode)
             return
         request, warnings = read_body(exchange, request)
         answer, call = await self._dispatcher.perform(user, request)

@@ -19,11 +19,12 @@ from sampan.api import errors
 from sampan.api.errors import StatusError
 from sampan.api.objects import Obj
 from sampan.api.request import WatchEvent
+from sampan.apiserver import params
 from sampan.apiserver.conversion import from_storage, storage_resource
 from sampan.apiserver.entry import Entry, event_line
 from sampan.apiserver.filters import Filter
 from sampan.apiserver.http import Exchange, chunk
-from sampan.apiserver.lister import check_options, number_of, revision_of, wait_fresh
+from sampan.apiserver.lister import check_options, wait_fresh
 from sampan.apiserver.watchcache import Batch, Cache, Change, Hub
 from sampan.store.contract import Compacted, WatcherTooSlow
 
@@ -48,19 +49,20 @@ class Start:
     history: bool = False
 
 
-async def prepare(hub: Hub, cache: Cache, wanted: Filter, params: Mapping[str, str]) -> Start:
+async def prepare(hub: Hub, cache: Cache, wanted: Filter, query: Mapping[str, str]) -> Start:
     """Decides where to begin. The caller must attach its sink before it awaits anything else."""
-    check_options(params, watch=True)
-    send_initial = params.get("sendInitialEvents")
-    bookmarks = params.get("allowWatchBookmarks") in ("true", "1")
-    revision = revision_of(params)
+    check_options(query, watch=True)
+    said = "sendInitialEvents" in query
+    send_initial = params.flag(query, "sendInitialEvents")
+    bookmarks = params.flag(query, "allowWatchBookmarks")
+    revision = params.revision(query)
     if revision:
         await wait_fresh(hub, revision)
-    if send_initial in ("true", "1") or (send_initial is None and not revision):
+    if send_initial or (not said and not revision):
         initial = (entry for entry in cache.scan(wanted.prefix) if wanted.matches(entry))
         if wanted.everything:
             initial = (entry for entry in cache.scan(wanted.prefix))
-        return Start(hub.revision, list(initial), (), bookmarks and send_initial is not None)
+        return Start(hub.revision, list(initial), (), bookmarks and said)
     if not revision:
         return Start(hub.revision)
     missed = cache.since(revision)
@@ -69,9 +71,9 @@ async def prepare(hub: Hub, cache: Cache, wanted: Filter, params: Mapping[str, s
     return Start(hub.revision, (), missed)
 
 
-def timeout_of(params: Mapping[str, str]) -> float:
+def timeout_of(query: Mapping[str, str]) -> float:
     """Seconds a watch lasts: as asked, else 30 to 60 minutes at random so that not all return at once."""
-    return float(number_of(params, "timeoutSeconds")) or random.uniform(1800, 3600)
+    return float(params.number(query, "timeoutSeconds") or 0) or random.uniform(1800, 3600)
 
 
 def bookmark_object(wanted: Filter, revision: int, *, initial_end: bool = False) -> Obj:
@@ -261,14 +263,14 @@ async def stream(
     hub: Hub,
     cache: Cache,
     wanted: Filter,
-    params: Mapping[str, str],
+    query: Mapping[str, str],
     exchange: Exchange,
     content_type: str,
     encode: Encoder | None,
 ) -> None:
     """Serves a watch over HTTP until its time is over, the client leaves or lags, or the server stops."""
-    start = await prepare(hub, cache, wanted, params)
-    bookmarks = params.get("allowWatchBookmarks") in ("true", "1")
+    start = await prepare(hub, cache, wanted, query)
+    bookmarks = params.flag(query, "allowWatchBookmarks")
     exchange.chunked = exchange.version == "1.1"
     sink = StreamSink(exchange, wanted, bookmarks, encode)
     if not start.history:
@@ -277,7 +279,7 @@ async def stream(
     if exchange.connection.lost:
         cache.detach(sink)
         return
-    timer = asyncio.get_running_loop().call_later(timeout_of(params), sink.shut)
+    timer = asyncio.get_running_loop().call_later(timeout_of(query), sink.shut)
     try:
         exchange.start_stream(200, content_type)
         if start.history:
@@ -319,11 +321,11 @@ async def _stream_history(hub: Hub, wanted: Filter, after: int, sink: StreamSink
 
 
 async def events(
-    hub: Hub, cache: Cache, wanted: Filter, params: Mapping[str, str]
+    hub: Hub, cache: Cache, wanted: Filter, query: Mapping[str, str]
 ) -> AsyncIterator[WatchEvent]:
     """Serves one watch inside the process: shared objects, no JSON."""
-    start = await prepare(hub, cache, wanted, params)
-    sink = QueueSink(wanted, params.get("allowWatchBookmarks") in ("true", "1"))
+    start = await prepare(hub, cache, wanted, query)
+    sink = QueueSink(wanted, params.flag(query, "allowWatchBookmarks"))
     if start.history:
         async for older in _history_events(hub, wanted, start.revision):
             yield older
@@ -336,7 +338,7 @@ async def events(
             sink.put(*view)
     if start.initial_end:
         sink.bookmark(start.revision, initial_end=True)
-    timer = asyncio.get_running_loop().call_later(timeout_of(params), sink.shut)
+    timer = asyncio.get_running_loop().call_later(timeout_of(query), sink.shut)
     try:
         while (event := await sink.next()) is not None:
             yield event

@@ -44,6 +44,7 @@ class ServiceHooks(Hooks):
     def prepare_update(self, call: Call, new: Obj, old: Obj) -> None:
         """What an update leaves open stays as it was: clients send what they know."""
         spec, kept = new["spec"], old["spec"]
+        _drop_of_former_type(spec, kept)
         if spec.get("type") == "ExternalName":
             if kept.get("type") != "ExternalName":
                 for field in ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"):
@@ -221,6 +222,24 @@ def _keep_node_ports(spec: Obj, kept: Obj) -> None:
         former = had.get((port["port"], port.get("protocol")))
         if not port.get("nodePort") and former and former not in asked:
             port["nodePort"] = former
+
+
+_EXTERNAL = ("externalTrafficPolicy", "healthCheckNodePort")
+_BALANCED = ("allocateLoadBalancerNodePorts", "loadBalancerClass")
+
+
+def _drop_of_former_type(spec: Obj, kept: Obj) -> None:
+    """What only made sense for the former type goes with it, unless the client has just set it."""
+    gone: list[str] = []
+    if kept.get("type") in _WITH_NODE_PORTS and spec.get("type") not in _WITH_NODE_PORTS:
+        gone += _EXTERNAL
+    if kept.get("type") == "LoadBalancer" and spec.get("type") != "LoadBalancer":
+        gone += _BALANCED
+    if kept.get("externalTrafficPolicy") == "Local" and spec.get("externalTrafficPolicy") != "Local":
+        gone.append("healthCheckNodePort")
+    for field in gone:
+        if field in spec and spec[field] == kept.get(field):
+            del spec[field]
 
 
 def _drop_node_ports(spec: Obj, kept: Obj) -> None:

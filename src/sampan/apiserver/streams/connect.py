@@ -11,11 +11,11 @@ from sampan.api.resources import PODS
 from sampan.api.streams import ExecOptions, NodeStreams
 from sampan.apiserver.dispatch import Dispatcher
 from sampan.apiserver.http import Exchange
+from sampan.apiserver.params import true
 from sampan.apiserver.registry.hooks import Call
 from sampan.apiserver.route import Route, verb_of
 from sampan.apiserver.streams import logs, portforward, terminal
 
-_TRUE = ("true", "1")
 Streams = Callable[[str], "NodeStreams | None"]
 
 
@@ -49,7 +49,7 @@ class Connect:
 
     def _exec_options(self, exchange: Exchange, pod: Obj, subresource: str) -> ExecOptions:
         query = exchange.query
-        flags = {name: value in _TRUE for name, value in query}
+        flags = {name: true(value) for name, value in query}
         command = tuple(value for name, value in query if name == "command")
         if subresource == "exec" and not command:
             raise errors.bad_request("you must specify at least 1 command for the container")

@@ -10,10 +10,10 @@ from sampan.api.errors import FieldError
 from sampan.api.objects import Obj
 from sampan.api.resources import Resource
 from sampan.api.streams import LogOptions, NodeStreams
+from sampan.apiserver import params
 from sampan.apiserver.http import Exchange
 
 _KIND = Resource("", "v1", "PodLogOptions", "", "", True)
-_TRUE = ("true", "1")
 
 
 async def stream(exchange: Exchange, node: NodeStreams, pod: Obj, options: LogOptions) -> None:
@@ -29,10 +29,10 @@ async def stream(exchange: Exchange, node: NodeStreams, pod: Obj, options: LogOp
     exchange.end()
 
 
-def log_options(params: Mapping[str, str], pod: Obj) -> LogOptions:
+def log_options(query: Mapping[str, str], pod: Obj) -> LogOptions:
     """PodLogOptions of a query; raises 422 for numbers out of range, 400 for what is no number."""
-    tail, since = _number(params, "tailLines"), _number(params, "sinceSeconds")
-    limit = _number(params, "limitBytes")
+    tail, since = params.number(query, "tailLines"), params.number(query, "sinceSeconds")
+    limit = params.number(query, "limitBytes")
     broken: list[FieldError] = []
     if tail is not None and tail < 0:
         broken.append(errors.invalid_value("tailLines", tail, "must be greater than or equal to 0"))
@@ -41,7 +41,7 @@ def log_options(params: Mapping[str, str], pod: Obj) -> LogOptions:
     if since is not None and since < 1:
         broken.append(errors.invalid_value("sinceSeconds", since, "must be greater than 0"))
     since_time = None
-    if text := params.get("sinceTime"):
+    if text := query.get("sinceTime"):
         try:
             since_time = clock.parse_time(text)
         except ValueError:
@@ -49,30 +49,22 @@ def log_options(params: Mapping[str, str], pod: Obj) -> LogOptions:
         if since is not None:
             why = "at most one of `sinceTime` or `sinceSeconds` may be specified"
             broken.append(errors.forbidden_value("", why))
-    which = params.get("stream") or "All"
+    which = query.get("stream") or "All"
     if which not in ("All", "Stdout", "Stderr"):
         broken.append(errors.not_supported("stream", which, ("All", "Stdout", "Stderr")))
     if broken:
         raise errors.invalid(_KIND, pod["metadata"]["name"], broken)
     return LogOptions(
-        container=params.get("container", ""),
-        follow=params.get("follow") in _TRUE,
-        previous=params.get("previous") in _TRUE,
-        timestamps=params.get("timestamps") in _TRUE,
+        container=query.get("container", ""),
+        follow=params.flag(query, "follow"),
+        previous=params.flag(query, "previous"),
+        timestamps=params.flag(query, "timestamps"),
         tail_lines=tail,
         since_seconds=since,
         since_time=since_time,
         limit_bytes=limit,
         stream=which,
     )
-
-
-def _number(params: Mapping[str, str], name: str) -> int | None:
-    text = params.get(name, "")
-    try:
-        return int(text) if text else None
-    except ValueError:
-        raise errors.bad_request(f'{name}: "{text}" is not a number') from None
 
 
 def in_container(options: LogOptions, container: str) -> LogOptions:
