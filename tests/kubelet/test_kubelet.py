@@ -355,7 +355,7 @@ async def test_volume_follows_its_config_map(world: World) -> None:
     assert ("FailedMount", text) in await world.said()
     world.api.add(config_map("settings", a="1"))
     pod = await world.until(ready)
-    file = world.root / "pods" / pod["metadata"]["uid"] / "volumes/kubernetes.io~configmap/conf/a"
+    file = world.root / "pods" / pod["metadata"]["uid"] / "volumes.d/kubernetes.io~configmap/conf/a"
     assert file.read_text() == "1"
     await Client(world.api).patch(CONFIG_MAPS, "settings", {"data": {"a": "2"}}, namespace="default")
     for _ in range(100):

@@ -29,14 +29,17 @@ HOSTS, RESOLV_CONF = "/etc/hosts", "/etc/resolv.conf"
 
 @dataclass(frozen=True, slots=True)
 class PodPlace:
-    """Where a Pod's own things lie on the node."""
+    """Where a Pod's own things lie on the node.
+
+    Containers have a directory each by their name; all other names have a dot, which no container's has.
+    """
 
     base: Path
     """The Pod's directory."""
 
     @property
     def hosts(self) -> Path:
-        return self.base / "etc-hosts"
+        return self.base / "etc.hosts"
 
     @property
     def resolv_conf(self) -> Path:
@@ -46,7 +49,7 @@ class PodPlace:
         return self.base / container / f"{attempt}.log"
 
     def termination_log(self, container: str, attempt: int) -> Path:
-        return self.base / "containers" / container / f"termination-{attempt}"
+        return self.base / container / f"{attempt}.message"
 
 
 @dataclass(frozen=True, slots=True)

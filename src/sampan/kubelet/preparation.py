@@ -32,8 +32,8 @@ async def prepare(parts: Parts, pod: Obj) -> tuple[Sandbox, tuple[str, ...]]:
     place.base.mkdir(parents=True, exist_ok=True)
     parts.references.hold(pod)
     # The sandbox may be up long before a missing ConfigMap is there: each fault is told by itself.
-    volumes, sandbox = await asyncio.gather(
-        parts.volumes.setup(pod), _sandbox(parts, pod), return_exceptions=True
+    sandbox, volumes = await asyncio.gather(
+        _sandbox(parts, pod), parts.volumes.setup(pod), return_exceptions=True
     )
     for outcome in (volumes, sandbox):
         if isinstance(outcome, BaseException):

@@ -73,7 +73,6 @@ async def configure(
         )
     except (ConfigError, SubPathFault, VolumeFault, StatusError, OSError) as error:
         raise StartFault("CreateContainerConfigError", str(error)) from error
-    place.log(container.name, container.attempt).parent.mkdir(parents=True, exist_ok=True)
     termination.prepare(place.termination_log(container.name, container.attempt))
     return spec
 
@@ -101,6 +100,8 @@ async def start(parts: Parts, spec: ContainerSpec) -> Record:
 async def discard_old(parts: Parts, view: PodView, container: ContainerView) -> None:
     """Removes attempts that nobody can ask about any more, with their logs."""
     oldest = container.attempt - KEPT_ATTEMPTS + 1
+    if oldest < 1:
+        return
     for record in parts.runtime.records():
         spec = record.spec
         if spec.sandbox == view.uid and spec.name == container.name and spec.attempt < oldest:

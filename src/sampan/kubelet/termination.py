@@ -5,6 +5,7 @@ Source: tasks/debug/debug-application/determine-reason-pod-failure.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from sampan.api.objects import Obj
@@ -20,7 +21,7 @@ DEFAULT_PATH = "/dev/termination-log"
 def prepare(file: Path) -> None:
     """The empty file that is mounted into the container; any user of it may write."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.touch()
+    os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666))
     file.chmod(0o666)
 
 

@@ -1,7 +1,7 @@
 """The volumes of this node's Pods: made before the first container, refreshed when their source changes.
 
-    PODS/UID/volumes/kubernetes.io~configmap/NAME      what containers see
-    PODS/UID/volume-subpaths/NAME/CONTAINER/INDEX      subPath mounts
+    PODS/UID/volumes.d/kubernetes.io~configmap/NAME    what containers see
+    PODS/UID/subpaths.d/NAME/CONTAINER/INDEX           subPath mounts
 
 All calls for one Pod come from its worker, one after the other. File work is done on the event loop: the
 files are small and lie on a tmpfs or in the page cache.
@@ -38,6 +38,7 @@ _PLUGIN = {
     "projected": "projected",
     "downwardAPI": "downward-api",
 }
+VOLUMES, SUBPATHS = "volumes.d", "subpaths.d"
 _PROPAGATION = {"HostToContainer": "rslave", "Bidirectional": "rshared"}
 
 
@@ -92,7 +93,7 @@ class Volumes:
         """Unmounts and removes everything of a Pod's volumes; hostPaths stay. Idempotent."""
         self._tokens.forget(uid)
         base = self._root / uid
-        for part in ("volume-subpaths", "volumes"):
+        for part in (SUBPATHS, VOLUMES):
             if (base / part).exists():
                 self._mounter.unmount(str(base / part))
                 shutil.rmtree(base / part)
@@ -148,13 +149,13 @@ class Volumes:
             return Mounted(source["path"])
         for field, plugin in _PLUGIN.items():
             if field in volume:
-                directory = self._root / uid_of(pod) / "volumes" / f"kubernetes.io~{plugin}"
+                directory = self._root / uid_of(pod) / VOLUMES / f"kubernetes.io~{plugin}"
                 return Mounted(str(directory / volume["name"]), read_only=field in PAYLOADS)
         kinds = ", ".join(sorted(set(volume) - {"name"}))
         raise VolumeFault(volume["name"], f"no volume plugin matched: {kinds or 'no source'}")
 
     def _bind_below(self, pod: Obj, container: Obj, mount: Obj, index: int, root: str, path: str) -> str:
-        parent = self._root / uid_of(pod) / "volume-subpaths" / mount["name"] / container["name"]
+        parent = self._root / uid_of(pod) / SUBPATHS / mount["name"] / container["name"]
         target = parent / str(index)
         descriptor = open_beneath(root, path)
         try:
