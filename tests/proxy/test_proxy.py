@@ -1,0 +1,205 @@
+"""The proxy between an API server in memory and a kernel of dictionaries."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+from harness.lab import endpoint, service, slice_of
+from sampan.api.objects import Obj
+from sampan.api.resources import ENDPOINT_SLICES, SERVICES
+from sampan.client.client import Client
+from sampan.client.fake import FakeTransport
+from sampan.client.informers import Informers
+from sampan.proxy.fake import FakeConntrack, FakeNft
+from sampan.proxy.proxy import Proxy, ProxyConfig
+from sampan.proxy.rules import Flows
+from sampan.proxy.table import Element, Table
+
+CONFIG = ProxyConfig("node-1", ("100.64.0.2",), ("10.244.0.0/24",), ("10.96.0.0/16",))
+TCP = [{"name": "", "port": 8080, "protocol": "TCP"}]
+UDP = [{"name": "", "port": 8080, "protocol": "UDP"}]
+WEB = service("web", "10.96.0.20", {"port": 80})
+
+
+async def no_socket(family: int, kind: int, proto: int) -> socket.socket:
+    raise AssertionError("the fakes need no socket")
+
+
+async def no_nft(text: str) -> None:
+    raise AssertionError("the fakes need no nft")
+
+
+class World:
+    def __init__(self, *objects: Obj, kernel: Table | None = None, config: ProxyConfig = CONFIG) -> None:
+        self.api = FakeTransport(*objects)
+        self.nft = FakeNft(kernel)
+        self.conntrack = FakeConntrack()
+        self.config = config
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[Proxy]:
+        client = Client(self.api)
+        informers = Informers(client)
+        proxy = Proxy(
+            client, informers, no_socket, no_nft, self.config, nft=self.nft, conntrack=self.conntrack
+        )
+        tasks = [asyncio.create_task(informers.run()), asyncio.create_task(proxy.run())]
+        try:
+            async with asyncio.timeout(5):
+                await proxy.wait_synced()
+            yield proxy
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def endpoints(self) -> list[str]:
+        table = self.nft.table or {}
+        return sorted(str(value[0]) for (name, _), value in table.items() if name == "ep4")
+
+
+async def turns(n: int = 30) -> None:
+    for _ in range(n):
+        await asyncio.sleep(0)
+
+
+def pod(ip: str) -> Obj:
+    return {
+        "metadata": {"name": "p", "namespace": "default"},
+        "spec": {},
+        "status": {"podIP": ip, "podIPs": [{"ip": ip}]},
+    }
+
+
+async def test_slice_event_is_one_transaction() -> None:
+    world = World(WEB, slice_of("web", TCP, endpoint("10.244.0.5")))
+    async with world.running():
+        world.nft.changes.clear()
+        world.api.add(slice_of("web", TCP, endpoint("10.244.0.5"), endpoint("10.244.0.6")))
+        await turns()
+        assert world.endpoints() == ["10.244.0.5", "10.244.0.6"]
+        assert len(world.nft.changes) == 1
+
+
+async def test_removed_endpoint_touches_only_its_own_slot() -> None:
+    ends = [endpoint(f"10.244.0.{n}") for n in range(5, 10)]
+    world = World(WEB, slice_of("web", TCP, *ends))
+    async with world.running():
+        world.nft.changes.clear()
+        world.api.add(slice_of("web", TCP, ends[0], *ends[2:]))
+        await turns()
+        (change,) = world.nft.changes
+        assert {element.set for element, _ in change.delete} == {"ep4", "svc", "hair4"}
+        assert sorted(element.key[1] for element, _ in change.delete if element.set == "ep4") == [1, 4]
+
+
+async def test_service_comes_and_goes() -> None:
+    world = World()
+    async with world.running():
+        before = dict(world.nft.table or {})
+        world.api.add(slice_of("web", TCP, endpoint("10.244.0.5")), WEB)
+        await turns()
+        assert Element("fe4", ("10.96.0.20", "tcp", 80)) in (world.nft.table or {})
+        world.api.remove(SERVICES, "web", "default")
+        world.api.remove(ENDPOINT_SLICES, "web-a", "default")
+        await turns()
+        assert world.nft.table == before
+
+
+async def test_selector_change_moves_all_endpoints_at_once() -> None:
+    world = World(WEB, slice_of("web", TCP, endpoint("10.244.0.5"), endpoint("10.244.0.6")))
+    async with world.running():
+        world.nft.changes.clear()
+        world.api.add(slice_of("web", TCP, endpoint("10.244.0.7"), endpoint("10.244.0.8")))
+        await turns()
+        assert world.endpoints() == ["10.244.0.7", "10.244.0.8"]
+        assert len(world.nft.changes) == 1
+
+
+async def test_udp_flows_of_removed_endpoints_are_forgotten() -> None:
+    world = World(
+        service("dns", "10.96.0.21", {"port": 53, "protocol": "UDP"}),
+        slice_of("dns", UDP, endpoint("10.244.0.5"), endpoint("10.244.0.6")),
+    )
+    async with world.running():
+        assert world.conntrack.forgotten == []
+        world.api.add(slice_of("dns", UDP, endpoint("10.244.0.6")))
+        await turns()
+        assert world.conntrack.forgotten == [Flows(1, "10.244.0.5", 8080)]
+
+
+async def test_table_of_an_earlier_process_is_kept() -> None:
+    ends = [endpoint(f"10.244.0.{n}") for n in (5, 6, 7)]
+    other = service("other", "10.96.0.30", {"port": 80})
+    first = World(other, WEB, slice_of("web", TCP, *ends))
+    async with first.running():
+        table = dict(first.nft.table or {})
+    # The API server hands things out in another order now.
+    second = World(WEB, other, slice_of("web", TCP, *reversed(ends)), kernel=table)
+    async with second.running() as proxy:
+        assert second.nft.replaced == 0
+        assert second.nft.changes == []
+        assert second.nft.table == table
+        assert await proxy.audit() == 0
+
+
+async def test_what_changed_while_nobody_looked_is_one_transaction() -> None:
+    first = World(WEB, slice_of("web", TCP, endpoint("10.244.0.5")), service("x", "10.96.0.9", {"port": 1}))
+    async with first.running():
+        table = dict(first.nft.table or {})
+    second = World(WEB, slice_of("web", TCP, endpoint("10.244.0.6")), kernel=table)
+    async with second.running():
+        assert second.endpoints() == ["10.244.0.6"]
+        assert Element("fe4", ("10.96.0.9", "tcp", 1)) not in (second.nft.table or {})
+        assert len(second.nft.changes) == 1
+
+
+async def test_refused_change_brings_kernel_and_table_together() -> None:
+    world = World(WEB, slice_of("web", TCP, endpoint("10.244.0.5")))
+    async with world.running():
+        assert world.nft.table is not None
+        del world.nft.table[Element("svc", (1,))]
+        world.api.add(slice_of("web", TCP, endpoint("10.244.0.5"), endpoint("10.244.0.6")))
+        await turns()
+        assert world.endpoints() == ["10.244.0.5", "10.244.0.6"]
+        assert world.nft.table[Element("svc", (1,))] == (2,)
+
+
+async def test_audit_comes_by_itself() -> None:
+    world = World(WEB, config=replace(CONFIG, audit_every_s=0.02))
+    async with world.running():
+        assert world.nft.table is not None
+        world.nft.table[Element("fe4", ("10.96.0.99", "tcp", 1))] = (9,)
+        await asyncio.sleep(0.1)
+        assert Element("fe4", ("10.96.0.99", "tcp", 1)) not in world.nft.table
+
+
+async def test_drained_returns_once_the_endpoint_is_gone() -> None:
+    world = World(WEB, slice_of("web", TCP, endpoint("10.244.0.5"), endpoint("10.244.0.6")))
+    async with world.running() as proxy:
+        async with asyncio.timeout(0.001):
+            await proxy.drained(pod("10.244.0.77"))
+        waiting = asyncio.create_task(proxy.drained(pod("10.244.0.5")))
+        await asyncio.sleep(0.02)
+        assert not waiting.done()
+        leaving = endpoint("10.244.0.5", ready=False, serving=True, terminating=True)
+        world.api.add(slice_of("web", TCP, leaving, endpoint("10.244.0.6")))
+        async with asyncio.timeout(0.5):
+            await waiting
+        assert world.endpoints() == ["10.244.0.6"]
+
+
+async def test_drained_does_not_wait_for_a_last_resort() -> None:
+    world = World(WEB, slice_of("web", TCP, endpoint("10.244.0.5")))
+    async with world.running() as proxy:
+        waiting = asyncio.create_task(proxy.drained(pod("10.244.0.5")))
+        await turns()
+        leaving = endpoint("10.244.0.5", ready=False, serving=True, terminating=True)
+        world.api.add(slice_of("web", TCP, leaving))
+        async with asyncio.timeout(0.5):
+            await waiting
+        assert world.endpoints() == ["10.244.0.5"]
