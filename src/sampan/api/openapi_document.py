@@ -49,21 +49,22 @@ def kinds(schemas: Mapping[str, Obj]) -> dict[tuple[str, str, str], str]:
 
 def _reachable(root: Any, schemas: Mapping[str, Obj]) -> Obj:
     found: set[str] = set()
-    waiting = set(_references(root))
+    waiting = set(references(root))
     while waiting:
         name = waiting.pop()
         found.add(name)
-        waiting |= set(_references(schemas[name])) - found
+        waiting |= set(references(schemas[name])) - found
     return {name: schemas[name] for name in sorted(found)}
 
 
-def _references(node: Any) -> Iterator[str]:
+def references(node: Any) -> Iterator[str]:
+    """Names of the schemas that a document, or a part of one, refers to."""
     if isinstance(node, dict):
         for key, value in node.items():
             if key == "$ref" and isinstance(value, str):
                 yield value.removeprefix(_REFERENCE)
             else:
-                yield from _references(value)
+                yield from references(value)
     elif isinstance(node, list):
         for item in node:
-            yield from _references(item)
+            yield from references(item)
