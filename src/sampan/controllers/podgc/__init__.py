@@ -1,0 +1,1 @@
+"""Pod garbage collection: Pods that nobody else would ever take away."""

@@ -1,0 +1,130 @@
+"""Nodes that fall silent, over an API server in memory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from sampan.api.objects import Obj, condition_is_true, condition_of, mutable
+from sampan.api.resources import NODES, PODS
+from sampan.client.client import Client
+from sampan.client.events import EventRecorder
+from sampan.client.fake import FakeTransport
+from sampan.client.informers import Informers
+from sampan.controllers.nodelifecycle.controller import NodeLifecycleController
+
+READY = {"type": "Ready", "status": "True", "reason": "KubeletReady", "message": "kubelet is posting"}
+TOLERATES = [
+    {"key": f"node.kubernetes.io/{key}", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 0}
+    for key in ("not-ready", "unreachable")
+]
+
+
+def node() -> Obj:
+    return {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {"name": "n"},
+        "spec": {},
+        "status": {"conditions": [READY]},
+    }
+
+
+def lease(number: int) -> Obj:
+    return {
+        "apiVersion": "coordination.k8s.io/v1",
+        "kind": "Lease",
+        "metadata": {"name": "n", "namespace": "kube-node-lease"},
+        "spec": {"holderIdentity": "n", "renewTime": f"2026-01-01T00:00:{number:02}.000000Z"},
+    }
+
+
+def pod(name: str, tolerations: list[Obj]) -> Obj:
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": "default"},
+        "spec": {"nodeName": "n", "containers": [], "tolerations": tolerations},
+        "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]},
+    }
+
+
+class World:
+    def __init__(self, *objects: Obj) -> None:
+        self.fake = FakeTransport(*objects)
+        self.client = Client(self.fake)
+
+    @property
+    def node(self) -> Obj:
+        found = self.fake.get(NODES, "n")
+        assert found is not None
+        return found
+
+    def taints(self) -> set[str]:
+        return {f"{taint['key']}:{taint['effect']}" for taint in self.node["spec"].get("taints") or ()}
+
+    async def until(self, true: Callable[[], bool]) -> None:
+        for _ in range(3000):
+            if true():
+                return
+            await asyncio.sleep(0.001)
+        raise AssertionError(f"never came true: {self.node}")
+
+
+@asynccontextmanager
+async def world(*objects: Obj, grace_s: float) -> AsyncIterator[World]:
+    made = World(*objects)
+    informers = Informers(made.client)
+    events = EventRecorder(made.client, "node-controller")
+    controller = NodeLifecycleController(made.client, informers, events, grace_s=grace_s)
+    tasks = [asyncio.create_task(controller.run()), asyncio.create_task(informers.run())]
+    try:
+        yield made
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await events.close()
+
+
+async def test_a_node_that_renews_its_lease_stays_ready() -> None:
+    async with world(node(), lease(0), grace_s=0.1) as it:
+        for number in range(1, 10):
+            await asyncio.sleep(0.03)
+            it.fake.add(lease(number))
+        assert condition_is_true(it.node, "Ready")
+        assert it.taints() == set()
+
+
+async def test_a_silent_node_is_unknown_tainted_and_its_pods_leave() -> None:
+    stays = [{"operator": "Exists"}]
+    async with world(node(), lease(0), pod("leaves", TOLERATES), pod("stays", stays), grace_s=0.05) as it:
+        await it.until(lambda: (condition_of(it.node, "Ready") or {})["status"] == "Unknown")
+        await it.until(
+            lambda: (
+                it.taints()
+                == {
+                    "node.kubernetes.io/unreachable:NoSchedule",
+                    "node.kubernetes.io/unreachable:NoExecute",
+                }
+            )
+        )
+        await it.until(lambda: it.fake.get(PODS, "leaves", "default") is None)
+        await it.until(lambda: not condition_is_true(it.fake.get(PODS, "stays", "default") or {}, "Ready"))
+        back = mutable(it.node)
+        back["status"]["conditions"] = [{**READY, "lastHeartbeatTime": "2026-01-01T00:01:00Z"}]
+        await it.client.update_status(NODES, back)
+        it.fake.add(lease(1))
+        await it.until(lambda: it.taints() == set())
+
+
+async def test_a_new_node_takes_no_pods_until_it_is_ready() -> None:
+    fresh = node()
+    fresh["status"] = {}
+    async with world(fresh, grace_s=10) as it:
+        await it.until(lambda: it.taints() == {"node.kubernetes.io/not-ready:NoSchedule"})
+        ready = mutable(it.node)
+        ready["status"] = {"conditions": [READY]}
+        await it.client.update_status(NODES, ready)
+        await it.until(lambda: it.taints() == set())
