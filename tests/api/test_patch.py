@@ -112,6 +112,31 @@ def test_too_many_operations() -> None:
     assert caught.value.code == 413
 
 
+def test_copies_of_copies_end() -> None:
+    doubling = [{"op": "copy", "from": "/a", "path": f"/a/{number}"} for number in range(64)]
+    with pytest.raises(StatusError) as caught:
+        patch.json_patch({"a": {"b": "x" * 1000}}, doubling)
+    assert caught.value.code == 422
+    assert "exceeding the limit" in caught.value.status["details"]["causes"][0]["message"]
+
+
+def test_depth_upon_depth_ends() -> None:
+    deepening = [{"op": "copy", "from": "/a", "path": "/a/a"}]
+    document: dict[str, Any] = {"a": {"a": 1}}
+    with pytest.raises(StatusError):
+        patch.json_patch(document, deepening * 1000)
+    with pytest.raises(StatusError) as caught:
+        for _ in range(300):
+            document = patch.json_patch(document, deepening)
+    assert (caught.value.code, caught.value.message) == (400, "exceeded max depth")
+    nest: dict[str, Any] = {}
+    for _ in range(150):
+        nest = {"a": nest}
+    inner = [{"op": "add", "path": "/a" * 150, "value": nest}]
+    with pytest.raises(StatusError, match="exceeded max depth"):
+        patch.json_patch(nest, inner)
+
+
 # RFC 7386, appendix A (those whose target and patch are objects).
 @pytest.mark.parametrize(
     ("target", "change", "expected"),

@@ -18,6 +18,8 @@ from sampan.api.objects import Obj
 from sampan.api.schema import SchemaSource
 
 MAX_JSON_PATCH_OPERATIONS = 10_000
+# What all `copy` operations of one patch may add up to: otherwise a few of them double a document to death.
+MAX_COPIED_BYTES = 3 * 1024 * 1024
 
 
 def parse(data: bytes) -> Any:
@@ -33,6 +35,15 @@ def copy(document: Any) -> Any:
     return orjson.loads(orjson.dumps(document))
 
 
+def _bounded(result: Obj) -> Obj:
+    """A patch can put depth upon depth; what comes out is held to the limit of what comes in."""
+    try:
+        body.check_depth(result)
+    except body.Unreadable as error:
+        raise errors.bad_request(str(error)) from None
+    return result
+
+
 # --- JSON merge patch ---
 
 
@@ -41,7 +52,7 @@ def merge_patch(document: Obj, patch: Any) -> Obj:
     if not isinstance(patch, dict):
         raise errors.bad_request(f"invalid patch: expected an object, got {_kind(patch)}")
     merged: Obj = _merged(copy(document), copy(patch))
-    return merged
+    return _bounded(merged)
 
 
 def _merged(target: Any, patch: Any) -> Any:
@@ -71,56 +82,72 @@ def json_patch(document: Obj, operations: Any) -> Obj:
             f"got {len(operations)}"
         )
     result = {"": copy(document)}
+    copied_bytes = 0
     for operation in operations:
         name = operation.get("op")
         apply = _OPERATIONS.get(name) if isinstance(name, str) else None
         if apply is None:
             raise _inapplicable(f"Unexpected kind: {name if isinstance(name, str) else 'unknown'}")
         try:
-            apply(result, operation)
+            copied_bytes += apply(result, operation)
         except PointerError as error:
             raise _inapplicable(str(error)) from None
+        if copied_bytes > MAX_COPIED_BYTES:
+            raise _inapplicable(
+                "Unable to complete the copy, the accumulated size increase of copy is "
+                f"{copied_bytes}, exceeding the limit {MAX_COPIED_BYTES}"
+            )
     if not isinstance(result[""], dict):
         raise _inapplicable("the patched document is not an object")
-    return result[""]
+    return _bounded(result[""])
 
 
 # The document hangs under "" of a root object, so that the whole of it can be replaced like any member.
+# Each operation answers how many bytes it copied within the document.
 
 
-def _add(root: Obj, operation: Obj) -> None:
+def _add(root: Obj, operation: Obj) -> int:
     json_pointer.add(root, _path(operation, "path", "add"), copy(operation.get("value")), "add")
+    return 0
 
 
-def _remove(root: Obj, operation: Obj) -> None:
+def _remove(root: Obj, operation: Obj) -> int:
     json_pointer.remove(root, _path(operation, "path", "remove"), "remove")
+    return 0
 
 
-def _replace(root: Obj, operation: Obj) -> None:
+def _replace(root: Obj, operation: Obj) -> int:
     json_pointer.replace(root, _path(operation, "path", "replace"), copy(operation.get("value")))
+    return 0
 
 
-def _move(root: Obj, operation: Obj) -> None:
+def _move(root: Obj, operation: Obj) -> int:
     source, target = _path(operation, "from", "move"), _path(operation, "path", "move")
     if json_pointer.is_within(target, source):
         reason = f"doc is missing destination path: {target}: missing value"
         raise PointerError(f"move operation does not apply: {reason}")
     value = json_pointer.remove(root, source, "move")
     json_pointer.add(root, target, value, "move")
+    return 0
 
 
-def _copy(root: Obj, operation: Obj) -> None:
+def _copy(root: Obj, operation: Obj) -> int:
     value = json_pointer.get(root, _path(operation, "from", "copy"), "copy")
-    value = None if value is json_pointer.MISSING else copy(value)
-    json_pointer.add(root, _path(operation, "path", "copy"), value, "copy")
+    try:
+        text = orjson.dumps(None if value is json_pointer.MISSING else value)
+    except orjson.JSONEncodeError:
+        raise PointerError("copy operation does not apply: exceeded max depth") from None
+    json_pointer.add(root, _path(operation, "path", "copy"), orjson.loads(text), "copy")
+    return len(text)
 
 
-def _test(root: Obj, operation: Obj) -> None:
+def _test(root: Obj, operation: Obj) -> int:
     path = _path(operation, "path", "test")
     found = json_pointer.get(root, path, "test")
     # As upstream has it: what is missing equals null.
     if not _equal(None if found is json_pointer.MISSING else found, operation.get("value")):
         raise PointerError(f"testing value {path} failed: test failed")
+    return 0
 
 
 _OPERATIONS = {
@@ -178,7 +205,7 @@ def strategic_merge_patch(
     if not isinstance(patch, dict):
         raise errors.bad_request(f"invalid patch: expected an object, got {_kind(patch)}")
     try:
-        return strategic.merge(copy(document), copy(patch), definition)
+        return _bounded(strategic.merge(copy(document), copy(patch), definition))
     except strategic.BadPatch as error:
         raise errors.bad_request(str(error)) from None
 
