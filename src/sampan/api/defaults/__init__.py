@@ -1,8 +1,7 @@
 """What the API server writes into an object that leaves things open.
 
-`apply` mutates the object, fills only what is missing, and changes nothing when called again. It also puts
-quantities into canonical text. What depends on other objects (addresses, node ports, the service account's
-token volume) is admission's and allocation's part, not found here.
+`apply` mutates the object, fills only what is missing, and changes nothing when called again. What depends on
+other objects (addresses, node ports, the service account's token volume) is admission's and allocation's part.
 """
 
 from __future__ import annotations
@@ -37,7 +36,6 @@ _BY_KIND: dict[tuple[str, str], Callable[[Obj], None]] = {
     ("", "Namespace"): core.namespace,
     ("", "Node"): core.node,
     ("", "LimitRange"): core.limit_range,
-    ("", "ResourceQuota"): core.resource_quota,
     ("", "PersistentVolume"): volume.persistent_volume,
     ("", "PersistentVolumeClaim"): volume.claim,
     ("discovery.k8s.io", "EndpointSlice"): service.endpoint_slice,

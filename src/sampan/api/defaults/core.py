@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 
-from sampan.api.defaults.fill import entries, fill, fill_blank, quantities, section
+from sampan.api.defaults.fill import entries, fill, fill_blank, section
 from sampan.api.defaults.pod import template
 from sampan.api.objects import Obj
 
@@ -56,8 +56,6 @@ def namespace(obj: Obj) -> None:
 
 def node(obj: Obj) -> None:
     spec, status = section(obj, "spec"), section(obj, "status")
-    quantities(status, "capacity")
-    quantities(status, "allocatable")
     if status.get("capacity") and status.get("allocatable") is None:
         status["allocatable"] = dict(status["capacity"])
     if spec.get("podCIDR"):
@@ -68,14 +66,8 @@ def node(obj: Obj) -> None:
 
 def limit_range(obj: Obj) -> None:
     for limit in entries(section(obj, "spec"), "limits"):
-        for key in ("max", "min", "default", "defaultRequest", "maxLimitRequestRatio"):
-            quantities(limit, key)
         if limit.get("type") != "Container":
             continue
         for target, source in (("default", "max"), ("defaultRequest", "default"), ("defaultRequest", "min")):
             for name, amount in (limit.get(source) or {}).items():
                 fill(section(limit, target), name, amount)
-
-
-def resource_quota(obj: Obj) -> None:
-    quantities(section(obj, "spec"), "hard")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from sampan.api import quantity
 from sampan.api.objects import Obj
 
 
@@ -41,19 +40,3 @@ def twins(obj: Obj, main: str, other: str) -> None:
         obj[other] = obj[main]
     elif obj.get(other):
         obj[main] = obj[other]
-
-
-def quantities(obj: Obj, key: str) -> None:
-    """A map of quantities, each in canonical text; what is none is left for validation to name."""
-    amounts = obj.get(key)
-    if amounts:
-        for name in amounts:
-            canonical(amounts, name)
-
-
-def canonical(obj: Obj, key: str) -> None:
-    if obj.get(key) is not None:
-        try:
-            obj[key] = quantity.canonical(obj[key])
-        except ValueError:
-            return

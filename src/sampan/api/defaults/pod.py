@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sampan.api import podspec
-from sampan.api.defaults.fill import entries, fill, fill_blank, quantities, section, twins
+from sampan.api.defaults.fill import entries, fill, fill_blank, section, twins
 from sampan.api.defaults.volume import field_source, volumes
 from sampan.api.objects import Obj
 from sampan.api.quantity import quantity, total
@@ -48,11 +48,6 @@ def pod_spec(spec: Obj) -> None:
     fill_blank(spec, "schedulerName", "default-scheduler")
     fill(spec, "securityContext", {})
     twins(spec, "serviceAccountName", "serviceAccount")
-    resources = spec.get("resources")
-    if resources:
-        quantities(resources, "limits")
-        quantities(resources, "requests")
-    quantities(spec, "overhead")
     for name in podspec.CONTAINER_LISTS:
         for container in entries(spec, name):
             _container(container)
@@ -65,10 +60,7 @@ def _container(container: Obj) -> None:
         container["imagePullPolicy"] = podspec.default_pull_policy(container.get("image") or "")
     fill_blank(container, "terminationMessagePath", "/dev/termination-log")
     fill_blank(container, "terminationMessagePolicy", "File")
-    resources = section(container, "resources")
-    if resources:
-        quantities(resources, "limits")
-        quantities(resources, "requests")
+    fill(container, "resources", {})
     for port in container.get("ports") or ():
         fill_blank(port, "protocol", "TCP")
     for variable in container.get("env") or ():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sampan.api import podspec
-from sampan.api.defaults.fill import canonical, entries, fill, fill_blank, quantities, section
+from sampan.api.defaults.fill import entries, fill, fill_blank, section
 from sampan.api.objects import Obj
 
 FILE_MODE = 0o644
@@ -42,10 +42,6 @@ def claim(obj: Obj) -> None:
 
 def claim_spec(spec: Obj) -> None:
     fill_blank(spec, "volumeMode", "Filesystem")
-    resources = spec.get("resources")
-    if resources:
-        quantities(resources, "requests")
-        quantities(resources, "limits")
     source, reference = spec.get("dataSource"), spec.get("dataSourceRef")
     if source and not reference:
         spec["dataSourceRef"] = dict(source)
@@ -57,7 +53,6 @@ def persistent_volume(obj: Obj) -> None:
     spec = section(obj, "spec")
     fill_blank(spec, "persistentVolumeReclaimPolicy", "Retain")
     fill_blank(spec, "volumeMode", "Filesystem")
-    quantities(spec, "capacity")
     for key in SOURCE_DEFAULTS:
         if spec.get(key) is not None:
             _source(key, spec[key])
@@ -67,9 +62,7 @@ def persistent_volume(obj: Obj) -> None:
 def _source(key: str, source: Obj) -> None:
     for name, value in SOURCE_DEFAULTS.get(key, ()):
         fill(source, name, value)
-    if key == "emptyDir":
-        canonical(source, "sizeLimit")
-    elif key == "downwardAPI":
+    if key == "downwardAPI":
         _downward_items(source)
     elif key == "projected":
         for projection in entries(source, "sources"):
@@ -96,4 +89,3 @@ def field_source(source: Obj) -> None:
         fill_blank(source["fieldRef"], "apiVersion", "v1")
     if source.get("resourceFieldRef") is not None:
         fill(source["resourceFieldRef"], "divisor", "0")
-        canonical(source["resourceFieldRef"], "divisor")
