@@ -55,6 +55,18 @@ async def test_network_survives_a_restart(lab: Lab) -> None:
 
 
 @pytest.mark.root
+async def test_address_without_a_veth_is_free_again_after_a_restart(lab: Lab) -> None:
+    (lab.root / "addresses" / "10.99.0.9").write_text("")  # cut off while it was written
+    held = lab.root / "addresses" / str(lab.family.pod_cidr[9])
+    held.write_text('{"uid": "uid-9", "inode": 7}')
+    again = VethNetwork(lab.node, lab.root / "addresses")
+    await again.open()
+    again.close()
+    assert again.addresses("uid-9") is None
+    assert not held.exists()
+
+
+@pytest.mark.root
 async def test_new_namespace_of_the_same_pod_keeps_the_address(lab: Lab) -> None:
     one, two = await lab.pod(), await lab.pod()
     namespace.unpin(Path(one.path))

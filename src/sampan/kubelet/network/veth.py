@@ -41,7 +41,7 @@ _LAST = "last"
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """An address and who holds it; `inode` is the namespace the veth leads to, 0 before it does."""
+    """An address and who holds it; `inode` is the namespace its veth leads to, 0 while that is not known."""
 
     uid: str
     ip: str
@@ -59,28 +59,42 @@ class VethNetwork:
         self._leases: dict[str, Lease] = {}
         self._taken: set[int] = set()
         self._last = 1
+        self._wired: set[Lease] = set()
+        """Those known to be complete; one read back from disk is not until it has been looked at again."""
         self._socket: socket.socket | None = None
 
     async def open(self) -> None:
-        """Reads back who holds which address."""
+        """Reads back who holds which address. One whose veth is gone, after a reboot say, is free again."""
         self._state.mkdir(parents=True, exist_ok=True)
+        indexes = await self._inside(self._link_indexes)
+        newest = 0
         for path in self._state.iterdir():
+            changed = path.stat().st_mtime_ns
             if path.name == _LAST:
-                self._last = int(path.read_text() or 1)
+                offset = int(path.read_text() or 1)
             elif lease := _read(path):
-                self._leases[lease.uid] = lease
-                self._taken.add(self._offset(lease.ip))
+                offset = self._offset(lease.ip)
+                if _FIRST_INDEX + offset in indexes:
+                    self._leases[lease.uid] = lease
+                    self._taken.add(offset)
+                else:
+                    path.unlink()
+            else:
+                continue
+            if changed > newest:
+                newest, self._last = changed, offset
 
     async def attach(self, uid: str, netns: str) -> PodAddresses:
-        lease = self._leases.get(uid)
-        if lease is None:
-            lease = self._lease(uid)
+        lease = self._leases.get(uid) or self._lease(uid)
+        complete = lease in self._wired
         try:
-            wired = await self._inside(lambda: self._wire(lease, netns))
+            wired = await self._inside(lambda: self._wire(lease, netns, complete))
         except (OSError, NetworkFault) as error:
             raise NetworkFault(f"cannot set up the network of Pod {uid} ({lease.ip}): {error}") from error
         if uid in self._leases:
             self._leases[uid] = wired
+            self._wired.discard(lease)
+            self._wired.add(wired)
         return PodAddresses((wired.ip,))
 
     async def detach(self, uid: str) -> None:
@@ -89,8 +103,10 @@ class VethNetwork:
             return
         await self._inside(lambda: self._unwire(lease))
         (self._state / lease.ip).unlink(missing_ok=True)
+        (self._state / _LAST).write_text(str(self._last))
         if self._leases.pop(uid, None) is not None:
             self._taken.discard(self._offset(lease.ip))
+            self._wired.discard(lease)
 
     def addresses(self, uid: str) -> PodAddresses | None:
         lease = self._leases.get(uid)
@@ -109,8 +125,6 @@ class VethNetwork:
         self._last = offset
         lease = Lease(uid, str(self._family.pod_cidr[offset]), 0)
         self._leases[uid] = lease
-        (self._state / _LAST).write_text(str(offset))
-        self._write(lease)
         return lease
 
     def _write(self, lease: Lease) -> None:
@@ -122,45 +136,46 @@ class VethNetwork:
     async def _inside(self, work: Callable[[], _T]) -> _T:
         return await self._node.inside(work)
 
-    def _wire(self, lease: Lease, netns: str) -> Lease:
+    def _wire(self, lease: Lease, netns: str, complete: bool) -> Lease:
         """The veth and both its ends. On the traveller's thread, in the node's namespace."""
         sock = self._node_socket()
-        offset = self._offset(lease.ip)
-        index = _FIRST_INDEX + offset
-        descriptor = os.open(netns, os.O_RDONLY | os.O_CLOEXEC)
+        index = _FIRST_INDEX + self._offset(lease.ip)
+        address, family = ip_address(lease.ip), self._family
+        with Path(netns).open("rb") as namespace:
+            wanted = Lease(lease.uid, lease.ip, os.fstat(namespace.fileno()).st_ino)
+            if lease != wanted or not _exists(index):
+                # Noted first: nobody would know whose a veth without a note is.
+                self._write(wanted)
+                here = LinkEnd(f"pod{index - _FIRST_INDEX}", index, mac_of(family.gateway.ip))
+                there = LinkEnd(_POD_LINK, _POD_INDEX, mac_of(address))
+                self._create(sock, netlink.create_veth(here, there, namespace.fileno()), index, netns)
+            elif complete:
+                return lease
+        rtnetlink.carry_out(sock, node_requests(address, family, index))
+        with self._inside_pod(netns) as pod:
+            rtnetlink.carry_out(pod, pod_requests(address, family))
+        return wanted
+
+    def _create(self, sock: socket.socket, veth: Request, index: int, netns: str) -> None:
         try:
-            inode = os.fstat(descriptor).st_ino
-            if lease.inode and _exists(index):
-                if lease.inode == inode:
-                    return lease
-                rtnetlink.carry_out(sock, [netlink.delete_link(index)], {errno.ENODEV})
-            address, family = ip_address(lease.ip), self._family
-            here = LinkEnd(f"pod{offset}", index, mac_of(family.gateway.ip))
-            there = LinkEnd(_POD_LINK, _POD_INDEX, mac_of(address))
-            veth = netlink.create_veth(here, there, descriptor)
-            node_side = [veth, *node_requests(address, family, index)]
-            try:
-                rtnetlink.carry_out(sock, node_side)
-            except rtnetlink.NetlinkFault as fault:
-                if fault.number != errno.EEXIST:
-                    raise
-                # Left from an earlier holder, or from an attempt that was cut off before it was noted.
-                rtnetlink.carry_out(sock, [netlink.delete_link(index)], {errno.ENODEV})
-                with self._inside_pod(netns) as pod:
-                    rtnetlink.carry_out(pod, [netlink.delete_link(_POD_INDEX)], {errno.ENODEV})
-                rtnetlink.carry_out(sock, node_side)
+            rtnetlink.carry_out(sock, [veth])
+        except rtnetlink.NetlinkFault as fault:
+            if fault.number != errno.EEXIST:
+                raise
+            # Left from an earlier holder of the address, or from the Pod's earlier address.
+            rtnetlink.carry_out(sock, [netlink.delete_link(index)], {errno.ENODEV})
             with self._inside_pod(netns) as pod:
-                rtnetlink.carry_out(pod, pod_requests(address, family))
-        finally:
-            os.close(descriptor)
-        wired = Lease(lease.uid, lease.ip, inode)
-        self._write(wired)
-        return wired
+                rtnetlink.carry_out(pod, [netlink.delete_link(_POD_INDEX)], {errno.ENODEV})
+            rtnetlink.carry_out(sock, [veth])
 
     def _unwire(self, lease: Lease) -> None:
         """Makes the address unreachable at once. Deleting the link would cost 40 ms of the kernel's lock."""
         network = type(self._family.pod_cidr)(lease.ip)
         rtnetlink.carry_out(self._node_socket(), [netlink.delete_route(network)], {errno.ESRCH})
+
+    def _link_indexes(self) -> set[int]:
+        links = netlink.links(rtnetlink.dump(self._node_socket(), netlink.get_links()))
+        return {link.index for link in links}
 
     def _node_socket(self) -> socket.socket:
         if self._socket is None:
