@@ -132,6 +132,11 @@ def test_depth_upon_depth_ends() -> None:
     nest: dict[str, Any] = {}
     for _ in range(150):
         nest = {"a": nest}
+    deeper: dict[str, Any] = nest
+    for _ in range(75):
+        deeper = {"a": deeper}
+    with pytest.raises(StatusError, match="exceeded max depth"):
+        patch.merge_patch({}, deeper)
     inner = [{"op": "add", "path": "/a" * 150, "value": nest}]
     with pytest.raises(StatusError, match="exceeded max depth"):
         patch.json_patch(nest, inner)

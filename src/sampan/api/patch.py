@@ -35,10 +35,14 @@ def copy(document: Any) -> Any:
     return orjson.loads(orjson.dumps(document))
 
 
-def _bounded(result: Obj) -> Obj:
-    """A patch can put depth upon depth; what comes out is held to the limit of what comes in."""
+def _bounded(result: Obj, *sources: bytes) -> Obj:
+    """A patch can put depth upon depth; what comes out is held to the limit of what comes in.
+
+    `sources` is what the result was merged from: it cannot be deeper than all the brackets in there.
+    """
+    brackets = sum(text.count(b"{") + text.count(b"[") for text in sources) or body.MAX_DEPTH + 1
     try:
-        body.check_depth(result)
+        body.check_depth(result, brackets)
     except body.Unreadable as error:
         raise errors.bad_request(str(error)) from None
     return result
@@ -51,8 +55,9 @@ def merge_patch(document: Obj, patch: Any) -> Obj:
     """RFC 7386: objects merge, null removes, everything else replaces. 400 when the patch is no object."""
     if not isinstance(patch, dict):
         raise errors.bad_request(f"invalid patch: expected an object, got {_kind(patch)}")
-    merged: Obj = _merged(copy(document), copy(patch))
-    return _bounded(merged)
+    old, change = orjson.dumps(document), orjson.dumps(patch)
+    merged: Obj = _merged(orjson.loads(old), orjson.loads(change))
+    return _bounded(merged, old, change)
 
 
 def _merged(target: Any, patch: Any) -> Any:
@@ -204,8 +209,9 @@ def strategic_merge_patch(
         )
     if not isinstance(patch, dict):
         raise errors.bad_request(f"invalid patch: expected an object, got {_kind(patch)}")
+    old, change = orjson.dumps(document), orjson.dumps(patch)
     try:
-        return _bounded(strategic.merge(copy(document), copy(patch), definition))
+        return _bounded(strategic.merge(orjson.loads(old), orjson.loads(change), definition), old, change)
     except strategic.BadPatch as error:
         raise errors.bad_request(str(error)) from None
 
