@@ -40,6 +40,10 @@ class Resource:
     list_kind: str = ""
     served: bool = True
 
+    def __hash__(self) -> int:
+        """Of what tells rows apart: resources are keys of many tables, on every request's way."""
+        return hash((self.group, self.version, self.plural))
+
     @property
     def api_version(self) -> str:
         return f"{self.group}/{self.version}" if self.group else self.version

@@ -1,6 +1,6 @@
 """Built-in admission: what the server adds to objects, or refuses, beyond their own kind's rules.
 
-Each plugin is a function on (call, new, old); `old` is None on create. Plugins see the caches, never the store.
+Each plugin is a function on (call, new, old); `old` is None on create. Plugins see the caches, not the store.
 Source: reference/access-authn-authz/admission-controllers.
 """
 

@@ -1,4 +1,4 @@
-"""Which objects a list or watch wants: key prefix, name, labels, fields; and what a change looks like to it."""
+"""Which objects a list or watch wants, and what a change looks like to it."""
 
 from __future__ import annotations
 

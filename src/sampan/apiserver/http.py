@@ -1,4 +1,4 @@
-"""HTTP/1.1 on an asyncio transport: one `Connection` per socket, one `Exchange` per request.
+"""HTTP/1.1 on an asyncio transport: one `Connection` per socket.
 
 Requests of a connection are answered one after the other; while one is being answered, reading pauses, so
 pipelining costs no memory and a client that does not read stops only itself. Everything runs on one loop;
@@ -12,14 +12,13 @@ import logging
 import socket
 import ssl
 from collections import deque
-from collections.abc import Callable, Iterable
-from http import HTTPStatus
+from collections.abc import Callable
 from typing import Any, Protocol, cast
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import unquote
 
 import httptools
 
-from sampan.api.request import JSON
+from sampan.apiserver.exchange import PHRASES, Duplex, Exchange
 
 log = logging.getLogger(__name__)
 
@@ -31,8 +30,6 @@ HEAD_TIMEOUT_S = 15.0
 BODY_TIMEOUT_S = 60.0
 IDLE_TIMEOUT_S = 180.0
 
-_PHRASES = {status.value: status.phrase for status in HTTPStatus}
-
 
 class Handler(Protocol):
     """Who answers. `answer_now` may answer without a task; when it does not, it says False."""
@@ -40,130 +37,6 @@ class Handler(Protocol):
     def answer_now(self, exchange: Exchange) -> bool: ...
 
     async def answer(self, exchange: Exchange) -> None: ...
-
-
-class Duplex:
-    """The raw byte stream of a connection after an upgrade."""
-
-    def __init__(self, connection: Connection, first: bytes) -> None:
-        self.reader = asyncio.StreamReader()
-        self.reader.set_transport(connection.transport)
-        self._connection = connection
-        if first:
-            self.reader.feed_data(first)
-
-    def write(self, data: bytes) -> None:
-        if not self._connection.lost:
-            self._connection.transport.write(data)
-
-    async def drain(self) -> None:
-        """Waits until the peer has taken enough; raises ConnectionResetError once it has gone."""
-        await self._connection.drain()
-
-    def close(self) -> None:
-        self._connection.transport.close()
-
-
-class Exchange:
-    """One request, complete with its body, and the means to answer it."""
-
-    __slots__ = (
-        "_discard",
-        "_query",
-        "body",
-        "chunked",
-        "connection",
-        "headers",
-        "keep_alive",
-        "method",
-        "path",
-        "raw_query",
-        "rest",
-        "started",
-        "too_large",
-        "upgrade",
-        "version",
-    )
-
-    def __init__(self, connection: Connection) -> None:
-        self.connection = connection
-        self.method = ""
-        self.path = ""
-        self.raw_query = ""
-        self._query: list[tuple[str, str]] | None = None
-        self.headers: dict[str, str] = {}
-        self.body = b""
-        self.version = "1.1"
-        self.keep_alive = True
-        self.upgrade = False
-        self.rest = b""
-        self.too_large = False
-        self.started = False
-        self.chunked = True
-        self._discard = 0
-
-    @property
-    def query(self) -> list[tuple[str, str]]:
-        """All query parameters in order, repeated ones included."""
-        if self._query is None:
-            self._query = parse_qsl(self.raw_query, keep_blank_values=True) if self.raw_query else []
-        return self._query
-
-    def respond(
-        self,
-        code: int,
-        body: bytes = b"",
-        content_type: str = JSON,
-        headers: Iterable[tuple[str, str]] = (),
-    ) -> None:
-        """The whole answer at once. Does nothing when the client has gone."""
-        if self.started:
-            raise RuntimeError("answered twice")
-        self.started = True
-        head = self._head(code, content_type, headers, f"Content-Length: {len(body)}\r\n")
-        payload = head if self.method == "HEAD" else head + body
-        self.connection.finish(self, payload)
-
-    def start_stream(self, code: int, content_type: str, headers: Iterable[tuple[str, str]] = ()) -> None:
-        """Begins an answer of unknown length; `send` its parts and `end` it."""
-        self.started = True
-        self.chunked = self.version == "1.1"
-        if not self.chunked:
-            self.keep_alive = False
-        framing = "Transfer-Encoding: chunked\r\n" if self.chunked else ""
-        self.connection.write(self._head(code, content_type, headers, framing))
-
-    def send(self, part: bytes) -> None:
-        if part:
-            self.connection.write(chunk(part) if self.chunked else part)
-
-    def end(self) -> None:
-        self.connection.finish(self, b"0\r\n\r\n" if self.chunked else b"")
-
-    def accept_upgrade(self, protocol: str, headers: Iterable[tuple[str, str]] = ()) -> Duplex:
-        """Answers 101 and hands over the raw stream; the connection ends when its Duplex is closed."""
-        self.started = True
-        lines = "".join(f"{name}: {value}\r\n" for name, value in headers)
-        head = (
-            f"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: {protocol}\r\n{lines}\r\n"
-        )
-        return self.connection.hand_over(self, head.encode("latin-1"))
-
-    async def drain(self) -> None:
-        await self.connection.drain()
-
-    def _head(self, code: int, content_type: str, headers: Iterable[tuple[str, str]], framing: str) -> bytes:
-        lines = "".join(f"{name}: {value}\r\n" for name, value in headers)
-        closing = "" if self.keep_alive else "Connection: close\r\n"
-        return (
-            f"HTTP/1.1 {code} {_PHRASES.get(code, 'Status')}\r\nContent-Type: {content_type}\r\n"
-            f"Cache-Control: no-cache, private\r\n{lines}{closing}{framing}\r\n"
-        ).encode("latin-1", "replace")
-
-
-def chunk(data: bytes) -> bytes:
-    """One chunk of a chunked body."""
-    return b"%x\r\n%b\r\n" % (len(data), data)
 
 
 class Connection(asyncio.Protocol):
@@ -360,7 +233,7 @@ class Connection(asyncio.Protocol):
     def _refuse(self, code: int) -> None:
         """Garbage in: say so in HTTP and hang up; nobody else notices."""
         if self._current is None and not self.lost:
-            phrase = _PHRASES[code].encode()
+            phrase = PHRASES[code].encode()
             self.transport.write(
                 b"HTTP/1.1 %d %b\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n"
                 b"Content-Length: %d\r\n\r\n%b" % (code, phrase, len(phrase), phrase)

@@ -60,6 +60,14 @@ def check_scope(resource: Resource, namespace: str, metadata: Obj) -> None:
     metadata["namespace"] = namespace
 
 
+def check_uid(resource: Resource, name: str, wanted: str | None, kept: Obj) -> None:
+    """409 when the object that is there is another one of the same name."""
+    uid = kept.get("uid", "")
+    if wanted and wanted != uid:
+        why = f"Precondition failed: UID in precondition: {wanted}, UID in object meta: {uid}"
+        raise errors.conflict(resource, name, why)
+
+
 def prepare_create(resource: Resource, obj: Obj) -> None:
     """Identity and birth of a new object. A name is generated where only a prefix is given."""
     metadata = obj["metadata"]

@@ -1,4 +1,7 @@
-"""What form a client wants its answer in, by its Accept header. Source: api-concepts, "Alternate representations"."""
+"""What form a client wants its answer in, by its Accept header.
+
+Source: reference/using-api/api-concepts, "Alternate representations of resources".
+"""
 
 from __future__ import annotations
 

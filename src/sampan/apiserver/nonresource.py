@@ -12,11 +12,12 @@ import orjson
 from sampan.api import discovery, errors
 from sampan.api.objects import Obj
 from sampan.apiserver import negotiation
-from sampan.apiserver.http import Exchange
+from sampan.apiserver.exchange import Exchange
 from sampan.apiserver.tokens import Tokens
 
 TEXT = "text/plain; charset=utf-8"
 PUBLIC = frozenset(["healthz", "livez", "readyz", "version"])
+_MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
 VERSION = {
     "major": "1",
     "minor": "35",
@@ -30,7 +31,7 @@ VERSION = {
     "buildDate": "1970-01-01T00:00:00Z",
     "goVersion": "none",
     "compiler": f"python{platform.python_version()}",
-    "platform": f"{platform.system().lower()}/{ {'x86_64': 'amd64', 'aarch64': 'arm64'}.get(platform.machine(), platform.machine()) }",
+    "platform": f"{platform.system().lower()}/{_MACHINES.get(platform.machine(), platform.machine())}",
 }
 _PATHS = [
     "/.well-known/openid-configuration",

@@ -29,7 +29,8 @@ from sampan.apiserver.conversion import from_storage, storage_prefix, storage_re
 from sampan.apiserver.entry import Entry, stamp
 from sampan.apiserver.filters import parse
 from sampan.apiserver.registry.hooks import Call, Hooks
-from sampan.apiserver.watchcache import Cache, Change, Hub
+from sampan.apiserver.registry.namespaces import NamespaceGate
+from sampan.apiserver.watchcache import Cache, Hub
 from sampan.store.contract import ABSENT, Delete, Op, Put, Store, StoreFull, TxnConflict
 
 log = logging.getLogger(__name__)
@@ -56,10 +57,7 @@ class Pipeline:
         self.hub = hub
         self._hooks = hooks
         self._admission = admission
-        # Namespaces whose deletion has been handed to the store: nothing new may follow it in there.
-        self._closing: set[str] = set()
-        self._namespaces = hub.cache(storage_prefix(NAMESPACES))
-        self._namespaces.listeners.append(self._namespace_changed)
+        self._gate = NamespaceGate(hub)
 
     def hooks(self, resource: Resource) -> Hooks:
         stored = storage_resource(resource)
@@ -85,7 +83,7 @@ class Pipeline:
         fields = obj.setdefault("metadata", {})
         obj["kind"], obj["apiVersion"] = resource.kind, resource.api_version
         metadata.check_scope(resource, namespace, fields)
-        self._check_namespace(call, fields.get("name") or fields.get("generateName", ""))
+        self._gate.check(call, fields.get("name") or fields.get("generateName", ""))
         generated = not fields.get("name") and fields.get("generateName")
         metadata.prepare_create(resource, obj)
         hooks = self.hooks(resource)
@@ -118,7 +116,7 @@ class Pipeline:
         present = self.cache(resource).get(key)
         if present is not None:
             raise _exists(resource, name, present)
-        self._check_namespace(call, name)
+        self._gate.check(call, name)
         undo = hooks.reserve(call, obj, None)
         if call.dry_run:
             undo()
@@ -192,7 +190,7 @@ class Pipeline:
         *,
         retry: bool = True,
     ) -> Entry:
-        """Replaces the object by what `change` makes of a copy of it; tried again when somebody was faster."""
+        """Replaces the object by what `change` makes of a copy of it; again when somebody was faster."""
         for _ in range(ATTEMPTS if retry else 1):
             entry = self.get(call)
             try:
@@ -208,7 +206,10 @@ class Pipeline:
         hooks = self.hooks(resource)
         old = from_storage(resource, entry.copy())
         new = change(from_storage(resource, entry.copy()))
-        _check_preconditions(resource, name, new["metadata"], old["metadata"])
+        fresh, kept = new["metadata"], old["metadata"]
+        if (revision := fresh.get("resourceVersion")) and revision != kept["resourceVersion"]:
+            raise errors.conflict(resource, name)
+        metadata.check_uid(resource, name, fresh.get("uid"), kept)
         metadata.carry_over(new, old)
         new["kind"], new["apiVersion"] = resource.kind, resource.api_version
         if subresource == "status":
@@ -289,9 +290,7 @@ class Pipeline:
         resource, name = call.resource, call.request.name
         hooks = self.hooks(resource)
         fields = entry.obj["metadata"]
-        if options.uid and options.uid != fields["uid"]:
-            why = f"Precondition failed: UID in precondition: {options.uid}, UID in object meta: {fields['uid']}"
-            raise errors.conflict(resource, name, why)
+        metadata.check_uid(resource, name, options.uid, fields)
         if options.revision and options.revision != str(entry.revision):
             why = (
                 f"Precondition failed: ResourceVersion in precondition: {options.revision}, "
@@ -311,12 +310,12 @@ class Pipeline:
             return Entry(entry.key, orjson.dumps(outcome.obj), entry.revision), False
         closing = resource is NAMESPACES
         if closing:
-            self._closing.add(name)
+            self._gate.close(name)
         try:
             marked = await self._put(resource, Put(entry.key, stamp(outcome.obj), entry.revision))
         except (TxnConflict, StatusError):
             if closing:
-                self._closing.discard(name)
+                self._gate.reopen(name)
             raise
         return marked, False
 
@@ -355,32 +354,6 @@ class Pipeline:
         current = conflict.current
         await self.hub.applied(current.revision if current is not None else self.store.revision)
 
-    # --- namespaces -----------------------------------------------------------------------------------
-
-    def _check_namespace(self, call: Call, name: str) -> None:
-        """New objects go into namespaces that exist and are there to stay."""
-        resource, namespace = call.resource, call.request.namespace
-        if not resource.namespaced:
-            return
-        entry = self._namespaces.get(storage_prefix(NAMESPACES) + namespace)
-        if entry is None:
-            raise errors.not_found(NAMESPACES, namespace)
-        if namespace in self._closing or entry.obj["metadata"].get("deletionTimestamp"):
-            why = f"unable to create new content in namespace {namespace} because it is being terminated"
-            error = errors.forbidden(resource, name, why)
-            error.status["details"]["causes"] = [
-                {
-                    "reason": "NamespaceTerminating",
-                    "message": f"namespace {namespace} is being terminated",
-                    "field": "metadata.namespace",
-                }
-            ]
-            raise error
-
-    def _namespace_changed(self, change: Change) -> None:
-        if change.type == "DELETED":
-            self._closing.discard(change.entry.key.rpartition("/")[2])
-
     def _absent(self, call: Call) -> bool:
         return self.find(call.resource, call.request.namespace, call.request.name) is None
 
@@ -418,13 +391,3 @@ def _exists(resource: Resource, name: str, present: Entry | None) -> StatusError
     if present is not None and present.obj["metadata"].get("deletionTimestamp"):
         error.status["message"] = f"object is being deleted: {error.status['message']}"
     return error
-
-
-def _check_preconditions(resource: Resource, name: str, fresh: Obj, kept: Obj) -> None:
-    revision = fresh.get("resourceVersion")
-    if revision and revision != kept["resourceVersion"]:
-        raise errors.conflict(resource, name)
-    uid = fresh.get("uid")
-    if uid and uid != kept.get("uid"):
-        why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {kept.get('uid')}"
-        raise errors.conflict(resource, name, why)

@@ -1,4 +1,4 @@
-"""The cluster's certificates and keys: EC P-256, PEM files in one directory, private ones readable by us alone.
+"""The cluster's certificates and keys: EC P-256, PEM files in one directory, readable by us alone.
 
 `cryptography` is imported only where something has to be made; a second start just reads files.
 Source of file names and subjects: setup/best-practices/certificates (kubeadm's layout).

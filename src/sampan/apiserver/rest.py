@@ -14,7 +14,7 @@ from sampan.apiserver import negotiation, params, protobuf, render, route, watch
 from sampan.apiserver.conversion import storage_resource
 from sampan.apiserver.dispatch import Answer, Dispatcher
 from sampan.apiserver.entry import Entry
-from sampan.apiserver.http import Exchange
+from sampan.apiserver.exchange import Exchange
 from sampan.apiserver.lister import Page
 from sampan.apiserver.pipeline import PATCH_TYPES, key_for, not_a_patch
 from sampan.apiserver.route import Route

@@ -28,8 +28,9 @@ from sampan.apiserver.authn import Authenticator
 from sampan.apiserver.authz import ANONYMOUS, AUTHENTICATED, AuthenticatedMay
 from sampan.apiserver.bootstrap import Advertised, bootstrap
 from sampan.apiserver.dispatch import Dispatcher
+from sampan.apiserver.exchange import Exchange
 from sampan.apiserver.housekeeping import Housekeeping
-from sampan.apiserver.http import Exchange, HttpServer, bound_socket
+from sampan.apiserver.http import HttpServer, bound_socket
 from sampan.apiserver.metrics import Metrics
 from sampan.apiserver.nonresource import NonResource
 from sampan.apiserver.pipeline import Pipeline

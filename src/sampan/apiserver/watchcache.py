@@ -20,7 +20,7 @@ from contextlib import suppress
 from typing import Protocol
 
 from sampan.apiserver.entry import Entry, event_line
-from sampan.apiserver.http import chunk
+from sampan.apiserver.exchange import chunk
 from sampan.store.contract import Event, Store, WatcherTooSlow
 
 ROOT = "/registry/"

@@ -10,7 +10,7 @@ from sampan.api.request import Request, UserInfo
 from sampan.api.resources import PODS
 from sampan.api.streams import ExecOptions, NodeStreams
 from sampan.apiserver.dispatch import Dispatcher
-from sampan.apiserver.http import Exchange
+from sampan.apiserver.exchange import Exchange
 from sampan.apiserver.params import true
 from sampan.apiserver.registry.hooks import Call
 from sampan.apiserver.route import Route, verb_of

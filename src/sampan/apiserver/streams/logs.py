@@ -11,7 +11,7 @@ from sampan.api.objects import Obj
 from sampan.api.resources import Resource
 from sampan.api.streams import LogOptions, NodeStreams
 from sampan.apiserver import params
-from sampan.apiserver.http import Exchange
+from sampan.apiserver.exchange import Exchange
 
 _KIND = Resource("", "v1", "PodLogOptions", "", "", True)
 

@@ -15,7 +15,7 @@ from sampan.api import errors
 from sampan.api.errors import StatusError
 from sampan.api.objects import Obj
 from sampan.api.streams import NodeStreams
-from sampan.apiserver.http import Exchange
+from sampan.apiserver.exchange import Exchange
 from sampan.apiserver.streams import spdy, websocket
 
 log = logging.getLogger(__name__)
@@ -70,7 +70,8 @@ async def _forward(data: spdy.Stream, error: spdy.Stream, node: NodeStreams, pod
             port = int(data.headers.get("port", ""))
             reader, writer = await node.port_forward(pod, port)
         except (StatusError, OSError, ValueError) as failure:
-            text = f"error forwarding port {data.headers.get('port')} to pod {pod['metadata']['name']}: {failure}"
+            asked, name = data.headers.get("port"), pod["metadata"]["name"]
+            text = f"error forwarding port {asked} to pod {name}: {failure}"
             await error.write(text.encode())
             await error.end()
             await data.end()
@@ -107,7 +108,7 @@ async def _both_ways(stream: spdy.Stream, reader: StreamReader, writer: StreamWr
 
 
 class _Channels:
-    """The oldest form: for port i, channel 2i carries data and 2i+1 errors; each begins with the port number."""
+    """The oldest form: for port i, channel 2i carries data, 2i+1 errors; each begins with the port number."""
 
     def __init__(self, socket: websocket.WebSocket, node: NodeStreams, pod: Obj, ports: list[int]) -> None:
         self._socket = socket

@@ -13,17 +13,18 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from sampan.api import errors
-from sampan.apiserver.http import Duplex, Exchange
+from sampan.apiserver.exchange import Duplex, Exchange
 from sampan.apiserver.streams import websocket
 
 _WORDS = (
-    b"options head post put delete trace accept accept-charset accept-encoding accept-language accept-ranges "
-    b"age allow authorization cache-control connection content-base content-encoding content-language "
-    b"content-length content-location content-md5 content-range content-type date etag expect expires from "
-    b"host if-match if-modified-since if-none-match if-range if-unmodified-since last-modified location "
-    b"max-forwards pragma proxy-authenticate proxy-authorization range referer retry-after server te trailer "
-    b"transfer-encoding upgrade user-agent vary via warning www-authenticate method get status 200_OK version "
-    b"HTTP/1.1 url public set-cookie keep-alive origin"
+    b"options head post put delete trace accept accept-charset accept-encoding accept-language "
+    b"accept-ranges age allow authorization cache-control connection content-base content-encoding "
+    b"content-language content-length content-location content-md5 content-range content-type date "
+    b"etag expect expires from host if-match if-modified-since if-none-match if-range "
+    b"if-unmodified-since last-modified location max-forwards pragma proxy-authenticate "
+    b"proxy-authorization range referer retry-after server te trailer transfer-encoding upgrade "
+    b"user-agent vary via warning www-authenticate method get status 200_OK version HTTP/1.1 url "
+    b"public set-cookie keep-alive origin"
 )
 _TAIL = (
     b"100101201202205206300302303304305306307402405406407408409410411412413414415416417502504505"

@@ -17,7 +17,7 @@ from sampan.api import errors
 from sampan.api.errors import StatusError
 from sampan.api.objects import Obj
 from sampan.api.streams import ExecOptions, NodeStreams
-from sampan.apiserver.http import Exchange
+from sampan.apiserver.exchange import Exchange
 from sampan.apiserver.streams import spdy, websocket
 
 log = logging.getLogger(__name__)

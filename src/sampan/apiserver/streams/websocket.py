@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Sequence
 
 from sampan.api import errors
-from sampan.apiserver.http import Duplex, Exchange
+from sampan.apiserver.exchange import Duplex, Exchange
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _CONTINUATION, _TEXT, _BINARY, _CLOSE, _PING, _PONG = 0, 1, 2, 8, 9, 10
