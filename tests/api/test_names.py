@@ -3,8 +3,8 @@ import pytest
 from sampan.api import names
 
 LABEL_RULE = (
-    "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and "
-    "end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is "
+    "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start "
+    "and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is "
     "'[a-z0-9]([-a-z0-9]*[a-z0-9])?')"
 )
 SUBDOMAIN_RULE = (
@@ -35,7 +35,8 @@ SUBDOMAIN_RULE = (
             names.env_name,
             "a=b",
             [
-                "a valid environment variable name must consist only of printable ASCII characters other than '='"
+                "a valid environment variable name must consist only of printable ASCII characters "
+                "other than '='"
             ],
         ),
         (names.env_name, "", ["environment variable name must be non-empty"]),

@@ -10,62 +10,13 @@ from sampan.api import defaults, schema
 from sampan.api.resources import Resource, all_resources
 
 # Texts that mean something somewhere, so that rules are reached and not only passed by.
-WORDS = (
-    *[
-        "a",
-        "web",
-        "A_b",
-        "-x",
-        "a.b",
-        "a/b",
-        "a/b/c",
-        "..",
-        "../x",
-        "/x",
-        "0",
-        "1",
-        "50%",
-        "-1",
-        "zz",
-        "v1",
-        "10.0.0.1",
-        "::1",
-        "fe80::1",
-        "10.0.0.0/8",
-        "1Gi",
-        "1e3",
-    ],
-    *[
-        "Always",
-        "Never",
-        "OnFailure",
-        "None",
-        "ClusterIP",
-        "NodePort",
-        "LoadBalancer",
-        "ExternalName",
-        "TCP",
-        "RollingUpdate",
-        "Recreate",
-    ],
-    *[
-        "ClientIP",
-        "Local",
-        "IPv4",
-        "IPv6",
-        "FQDN",
-        "Exists",
-        "In",
-        "Gt",
-        "Equal",
-        "Localhost",
-        "Indexed",
-        "Container",
-        "requests.cpu",
-    ],
-    *["metadata.name", "metadata.labels['a']", "spec.nodeName", "@daily", "http"],
-    *("", "x" * 300, "* * * * *", "\u00e9\n"),
-)
+_WORDS = """
+a web A_b -x a.b a/b a/b/c .. ../x /x 0 1 50% -1 zz v1 10.0.0.1 ::1 fe80::1 10.0.0.0/8 1Gi 1e3 http @daily
+Always Never OnFailure None ClusterIP NodePort LoadBalancer ExternalName TCP RollingUpdate Recreate ClientIP
+Local IPv4 IPv6 FQDN Exists In Gt Equal Localhost Indexed Container requests.cpu metadata.name
+metadata.labels['a'] spec.nodeName
+"""
+WORDS = (*_WORDS.split(), "", "x" * 300, "* * * * *", "\u00e9\n")
 SCALARS: dict[str, st.SearchStrategy[Any]] = {
     "string": st.sampled_from(WORDS),
     "bool": st.booleans(),

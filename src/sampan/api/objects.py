@@ -92,14 +92,14 @@ def object_reference(obj: Obj) -> Obj:
 def condition_of(obj: Obj, kind: str) -> Obj | None:
     """The entry of `status.conditions` whose type is `kind`."""
     for condition in (obj.get("status") or {}).get("conditions") or ():
-        if condition["type"] == kind:
+        if condition.get("type") == kind:
             return condition  # type: ignore[no-any-return]
     return None
 
 
 def condition_is_true(obj: Obj, kind: str) -> bool:
     condition = condition_of(obj, kind)
-    return condition is not None and condition["status"] == "True"
+    return condition is not None and condition.get("status") == "True"
 
 
 def mutable(obj: Obj) -> Obj:

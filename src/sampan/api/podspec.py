@@ -179,7 +179,7 @@ def is_ready(pod: Obj) -> bool:
 def is_available(pod: Obj, min_ready_s: float, now_s: float) -> bool:
     """Ready for at least `min_ready_s` seconds."""
     condition = condition_of(pod, "Ready")
-    if condition is None or condition["status"] != "True":
+    if condition is None or condition.get("status") != "True":
         return False
     since: str = condition.get("lastTransitionTime") or ""
     return not min_ready_s or (bool(since) and parse_time(since) + min_ready_s <= now_s)

@@ -1,7 +1,7 @@
 """What the API server writes into an object that leaves things open.
 
 `apply` mutates the object, fills only what is missing, and changes nothing when called again. What depends on
-other objects (addresses, node ports, the service account's token volume) is admission's and allocation's part.
+other objects (addresses, node ports, the service account's token volume) is for admission and allocation.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ ROLE_LABEL = "kubernetes.io/role"
 
 def _node_status(obj: Obj, now: float) -> str:
     ready = condition_of(obj, "Ready")
-    state = "Unknown" if ready is None else "Ready" if ready["status"] == "True" else "NotReady"
+    state = "Unknown" if ready is None else "Ready" if ready.get("status") == "True" else "NotReady"
     return f"{state},SchedulingDisabled" if find(obj, "spec.unschedulable") else state
 
 

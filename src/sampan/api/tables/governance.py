@@ -70,9 +70,8 @@ def _available(obj: Obj, now: float) -> str:
     condition = condition_of(obj, "Available")
     if condition is None:
         return "Unknown"
-    return (
-        "True" if condition["status"] == "True" else f"{condition['status']} ({condition.get('reason', '')})"
-    )
+    status: str = condition.get("status") or ""
+    return status if status == "True" else f"{status} ({condition.get('reason', '')})"
 
 
 def _requested_duration(obj: Obj, now: float) -> str:
@@ -90,7 +89,7 @@ def _csr_condition(obj: Obj, now: float) -> str:
 
 def _missing_level(obj: Obj, now: float) -> str:
     condition = condition_of(obj, "Dangling")
-    return condition["status"] if condition else "?"
+    return (condition.get("status") or "") if condition else "?"
 
 
 _QUEUING = "spec.limited.limitResponse.queuing"
