@@ -77,7 +77,7 @@ RECIPES: dict[str, Recipe] = {
     "busybox": Recipe(("latest", "1.36"), ("/bin/busybox",), config={"Cmd": ["sh"]}),
     "nginx": Recipe(
         ("latest", "1.27", "1.29"),
-        ("/usr/sbin/nginx", "/bin/busybox"),
+        ("/usr/sbin/nginx", "/usr/bin/curl", "/bin/busybox"),
         texts={
             "/etc/nginx/nginx.conf": NGINX_CONF,
             "/usr/share/nginx/html/index.html": INDEX_HTML,

@@ -144,10 +144,12 @@ def test_missing_host_tool_is_named_with_its_package(tmp_path: Path) -> None:
 
 def test_an_ordinary_user_is_told_what_is_missing(tmp_path: Path) -> None:
     tmp_path.chmod(0o777)
-    program = "import os, sys; os.setgid(65534); os.setuid(65534); from sampan.cli.main import main; sys.exit(main())"
+    program = (
+        "import os, sys; from sampan.cli import main, up; "
+        "os.setgid(65534); os.setuid(65534); sys.exit(main.main())"
+    )
     words = ["up", "--name", "mine", "--data-dir", str(tmp_path / "data")]
-    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2] / "src")}
-    output = run([sys.executable, "-c", program, *words], env=env)
+    output = run([sys.executable, "-c", program, *words])
     assert output.code == 1 and "root" in output.err
 
 

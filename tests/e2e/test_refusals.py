@@ -1,11 +1,14 @@
 """What cannot be is refused in upstream's words, and changes nothing; what fails later says why."""
 
+import base64
 import json
 import ssl
 import urllib.error
 import urllib.request
+from typing import Any
 
 import pytest
+import yaml
 
 from harness.node import Node, eventually
 
@@ -15,16 +18,10 @@ POD = '{"apiVersion":"v1","kind":"Pod","metadata":{"name":"x"},"spec":{"containe
 @pytest.mark.parametrize(
     ("yaml", "said"),
     [
-        ("just a string", "cannot unmarshal string"),
-        ("[1, 2]", "cannot unmarshal array"),
         ("apiVersion: v1\nkind: Boat\nmetadata: {name: x}", 'no matches for kind "Boat" in version "v1"'),
         ("apiVersion: v9\nkind: Pod\nmetadata: {name: x}", 'no matches for kind "Pod" in version "v9"'),
         (POD.replace('"spec"', '"spce"'), 'unknown field "spce"'),
         (POD.replace('"c",', '"c","imag":1,'), 'unknown field "spec.containers[0].imag"'),
-        (
-            "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\ndata: {a: b}\ndata: {a: c}",
-            "already set in map",
-        ),
         (POD.replace('"x"', '"Not_A_Name"'), "a lowercase RFC 1123 subdomain must consist of"),
         (
             '{"apiVersion":"v1","kind":"Service","metadata":{"name":"x"},"spec":{"ports":[{"port":99999}]}}',
@@ -64,12 +61,23 @@ def test_immutable_field_and_conflict(node: Node, namespace: str) -> None:
     assert "the object has been modified" in output.err
 
 
-def raw(node: Node, path: str, body: bytes | None, token: str = "") -> tuple[int, dict[str, object]]:
-    import yaml
-
-    server = yaml.safe_load(node.kubeconfig.read_text())["clusters"][0]["cluster"]["server"]
-    context = ssl._create_unverified_context()
-    request = urllib.request.Request(server + path, data=body, headers={"Content-Type": "application/json"})
+def ask(
+    node: Node, path: str, body: bytes | None = None, *, known: bool = True, media: str = "application/json"
+) -> tuple[int, dict[str, Any]]:
+    """A bare request, as no well-behaved client sends it; `known`: with the administrator's certificate."""
+    config = yaml.safe_load(node.kubeconfig.read_text())
+    context = ssl.create_default_context(
+        cadata=base64.b64decode(config["clusters"][0]["cluster"]["certificate-authority-data"]).decode()
+    )
+    if known:
+        pair = node.work / "admin.pem"
+        user = config["users"][0]["user"]
+        pair.write_bytes(
+            b"".join(base64.b64decode(user[f"client-{part}-data"]) for part in ("certificate", "key"))
+        )
+        context.load_cert_chain(pair)
+    server = config["clusters"][0]["cluster"]["server"]
+    request = urllib.request.Request(server + path, data=body, headers={"Content-Type": media})
     try:
         with urllib.request.urlopen(request, context=context, timeout=10) as answer:
             return answer.status, json.loads(answer.read())
@@ -77,10 +85,41 @@ def raw(node: Node, path: str, body: bytes | None, token: str = "") -> tuple[int
         return error.code, json.loads(error.read())
 
 
+@pytest.mark.parametrize(
+    ("body", "media", "code", "said"),
+    [
+        (b'"just a string"', "application/json", 400, "cannot unmarshal string"),
+        (b"[1, 2]", "application/json", 400, "cannot unmarshal array"),
+        (b"just a string", "application/yaml", 400, "cannot unmarshal string"),
+        (b"{", "application/json", 400, ""),
+        (b"a: [", "application/yaml", 400, ""),
+        (b"", "application/json", 400, ""),
+        (b"{}", "application/x-boat", 415, ""),
+        (
+            b'{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"x"},"data":{"a":"b"},"data":{"a":"c"}}',
+            "application/json",
+            400,
+            'duplicate field "data"',
+        ),
+        (b'{"apiVersion":"v1","kind":"Secret","metadata":{"name":"x"}}', "application/json", 400, "Secret"),
+        (b"[" * 100_000, "application/json", 400, ""),
+    ],
+)
+def test_body_that_is_no_object(
+    node: Node, namespace: str, body: bytes, media: str, code: int, said: str
+) -> None:
+    path = f"/api/v1/namespaces/{namespace}/configmaps?fieldValidation=Strict"
+    answered, status = ask(node, path, body, media=media)
+    assert (answered, status["kind"], status["code"]) == (code, "Status", code)
+    assert said in status["message"]
+    names = [obj["metadata"]["name"] for obj in node.list("configmaps", namespace)]
+    assert names == ["kube-root-ca.crt"]
+
+
 def test_anonymous_sees_health_and_nothing_else(node: Node) -> None:
-    code, status = raw(node, "/api/v1/pods", None)
+    code, status = ask(node, "/api/v1/pods", known=False)
     assert (code, status["reason"]) == (401, "Unauthorized")
-    code, version = raw(node, "/version", None)
+    code, version = ask(node, "/version", known=False)
     assert code == 200 and version["minor"] == "35"
 
 

@@ -91,7 +91,7 @@ def test_a_pod_reaches_itself_through_its_service(node: Node, namespace: str) ->
     eventually(lambda: len(node.list("pods", namespace)) == 1)
     eventually(lambda: len(addresses(node, "web-service", namespace)) == 1)
     pod = node.list("pods", namespace)[0]["metadata"]["name"]
-    assert "Welcome" in node.sh(pod, namespace, f"wget -q -T 5 -O - http://{address}/")
+    assert "Welcome" in node.sh(pod, namespace, f"curl -sS -m 5 http://{address}/")
 
 
 def test_no_endpoints_means_refused_at_once(node: Node, namespace: str) -> None:

@@ -31,7 +31,10 @@ from sampan.client.informers import Informers
 from sampan.controllers.deployment.controller import DeploymentController
 from sampan.controllers.endpoints.controller import EndpointsController
 from sampan.controllers.endpointslice.controller import EndpointSliceController
+from sampan.controllers.garbagecollector.controller import GarbageCollector
 from sampan.controllers.namespace.controller import NamespaceController
+from sampan.controllers.nodelifecycle.controller import NodeLifecycleController
+from sampan.controllers.podgc.controller import PodGarbageCollector
 from sampan.controllers.replicaset.controller import ReplicaSetController
 from sampan.controllers.serviceaccount.controller import ServiceAccountController
 from sampan.dns.forward import Forwarder, Resolvers
@@ -168,6 +171,9 @@ class Assembly:
             EndpointSliceController,
             EndpointsController,
             NamespaceController,
+            GarbageCollector,
+            PodGarbageCollector,
+            NodeLifecycleController,
         ):
             yield controller.__name__, controller(manager, informers, events).run()
 
