@@ -158,6 +158,33 @@ async def test_what_changed_while_nobody_looked_is_one_transaction() -> None:
         assert len(second.nft.changes) == 1
 
 
+async def test_udp_flows_of_endpoints_that_went_while_nobody_looked_are_forgotten() -> None:
+    dns = service("dns", "10.96.0.21", {"port": 53, "protocol": "UDP"})
+    first = World(dns, slice_of("dns", UDP, endpoint("10.244.0.5"), endpoint("10.244.0.6")))
+    async with first.running():
+        table = dict(first.nft.table or {})
+    second = World(dns, slice_of("dns", UDP, endpoint("10.244.0.6")), kernel=table)
+    async with second.running():
+        await turns()
+        assert second.conntrack.forgotten == [Flows(1, "10.244.0.5", 8080)]
+
+
+async def test_change_during_an_audit_is_not_undone() -> None:
+    world = World(WEB, slice_of("web", TCP, endpoint("10.244.0.5")))
+    async with world.running() as proxy:
+        listing = world.nft.listing
+
+        async def slow_listing() -> Table:
+            before = await listing()
+            world.api.add(slice_of("web", TCP, endpoint("10.244.0.6")))
+            await turns()
+            return before
+
+        world.nft.listing = slow_listing  # type: ignore[method-assign]
+        assert await proxy.audit() == 0
+        assert world.endpoints() == ["10.244.0.6"]
+
+
 async def test_refused_change_brings_kernel_and_table_together() -> None:
     world = World(WEB, slice_of("web", TCP, endpoint("10.244.0.5")))
     async with world.running():

@@ -173,6 +173,26 @@ async def test_udp_client_moves_when_its_endpoint_goes(lab: Lab) -> None:
             assert await ask(sock) == pods[1].ip
 
 
+async def test_udp_client_of_a_node_port_that_came_later(lab: Lab) -> None:
+    pod, client = await lab.pod(), await lab.pod()
+    await pod.serve(8080)
+    loop = asyncio.get_running_loop()
+    async with lab.proxy():
+        with await client.socket(socket.SOCK_DGRAM) as sock:
+            sock.bind((client.ip, 0))
+            await loop.sock_sendto(sock, b"?", (lab.inside.ip, 30053))
+            lab.api.add(
+                service(
+                    "dns", lab.vip(21), {"port": 53, "protocol": "UDP", "nodePort": 30053}, type="NodePort"
+                ),
+                slice_of("dns", DNS, endpoint(pod.ip)),
+            )
+            await lab.settle()
+            await loop.sock_sendto(sock, b"?", (lab.inside.ip, 30053))
+            async with asyncio.timeout(1):
+                assert (await loop.sock_recv(sock, 100)).startswith(pod.ip.encode())
+
+
 async def test_udp_without_endpoints_is_refused_then_works(lab: Lab) -> None:
     pod, client = await lab.pod(), await lab.pod()
     await pod.serve(8080)

@@ -28,7 +28,8 @@ class Ledger:
     def __init__(self, fixed: Mapping[Element, Fields] | None = None) -> None:
         """`fixed` elements are always there: the static ruleset brings them."""
         self.table: Table = dict(fixed or {})
-        self.version = 0
+        self.touched: set[Element] = set()
+        """What updates have changed since somebody last emptied it."""
         self._fixed = frozenset(self.table)
         self._fragments: dict[str, Fragment] = {}
         self._shared: Counter[Element] = Counter()
@@ -72,7 +73,7 @@ class Ledger:
                 self._fragments[service] = new
         for service, element in claims + waiting:
             self._claim(service, element, before)
-        self.version += 1
+        self.touched.update(before)
         return Step(self._change(before), frozenset(stale), frozenset(node_ports))
 
     def _give_up(

@@ -21,13 +21,13 @@ from sampan.api.resources import ENDPOINT_SLICES, SERVICES
 from sampan.client.client import Client
 from sampan.client.informers import Informers
 from sampan.proxy.conntrack import KernelConntrack
-from sampan.proxy.contract import Conntrack, Nft, NftFault, NftLoader, SocketFactory, TableDrifted
+from sampan.proxy.contract import Conntrack, Nft, NftFault, NftLoader, SocketFactory
 from sampan.proxy.keys import Keys
 from sampan.proxy.ledger import Ledger, Step
 from sampan.proxy.nft import KernelNft
-from sampan.proxy.rules import EMPTY, SERVICE_NAME, Fragment, NodeFacts, fragment
+from sampan.proxy.rules import EMPTY, SERVICE_NAME, Fragment, NodeFacts, flows_of, fragment
 from sampan.proxy.ruleset import FamilyConstants, fixed_elements
-from sampan.proxy.table import Endpoint, diff, endpoints_of, of_set
+from sampan.proxy.table import Change, Endpoint, diff, endpoints_of, of_set
 
 log = logging.getLogger(__name__)
 
@@ -101,6 +101,7 @@ class Proxy:
         self._ready = False
         self._synced = asyncio.Event()
         self._drifted = asyncio.Event()
+        self._refusals = 0
         self._moved: set[asyncio.Event] = set()
         """Set after each transaction; one for each `drained` that waits."""
         self._stale: asyncio.Queue[Step] = asyncio.Queue()
@@ -147,19 +148,22 @@ class Proxy:
             self._moved.discard(moved)
 
     async def audit(self) -> int:
-        """Compares the kernel's table with ours and mends it; how many elements were wrong."""
-        while True:
-            version = self._ledger.version
-            found = await self._nft.listing()
-            if version == self._ledger.version:
-                break
-        mend = diff(found, self._ledger.table)
+        """Compares the kernel's table with ours and mends it; how many elements were wrong.
+
+        What changes while the kernel is listed is left out: the listing may show either state of it. If such
+        a change was refused, `_drifted` stays set, and the next audit follows at once.
+        """
+        refusals = self._refusals
+        self._ledger.touched.clear()
+        found = await self._nft.listing()
+        mend = diff(found, self._ledger.table).without(self._ledger.touched)
         wrong = len({element for element, _ in (*mend.delete, *mend.add)})
         if wrong:
             log.warning("the kernel's table differed in %d elements", wrong)
             self._nft.apply(mend)
-        self._drifted.clear()
-        self._announce()
+        if refusals == self._refusals:
+            self._drifted.clear()
+            self._announce()
         return wrong
 
     def _leads_to(self, addresses: set[str]) -> bool:
@@ -190,11 +194,9 @@ class Proxy:
         step = self._take(list(noted))
         try:
             self._nft.apply(step.change)
-        except TableDrifted as drift:
-            log.warning("%s; comparing tables", drift)
-            self._drifted.set()
-        except NftFault:
-            log.exception("the kernel refused a change; comparing tables")
+        except NftFault as fault:
+            log.warning("%s; comparing tables", fault)
+            self._refusals += 1
             self._drifted.set()
         else:
             self._announce()
@@ -246,6 +248,8 @@ class Proxy:
             await self._nft.replace(self._ledger.table)
         else:
             self._nft.apply(diff(found, self._ledger.table))
+            stale = flows_of(found) - flows_of(self._ledger.table)
+            self._stale.put_nowait(Step(Change(), frozenset(stale), frozenset()))
 
     async def _forget_flows(self) -> None:
         while True:

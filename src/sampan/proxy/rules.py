@@ -13,7 +13,17 @@ from ipaddress import ip_address, ip_network
 
 from sampan.api.objects import Obj, labels_of
 from sampan.proxy.keys import Frontend
-from sampan.proxy.table import DROP, EXTERNAL, LOCAL, Element, Endpoint, Table
+from sampan.proxy.table import (
+    DROP,
+    EXTERNAL,
+    KEY_MASK,
+    LOCAL,
+    Element,
+    Endpoint,
+    Fields,
+    Table,
+    endpoints_of,
+)
 
 SERVICE_NAME = "kubernetes.io/service-name"
 OTHER_PROXY = "service.kubernetes.io/service-proxy-name"
@@ -144,6 +154,19 @@ def fragment(
         elements, shared, frozenset(frontends), placed, frozenset(ready), frozenset(flows),
         frozenset(udp_node_ports),
     )  # fmt: skip
+
+
+def flows_of(table: Mapping[Element, Fields]) -> set[Flows]:
+    """The UDP flows that a table may have made."""
+    endpoints = endpoints_of(table)
+    keys = {
+        int(value[0]) & KEY_MASK
+        for (name, key), value in table.items()
+        if name.startswith("fe") and key[1] == "udp"
+    }
+    return {
+        Flows(key, *end) for key in keys for mark in (key, key | LOCAL) for end in endpoints.get(mark, ())
+    }
 
 
 def choose(candidates: Iterable[_Candidate]) -> list[_Candidate]:

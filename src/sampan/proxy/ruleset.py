@@ -6,6 +6,9 @@ an address. What found a service port but no endpoint is rejected behind the nat
 from a nat chain never leaves. The draw is followed by slot 0: a reader that saw the old count and the new,
 shorter list still finds an endpoint.
 
+A packet that conntrack cannot place is not translated back, and its receiver would answer a stranger's packet
+with a reset that ends the connection: such packets are dropped, and sent again.
+
 Names of chains and sets are the table's (`table`). Room is left in the marks for session affinity.
 """
 
@@ -161,6 +164,10 @@ def _body(families: tuple[FamilyConstants, ...], counts: Iterable[int], version:
 	chain rejout {{
 		type filter hook output priority -90; policy accept;
 {reject_rules}	}}
+	chain forward {{
+		type filter hook forward priority 0; policy accept;
+		ct state invalid drop
+	}}
 	chain post {{
 		type nat hook postrouting priority 100; policy accept;
 		ct mark 0 return

@@ -17,7 +17,7 @@ A mark is the service port's key with flags in its top byte; a key may carry LOC
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
@@ -53,6 +53,13 @@ class Change:
 
     def __bool__(self) -> bool:
         return bool(self.delete or self.add)
+
+    def without(self, elements: Collection[Element]) -> Change:
+        """Leaves these elements as they are."""
+        return Change(
+            tuple(part for part in self.delete if part[0] not in elements),
+            tuple(part for part in self.add if part[0] not in elements),
+        )
 
 
 def diff(old: Mapping[Element, Fields], new: Mapping[Element, Fields]) -> Change:

@@ -10,8 +10,9 @@ from __future__ import annotations
 import socket
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import groupby
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sampan.proxy.ruleset import TABLE
 from sampan.proxy.table import PROTOCOLS, Change, Element, Fields, Table
@@ -38,7 +39,7 @@ _LIST_BYTES = 50_000
 _HEADER = struct.Struct("=IHHII")
 _FAMILY = struct.Struct(">BBH")
 _ATTRIBUTE = struct.Struct("=HH")
-_PORT = struct.Struct(">HH")
+_PORT = struct.Struct(">H2x")
 _MARK = struct.Struct("=I")
 
 PICK_CHAIN = "pick"
@@ -49,7 +50,7 @@ class Field(NamedTuple):
     """How one kind of field looks on the wire."""
 
     width: int
-    encode: Callable[[str | int], bytes]
+    encode: Callable[[Any], bytes]
     decode: Callable[[bytes], str | int]
 
 
@@ -58,14 +59,14 @@ _PROTOCOL_BYTES: Mapping[str | int, bytes] = {
 }
 _PROTOCOL_NAMES = {number: name for name, number in PROTOCOLS.items()}
 
-_IP4 = Field(4, lambda v: socket.inet_aton(str(v)), socket.inet_ntoa)
+_IP4 = Field(4, socket.inet_aton, socket.inet_ntoa)
 _IP6 = Field(
     16,
-    lambda v: socket.inet_pton(socket.AF_INET6, str(v)),
-    lambda b: socket.inet_ntop(socket.AF_INET6, b),
+    partial(socket.inet_pton, socket.AF_INET6),
+    partial(socket.inet_ntop, socket.AF_INET6),
 )
 _PROTO = Field(4, _PROTOCOL_BYTES.__getitem__, lambda b: _PROTOCOL_NAMES.get(b[0], b[0]))
-_PORT_FIELD = Field(4, lambda v: _PORT.pack(v, 0), lambda b: int.from_bytes(b[:2], "big"))
+_PORT_FIELD = Field(4, _PORT.pack, lambda b: int(_PORT.unpack(b)[0]))
 _MARK_FIELD = Field(4, _MARK.pack, lambda b: int(_MARK.unpack(b)[0]))
 
 
