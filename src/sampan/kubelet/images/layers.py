@@ -46,7 +46,8 @@ class _Target:
     root: Path
     lower: Sequence[Path]
     result: Unpacked = field(default_factory=Unpacked)
-    times: list[tuple[Path, float]] = field(default_factory=list)
+    times: dict[Path, float] = field(default_factory=dict)
+    """Of directories; set last, since every entry in them changes it."""
 
 
 class _Digesting:
@@ -83,8 +84,8 @@ def unpack(blob: Path, directory: Path, diff_id: str, lower: Sequence[Path] = ()
             raise LayerFault(f"layer {blob.name} is damaged: {error}") from error
     if found != diff_id:
         raise LayerFault(f"layer {blob.name} is damaged: it unpacks to {found}, not {diff_id}")
-    for path, modified in reversed(target.times):
-        os.utime(path, (modified, modified))
+    for path, modified in target.times.items():
+        os.utime(path, (modified, modified), follow_symlinks=False)
     return target.result
 
 
@@ -114,7 +115,7 @@ def _apply(tar: tarfile.TarFile, entry: tarfile.TarInfo, target: _Target) -> Non
     path = parent / name
     if entry.ischr() or entry.isblk():
         return  # containers get their devices from the runtime
-    opaque = _make_room(path, entry)
+    opaque = _make_room(path, entry, target)
     if entry.isdir():
         if not path.is_dir():
             path.mkdir()
@@ -198,7 +199,7 @@ def _inherit(target: _Target, parts: list[str], path: Path) -> str | None:
     if model is not None:
         os.chown(path, model.st_uid, model.st_gid)
         path.chmod(stat.S_IMODE(model.st_mode))
-        target.times.append((path, model.st_mtime))
+        target.times[path] = model.st_mtime
     else:
         path.chmod(0o755)
     return None
@@ -226,7 +227,7 @@ def _white_out(parent: Path, name: str) -> None:
         os.mknod(path, 0o600 | stat.S_IFCHR, os.makedev(0, 0))
 
 
-def _make_room(path: Path, entry: tarfile.TarInfo) -> bool:
+def _make_room(path: Path, entry: tarfile.TarInfo, target: _Target) -> bool:
     """Later entries win. Whether a directory must hide what the layers below have there."""
     try:
         mode = path.lstat().st_mode
@@ -235,6 +236,8 @@ def _make_room(path: Path, entry: tarfile.TarInfo) -> bool:
     if stat.S_ISDIR(mode):
         if not entry.isdir():
             shutil.rmtree(path)
+            # What takes their place may be a link to anywhere.
+            target.times = {p: t for p, t in target.times.items() if p != path and path not in p.parents}
         return False
     path.unlink()
     return stat.S_ISCHR(mode)
@@ -260,7 +263,10 @@ def _set_attributes(path: Path, entry: tarfile.TarInfo, target: _Target) -> None
     path.chmod(entry.mode & 0o7777)  # after chown, which clears setuid
     for name, value in _xattrs(entry.pax_headers).items():
         os.setxattr(path, name, value)
-    target.times.append((path, entry.mtime))
+    if entry.isdir():
+        target.times[path] = entry.mtime
+    else:
+        os.utime(path, (entry.mtime, entry.mtime))
 
 
 def _xattrs(headers: Mapping[str, str]) -> dict[str, bytes]:

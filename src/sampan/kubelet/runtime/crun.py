@@ -20,7 +20,7 @@ import os
 import re
 import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -35,6 +35,7 @@ from sampan.kubelet.runtime import (
     host,
     libc,
     mounts,
+    orphans,
     process,
     rootfs,
     sandbox,
@@ -100,6 +101,7 @@ class CrunRuntime:
         self._slots = asyncio.Semaphore(parallel_creates or 4 * (os.cpu_count() or 1))
         # Held while cgroups above Pods are removed, so that nobody creates below them meanwhile.
         self._cgroup_tree = asyncio.Lock()
+        self._buries = False
 
     # -- lifetime
 
@@ -120,6 +122,7 @@ class CrunRuntime:
             left.unlink()
         mounts.share(self.root)
         libc.become_subreaper()
+        self._buries = orphans.follow()
         self._cgroups = Cgroups(self.host.layout)
         self._filters = Filters(self._run / "seccomp", self._crun_dir, self.root / "seccomp", self.host)
         self._command = conmon.Command(
@@ -136,6 +139,9 @@ class CrunRuntime:
 
     async def close(self) -> None:
         self._exits.close()
+        if self._buries:
+            orphans.unfollow()
+            self._buries = False
         for container in self._containers.values():
             container.release()
 
@@ -165,6 +171,7 @@ class CrunRuntime:
         pod = self._pods.setdefault(spec.uid, _Pod(SandboxState(spec), self._pods_dir / spec.uid))
         async with pod.lock:
             if pod.state.sandbox is None:
+                pod.state = SandboxState(spec)  # an earlier attempt may have asked for something else
                 try:
                     await self._start_sandbox(pod)
                 except OSError as error:
@@ -491,21 +498,24 @@ class CrunRuntime:
             raise RuntimeFault(reason, f"crun {arguments[0]} failed: {done.errors.strip()}")
 
 
-async def purge(root: Path) -> None:
+async def purge(root: Path, cgroup: str = "") -> None:
     """Ends all containers below `root` and takes away all they left: for `sampan down`, also after a crash.
 
     Everything that is mounted below `root`, whoever mounted it, is unmounted; other parts' files stay.
+    `cgroup` is the directory of the cluster's cgroups: some may be left that nothing on disk tells of.
     """
     runtime = CrunRuntime(root)
     await runtime.open()
     await runtime.remove_all()
     await runtime.close()
+    if cgroup.strip("/"):
+        await asyncio.to_thread(Cgroups(runtime.host.layout).remove, "/" + cgroup.strip("/"))
     await asyncio.to_thread(mounts.detach_below, runtime.root)
-    for directory in (runtime.root / "containers", *((runtime.root / "run") / name for name in _RUN)):
+    for directory in (runtime.root / "containers", *(runtime.root / "run" / name for name in _OWN_RUN)):
         await asyncio.to_thread(rootfs.discard, directory)
 
 
-_RUN: Mapping[str, None] = dict.fromkeys(("sandboxes", "crun", "exec", "exits", "seccomp", "empty"))
+_OWN_RUN = ("sandboxes", "crun", "exec", "exits", "seccomp", "empty")
 
 
 def _is_pause(spec: ContainerSpec) -> bool:

@@ -20,6 +20,9 @@ from sampan.kubelet.runtime import pipes
 
 Stream = int | IO[bytes] | None
 
+watched: set[int] = set()
+"""Pids whose status some `Watched` or `Child` will take."""
+
 
 @dataclass(frozen=True, slots=True)
 class ProcessId:
@@ -33,6 +36,10 @@ def identify(pid: int) -> ProcessId | None:
     """None if there is no such process, or only its zombie."""
     fields = _stat(pid)
     return ProcessId(pid, int(fields[19])) if fields and fields[0] not in ("Z", "X") else None
+
+
+def is_zombie(pid: int) -> bool:
+    return _stat(pid)[:1] == ["Z"]
 
 
 def parent_of(pid: int) -> int:
@@ -64,6 +71,7 @@ class Watched:
         self.status: int | None = None
         """What waitid says, as 128+n for signals; None if it was not our child or still runs."""
         self.ended = False
+        watched.add(identity.pid)
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._fd, self._end)
 
@@ -81,6 +89,7 @@ class Watched:
             self._loop.remove_reader(self._fd)
             os.close(self._fd)
             self._fd = -1
+            watched.discard(self.identity.pid)
 
     def _end(self) -> None:
         try:
@@ -137,6 +146,7 @@ class Child:
             start_new_session=new_session,
         )
         self.pid = self._popen.pid
+        watched.add(self.pid)
         self._loop = asyncio.get_running_loop()
         self._done: asyncio.Future[int] = self._loop.create_future()
         self._fd = os.pidfd_open(self.pid)
@@ -146,6 +156,7 @@ class Child:
         self._loop.remove_reader(self._fd)
         os.close(self._fd)
         code = self._popen.wait()
+        watched.discard(self.pid)
         if not self._done.done():
             self._done.set_result(code if code >= 0 else 128 - code)
 

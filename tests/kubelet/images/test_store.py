@@ -1,0 +1,232 @@
+"""Images from layouts, archives and a real registry on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import shutil
+import socket
+import subprocess
+import tarfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from sampan.kubelet.images.contract import ImageFault
+from sampan.kubelet.images.store import ImageStore
+
+pytestmark = pytest.mark.root
+
+CONFIG = {"Cmd": ["sh"], "Entrypoint": ["/bin/x"], "Env": ["A=b"], "User": "alice", "WorkingDir": "/w"}
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """docker-registry on a free loopback port; its address."""
+    if shutil.which("docker-registry") is None or shutil.which("skopeo") is None:
+        pytest.skip("needs docker-registry and skopeo")
+    base = tmp_path_factory.mktemp("registry")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    (base / "config.yml").write_text(
+        f"version: 0.1\nlog: {{level: error}}\nhttp: {{addr: '{address}'}}\n"
+        f"storage: {{filesystem: {{rootdirectory: '{base}/data'}}, delete: {{enabled: true}}}}\n"
+    )
+    with (base / "log").open("wb") as log:
+        server = subprocess.Popen(
+            ["docker-registry", "serve", str(base / "config.yml")], stdout=log, stderr=log
+        )
+    try:
+        deadline = time.monotonic() + 10
+        while True:
+            try:
+                http.client.HTTPConnection(address, timeout=1).request("GET", "/v2/")
+                break
+            except ConnectionRefusedError:
+                assert time.monotonic() < deadline, (base / "log").read_text()
+                time.sleep(0.02)
+        yield address
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def sh(*command: str) -> None:
+    subprocess.run(command, check=True, capture_output=True)
+
+
+def push(layout: Path, registry: str, name: str) -> None:
+    command = [
+        "skopeo",
+        "copy",
+        "-q",
+        "--dest-tls-verify=false",
+        f"oci:{layout}",
+        f"docker://{registry}/{name}",
+    ]
+    subprocess.run(command, check=True, capture_output=True)
+
+
+@pytest.fixture
+def small(tmp_path: Path, busybox: ModuleType) -> Path:
+    """A layout with one image of two layers."""
+    layers = [busybox.layer({"etc": None, "etc/one": b"1"}), busybox.layer({"etc": None, "etc/two": b"2"})]
+    busybox.layout(tmp_path / "small", layers, tag="small:1", **CONFIG)
+    return tmp_path / "small"
+
+
+async def opened(path: Path, mirrors: dict[str, str] | None = None) -> ImageStore:
+    store = ImageStore(path, mirrors or {})
+    await store.open()
+    return store
+
+
+async def test_a_layout_becomes_an_image(tmp_path: Path, small: Path) -> None:
+    store = await opened(tmp_path / "store")
+    assert store.find("small:1") is None
+    (image,) = await store.load(str(small))
+    assert image == store.find("docker.io/library/small:1")
+    assert (image.cmd, image.entrypoint, image.env) == (("sh",), ("/bin/x",), ("A=b",))
+    assert (image.user, image.working_dir) == ("alice", "/w")
+    assert image.size_bytes > 0
+    top, bottom = (Path(path) for path in image.lower_dirs)
+    assert (top / "etc/two").read_text() + (bottom / "etc/one").read_text() == "21"
+    assert await opened(tmp_path / "store") and (await opened(tmp_path / "store")).listing() == [image]
+    assert store.find(f"small@{image.digest}") == image
+
+
+async def test_a_name_can_be_given(tmp_path: Path, small: Path) -> None:
+    store = await opened(tmp_path / "store")
+    await store.load(str(small), "other:2")
+    assert [image.reference for image in store.listing()] == ["docker.io/library/other:2"]
+
+
+async def test_archives_of_both_kinds(tmp_path: Path, small: Path) -> None:
+    store = await opened(tmp_path / "store")
+    oci, docker = tmp_path / "oci.tar", tmp_path / "docker.tar"
+    with tarfile.open(oci, "w") as tar:
+        tar.add(small, ".")
+    sh("skopeo", "copy", "-q", f"oci:{small}", f"docker-archive:{docker}:small:3")
+    await store.load(str(oci))
+    (image,) = await store.load(str(docker))
+    assert [found.reference.rpartition("/")[2] for found in store.listing()] == ["small:1", "small:3"]
+    assert image.lower_dirs == store.listing()[0].lower_dirs
+    assert image.user == "alice"
+
+
+@pytest.mark.parametrize("broken", ["missing", "damaged", "nothing", "garbage"])
+async def test_what_is_no_image_is_refused_whole(tmp_path: Path, small: Path, broken: str) -> None:
+    store = await opened(tmp_path / "store")
+    blobs = sorted((small / "blobs/sha256").iterdir(), key=lambda path: path.stat().st_size)
+    source = small
+    if broken == "missing":
+        blobs[0].unlink()
+    elif broken == "damaged":
+        blobs[0].write_bytes(blobs[0].read_bytes()[::-1])
+    elif broken == "nothing":
+        source = tmp_path / "nowhere.tar"
+    else:
+        source = tmp_path / "garbage.tar"
+        source.write_bytes(b"garbage")
+    with pytest.raises(ImageFault) as caught:
+        await store.load(str(source))
+    assert caught.value.reason == "ErrImagePull"
+    assert caught.value.message.startswith(f"failed to load {source}: ")
+    assert list(store.listing()) == []
+    assert list((tmp_path / "store/tmp").iterdir()) == []
+
+
+async def test_a_pull_by_mirror(tmp_path: Path, small: Path, registry: str) -> None:
+    push(small, registry, "library/web:1")
+    store = await opened(tmp_path / "store", {"docker.io": f"http://{registry}"})
+    first, second = await asyncio.gather(store.pull("web:1"), store.pull("docker.io/library/web:1"))
+    assert first is second
+    assert first.reference == "docker.io/library/web:1"
+    started = time.monotonic()
+    assert await store.pull("web:1") == first
+    assert time.monotonic() - started < 0.5
+    by_digest = await store.pull(f"web@{first.digest}")
+    assert by_digest.lower_dirs == first.lower_dirs
+    assert list((tmp_path / "store/tmp").iterdir()) == []
+
+
+async def test_a_moved_tag_is_followed(
+    tmp_path: Path, small: Path, registry: str, busybox: ModuleType
+) -> None:
+    store = await opened(tmp_path / "store", {"docker.io": f"http://{registry}"})
+    push(small, registry, "library/moving:1")
+    before = await store.pull("moving:1")
+    busybox.layout(tmp_path / "new", [busybox.layer({"new": b"n"})])
+    push(tmp_path / "new", registry, "library/moving:1")
+    after = await store.pull("moving:1")
+    assert after.digest != before.digest
+    assert store.find("moving:1") == after
+
+
+async def test_a_missing_image_is_named(tmp_path: Path, registry: str) -> None:
+    store = await opened(tmp_path / "store", {"docker.io": f"http://{registry}"})
+    with pytest.raises(ImageFault) as caught:
+        await store.pull("nope")
+    assert caught.value.reason == "ErrImagePull"
+    name = "docker.io/library/nope:latest"
+    assert caught.value.message == f'failed to pull and unpack image "{name}": {name}: not found'
+    with pytest.raises(ImageFault) as caught:
+        await store.pull("Nope")
+    assert caught.value.reason == "InvalidImageName"
+
+
+async def test_a_registry_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    store = await opened(tmp_path / "store", {"docker.io": f"http://{address}"})
+    with pytest.raises(ImageFault, match=f"dial tcp {address}: connect: connection refused"):
+        await store.pull("nginx")
+
+
+async def test_what_no_name_leads_to_is_deleted(tmp_path: Path, small: Path, busybox: ModuleType) -> None:
+    store = await opened(tmp_path / "store")
+    shared = busybox.layer({"etc": None, "etc/one": b"1"})
+    busybox.layout(tmp_path / "other", [shared], tag="other:1")
+    await store.load(str(small))
+    (other,) = await store.load(str(tmp_path / "other"))
+    await store.remove("small:1")
+    assert [Path(path).name for path in other.lower_dirs] == [
+        p.name for p in (tmp_path / "store/l").iterdir()
+    ]
+    assert len(list((tmp_path / "store/blobs/sha256").iterdir())) == 3
+    await store.remove("other:1")
+    await store.remove("other:1")
+    assert list((tmp_path / "store/l").iterdir()) == list((tmp_path / "store/blobs/sha256").iterdir()) == []
+
+
+async def test_layers_under_a_container_stay(tmp_path: Path, small: Path) -> None:
+    store = await opened(tmp_path / "store")
+    (image,) = await store.load(str(small))
+    merged = tmp_path / "merged"
+    merged.mkdir()
+    lower = ":".join(image.lower_dirs)
+    sh("mount", "-t", "overlay", "overlay", "-o", f"lowerdir={lower}", str(merged))
+    try:
+        await store.remove("small:1")
+        assert (merged / "etc/one").read_text() == "1"
+    finally:
+        sh("umount", str(merged))
+    await asyncio.to_thread(store.collect)
+    assert list((tmp_path / "store/l").iterdir()) == []
+
+
+async def test_stores_of_several_processes_agree(tmp_path: Path, small: Path) -> None:
+    one, two = await opened(tmp_path / "store"), await opened(tmp_path / "store")
+    await one.load(str(small))
+    assert two.find("small:1") is not None
+    await asyncio.gather(
+        two.load(str(small), "a:1"), one.load(str(small), "b:1"), two.load(str(small), "c:1")
+    )
+    assert len(one.listing()) == len(two.listing()) == 4
+    await two.remove("small:1")
+    assert one.find("small:1") is None
