@@ -206,4 +206,8 @@ class DeploymentController:
     async def _write_status(self, deployment: Obj, status: Obj) -> None:
         changed = mutable(deployment)
         changed["status"] = status
-        await self._client.update_status(DEPLOYMENTS, changed)
+        try:
+            await self._client.update_status(DEPLOYMENTS, changed)
+        except StatusError as error:
+            if error.code != 404:  # 404: the Deployment has gone meanwhile, and its status with it
+                raise

@@ -7,7 +7,7 @@ the revision it was made from.
 from __future__ import annotations
 
 from sampan.api.errors import StatusError
-from sampan.api.objects import Obj, is_deleting, key_of, labels_of, mutable, split_key
+from sampan.api.objects import Obj, is_deleting, key_of, labels_of, split_key
 from sampan.api.resources import ENDPOINTS, PODS, SERVICES
 from sampan.client.client import Client
 from sampan.client.controller import Controller
@@ -15,6 +15,11 @@ from sampan.client.events import EventRecorder
 from sampan.client.informers import Informers
 from sampan.controllers import selection
 from sampan.controllers.endpoints.subsets import MANAGED_BY, MANAGER, endpoints
+
+COALESCE_S = 0.005
+"""Endpoints follow Pods a bit later than EndpointSlices, which traffic waits for, and in one write for many
+Pods that change together: the object is rewritten whole each time.
+"""
 
 
 class EndpointsController:
@@ -51,7 +56,7 @@ class EndpointsController:
         for pod in (old, new):
             if pod is not None:
                 for key in selection.services_of(self._services, pod):
-                    self._controller.enqueue(key)
+                    self._controller.queue.add_after(key, COALESCE_S)
 
     async def reconcile(self, key: str) -> float | None:
         service = self._services.get(key)
@@ -72,9 +77,9 @@ class EndpointsController:
             return None
         try:
             if existing is None:
-                await self._client.create(ENDPOINTS, mutable(wanted))
+                await self._client.create(ENDPOINTS, wanted)
             else:
-                await self._client.update(ENDPOINTS, mutable(wanted))
+                await self._client.update(ENDPOINTS, wanted)
         except StatusError as error:
             if error.code not in (404, 409):
                 verb = "Create" if existing is None else "Update"

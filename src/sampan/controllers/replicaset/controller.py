@@ -193,7 +193,11 @@ class ReplicaSetController:
         if not same(replica_set.get("status"), new):
             changed = mutable(replica_set)
             changed["status"] = new
-            await self._client.update_status(REPLICA_SETS, changed)
+            try:
+                await self._client.update_status(REPLICA_SETS, changed)
+            except StatusError as error:
+                if error.code != 404:  # 404: the set has gone meanwhile, and its status with it
+                    raise
         if failure is not None:
             raise failure.error  # the queue tries again, later each time
         return again_s

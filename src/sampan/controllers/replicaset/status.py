@@ -40,12 +40,15 @@ def status(
             again_s = wait_s if again_s is None else min(again_s, wait_s)
     result: Obj = {
         "replicas": total,
-        "fullyLabeledReplicas": labeled,
-        "readyReplicas": ready,
-        "availableReplicas": available,
         "terminatingReplicas": terminating,
         "observedGeneration": replica_set["metadata"].get("generation", 0),
     }
+    counts = {
+        "fullyLabeledReplicas": labeled,
+        "readyReplicas": ready,
+        "availableReplicas": available,
+    }
+    result |= {field: count for field, count in counts.items() if count}
     listed = _with_failure((replica_set.get("status") or {}).get("conditions") or [], failure, now_s)
     if listed:
         result["conditions"] = listed

@@ -6,8 +6,11 @@ when it is deleted, and the ConfigMap's data when it is changed.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from functools import partial
+
 from sampan.api.errors import StatusError
-from sampan.api.objects import Obj, is_deleting, join_key, mutable, namespace_of
+from sampan.api.objects import Obj, is_deleting, join_key, mutable, name_of, namespace_of
 from sampan.api.resources import CONFIG_MAPS, NAMESPACES, SERVICE_ACCOUNTS, Resource
 from sampan.client.client import Client
 from sampan.client.controller import Controller
@@ -30,12 +33,12 @@ class ServiceAccountController:
         self._client = client
         self._ca_pem = ca_pem
         self._namespaces = informers.informer(NAMESPACES)
-        self._accounts = informers.informer(SERVICE_ACCOUNTS, field_selector=f"metadata.name={ACCOUNT}")
-        self._config_maps = informers.informer(CONFIG_MAPS, field_selector=f"metadata.name={ROOT_CA}")
+        self._accounts = informers.informer(SERVICE_ACCOUNTS)
+        self._config_maps = informers.informer(CONFIG_MAPS)
         self._controller = Controller("serviceaccount", self.reconcile)
         self._controller.follow(self._namespaces)
-        self._controller.follow(self._accounts, lambda obj: (namespace_of(obj),))
-        self._controller.follow(self._config_maps, lambda obj: (namespace_of(obj),))
+        self._controller.follow(self._accounts, partial(_namespace_if_named, ACCOUNT))
+        self._controller.follow(self._config_maps, partial(_namespace_if_named, ROOT_CA))
 
     async def run(self) -> None:
         for informer in (self._namespaces, self._accounts, self._config_maps):
@@ -70,6 +73,10 @@ class ServiceAccountController:
             if error.code == 403 and (gone is None or is_deleting(gone)):
                 return
             raise
+
+
+def _namespace_if_named(name: str, obj: Obj) -> Iterable[str]:
+    return (namespace_of(obj),) if name_of(obj) == name else ()
 
 
 def account(namespace: str) -> Obj:
