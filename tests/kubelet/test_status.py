@@ -1,0 +1,159 @@
+"""What the API is told: phases, conditions and reasons, from views made by hand."""
+
+from __future__ import annotations
+
+from harness.podviews import NOW, end, make_view, run, up
+from sampan.api.objects import Obj, mutable
+from sampan.kubelet.lifecycle import PodState
+from sampan.kubelet.podview import Fault, PodView
+from sampan.kubelet.runtime.contract import Exit
+from sampan.kubelet.status import is_urgent, pod_status, status_patch
+
+
+def status(view: PodView, now_s: float = NOW) -> Obj:
+    return pod_status(view, ["100.64.0.2"], now_s)
+
+
+def conditions(view: PodView) -> dict[str, tuple[str, str]]:
+    return {c["type"]: (c["status"], c.get("reason", "")) for c in status(view)["conditions"]}
+
+
+def state(view: PodView, now_s: float = NOW) -> Obj:
+    return status(view, now_s)["containerStatuses"][0]["state"]  # type: ignore[no-any-return]
+
+
+def test_new_pod() -> None:
+    view = make_view()
+    assert status(view)["phase"] == "Pending"
+    assert state(view) == {"waiting": {"reason": "ContainerCreating"}}
+    assert conditions(view) == {
+        "PodReadyToStartContainers": ("False", ""),
+        "Initialized": ("True", ""),
+        "Ready": ("False", "ContainersNotReady"),
+        "ContainersReady": ("False", "ContainersNotReady"),
+        "PodScheduled": ("True", ""),
+    }
+
+
+def test_running_and_ready() -> None:
+    view = up(make_view())
+    run(view.app[0])
+    view.app[0].started = view.app[0].ready = True
+    found = status(view)
+    assert found["phase"] == "Running"
+    assert found["containerStatuses"][0]["state"] == {"running": {"startedAt": "1970-01-01T00:16:40Z"}}
+    assert all(value == ("True", "") for value in conditions(view).values())
+
+
+def test_readiness_gates() -> None:
+    view = up(make_view(readinessGates=[{"conditionType": "lb"}]))
+    run(view.app[0])
+    view.app[0].started = view.app[0].ready = True
+    assert conditions(view)["Ready"] == ("False", "ReadinessGatesNotReady")
+    view.pod["status"] = {"conditions": [{"type": "lb", "status": "True"}]}
+    assert conditions(view)["Ready"] == ("True", "")
+
+
+def test_waiting_for_init_containers() -> None:
+    view = up(make_view("web", init=("one", "two")))
+    run(view.init[0])
+    found = status(view)
+    assert found["phase"] == "Pending"
+    assert state(view) == {"waiting": {"reason": "PodInitializing"}}
+    initialized = next(c for c in found["conditions"] if c["type"] == "Initialized")
+    assert initialized["message"] == "containers with incomplete status: [one two]"
+
+
+def test_crash_loop_words() -> None:
+    view = up(make_view())
+    container = view.app[0]
+    for _ in range(4):
+        run(container)
+        end(container, 1)
+    assert state(view)["waiting"] == {
+        "reason": "CrashLoopBackOff",
+        "message": "back-off 40s restarting failed container=web pod=web_default(u)",
+    }
+    assert status(view)["containerStatuses"][0]["lastState"]["terminated"]["exitCode"] == 1
+    assert status(view)["phase"] == "Running"
+
+
+def test_image_pull_words() -> None:
+    view = up(make_view())
+    view.app[0].pull_fault = Fault("ErrImagePull", "no such host", NOW)
+    assert state(view)["waiting"] == {"reason": "ErrImagePull", "message": "no such host"}
+    assert state(view, NOW + 5)["waiting"] == {
+        "reason": "ImagePullBackOff",
+        "message": 'Back-off pulling image "nginx": ErrImagePull: no such host',
+    }
+
+
+def test_ends() -> None:
+    for code, oom, reason, phase in (
+        (0, False, "Completed", "Succeeded"),
+        (2, False, "Error", "Failed"),
+        (137, True, "OOMKilled", "Failed"),
+        (0, True, "Completed", "Succeeded"),
+    ):
+        view = up(make_view(policy="Never"))
+        run(view.app[0])
+        end(view.app[0], Exit(code, NOW, oom=oom))
+        assert state(view)["terminated"]["reason"] == reason
+        assert status(view)["phase"] == phase
+
+
+def test_deleted_pod_ends_failed_or_succeeded_once_stopped() -> None:
+    view = up(make_view())
+    run(view.app[0])
+    view.pod["metadata"]["deletionTimestamp"] = "x"
+    end(view.app[0], 0)
+    view.state = PodState.STOPPING
+    assert status(view)["phase"] == "Running"
+    view.state = PodState.STOPPED
+    assert status(view)["phase"] == "Succeeded"
+
+
+def test_terminal_phase_stays() -> None:
+    view = make_view()
+    view.pod["status"] = {"phase": "Failed"}
+    assert status(view)["phase"] == "Failed"
+
+
+def test_transition_time_moves_only_with_the_status() -> None:
+    view = up(make_view())
+    view.pod["status"] = status(view)
+    later = pod_status(view, [], NOW + 100)
+    times = {c["type"]: c["lastTransitionTime"] for c in later["conditions"]}
+    assert set(times.values()) == {"1970-01-01T00:16:40Z"}
+    run(view.app[0])
+    view.app[0].started = view.app[0].ready = True
+    later = pod_status(view, [], NOW + 100)
+    times = {c["type"]: c["lastTransitionTime"] for c in later["conditions"]}
+    assert times["Ready"] == "1970-01-01T00:18:20Z"
+    assert times["PodScheduled"] == "1970-01-01T00:16:40Z"
+
+
+def test_patch_takes_back_reasons_and_leaves_others_conditions() -> None:
+    view = up(make_view())
+    old = mutable(status(view))
+    old["conditions"].append({"type": "lb", "status": "True"})
+    run(view.app[0])
+    view.app[0].started = view.app[0].ready = True
+    patch = status_patch(view.pod, old, status(view))
+    assert patch is not None
+    assert patch["metadata"] == {"uid": "u"}
+    changed = {c["type"]: c for c in patch["status"]["conditions"]}
+    assert set(changed) == {"Ready", "ContainersReady"}
+    assert changed["Ready"]["reason"] is None and changed["Ready"]["message"] is None
+    assert status_patch(view.pod, status(view), status(view)) is None
+
+
+def test_only_what_others_act_on_is_urgent() -> None:
+    view = up(make_view())
+    creating = status(view)
+    assert not is_urgent({}, creating)
+    run(view.app[0])
+    running = status(view)
+    assert is_urgent(creating, running)
+    view.app[0].started = view.app[0].ready = True
+    assert is_urgent(running, status(view))
