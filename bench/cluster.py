@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -16,7 +17,7 @@ from mirror import Mirror
 from sampan.client import kubeconfig
 from sampan.client.client import Client
 
-IMAGES = Path("/tmp/sampan-test-images")
+IMAGES = Path(os.environ.get("SAMPAN_TEST_IMAGES", "/tmp/sampan-test-images"))
 
 
 @contextlib.contextmanager
