@@ -60,6 +60,8 @@ class QueueSink:
 
     def offer(self, batch: Batch) -> None:
         events = self._events
+        if self.ended:
+            return  # what came after a gap must not be shown
         if len(events) > QUEUE_LIMIT:
             self.error = too_old(0, batch.changes[0].revision)
             events.clear()
@@ -77,7 +79,7 @@ class QueueSink:
         self._events.append(WatchEvent(kind, obj))
 
     def bookmark(self, revision: int, *, initial_end: bool = False) -> None:
-        if self._bookmarks:
+        if self._bookmarks and not self.ended:
             obj = bookmark_object(self._wanted, revision, initial_end=initial_end)
             self._events.append(WatchEvent("BOOKMARK", obj))
             self._notify()
@@ -187,6 +189,8 @@ class StreamSink:
         return chunk(line) if self._exchange.chunked else line
 
     def _write(self, data: bytes) -> None:
+        if self.done.done():
+            return
         if self._live and not self._backlog and not self._connection.paused:
             self._connection.write(data)
             return

@@ -92,7 +92,12 @@ async def stream(
     if exchange.connection.lost:
         cache.detach(sink)
         return
-    timer = asyncio.get_running_loop().call_later(timeout_of(query), sink.shut)
+
+    def time_is_over() -> None:
+        sink.bookmark(hub.revision)
+        sink.shut()
+
+    timer = asyncio.get_running_loop().call_later(timeout_of(query), time_is_over)
     try:
         exchange.start_stream(200, content_type)
         if start.history:
@@ -104,7 +109,6 @@ async def stream(
                 sink.initial_end(start.revision)
             sink.go_live()
             await sink.done
-            sink.bookmark(hub.revision)
         exchange.end()
     finally:
         timer.cancel()
