@@ -67,7 +67,8 @@ def _container(container: Obj) -> None:
         if source := variable.get("valueFrom"):
             field_source(source)
     for name in PROBES:
-        if probe := container.get(name):
+        probe = container.get(name)
+        if probe is not None:
             _probe(probe)
     lifecycle = container.get("lifecycle")
     if lifecycle:

@@ -128,7 +128,7 @@ def deployment_status(new: Obj, old: Obj) -> Errors:
     yield from _counts("status", status, "observedGeneration", "replicas", *fields, "unavailableReplicas")
     yield from _not_above("status", status, fields, "replicas", "cannot be greater than status.replicas")
     if (status.get("availableReplicas") or 0) > (status.get("readyReplicas") or 0):
-        at, count = "status.availableReplicas", status["availableReplicas"]
+        at, count = "status.availableReplicas", status.get("availableReplicas") or 0
         yield invalid_value(at, count, "cannot be greater than readyReplicas")
     collisions, before = status.get("collisionCount"), (old.get("status") or {}).get("collisionCount")
     if before is not None and (collisions or 0) < before:
@@ -138,7 +138,7 @@ def deployment_status(new: Obj, old: Obj) -> Errors:
 def _not_above(path: str, status: Obj, fields: tuple[str, ...], limit: str, sentence: str) -> Errors:
     for field in fields:
         if (status.get(field) or 0) > (status.get(limit) or 0):
-            yield invalid_value(f"{path}.{field}", status[field], sentence)
+            yield invalid_value(f"{path}.{field}", status.get(field) or 0, sentence)
 
 
 # --- ReplicaSet, ReplicationController ----------------------------------------------------------------------
@@ -164,7 +164,7 @@ def replica_status(new: Obj, old: Obj) -> Errors:
     yield from _counts("status", status, "replicas", *fields, "observedGeneration")
     yield from _not_above("status", status, fields, "replicas", "cannot be greater than status.replicas")
     if (status.get("availableReplicas") or 0) > (status.get("readyReplicas") or 0):
-        at, count = "status.availableReplicas", status["availableReplicas"]
+        at, count = "status.availableReplicas", status.get("availableReplicas") or 0
         yield invalid_value(at, count, "cannot be greater than readyReplicas")
 
 
