@@ -478,8 +478,8 @@ async def main(root, layer, cgroup):
         await runtime.start(name)
     # A container that exists while nothing on disk says so yet.
     real = conmon.create
-    async def die(argv, bundle):
-        await real(argv, bundle)
+    async def die(*args):
+        await real(*args)
         os.kill(os.getpid(), signal.SIGKILL)
     conmon.create = die
     await runtime.create(spec("half", "sleep", "100"))

@@ -9,19 +9,17 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import orjson
 
-from sampan.kubelet.runtime import pipes
-from sampan.kubelet.runtime.process import Child, ProcessId, identify, reap
+from sampan.kubelet.runtime import libc, oneshot, pipes
+from sampan.kubelet.runtime.process import Child, ProcessId, identify, reap, spawn
 
 CREATE_DEADLINE_S = 60.0
-
-# Detaches a cgroup2 mount that makes crun refuse, from the eyes of this one conmon (see cgroup.Layout).
-_HIDE = 'umount "$0" && exec "$@"'
 
 
 class ConmonFault(Exception):
@@ -30,15 +28,14 @@ class ConmonFault(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """How one container is made. `hide`: a mount that the runtime must not see, or ""."""
+    """What all containers of a runtime are made with."""
 
     tools: Mapping[str, str]
     state_dir: Path
     exit_dir: Path
-    hide: str = ""
 
     def argv(self, container_id: str, name: str, bundle: Path, log: str, flags: Sequence[str]) -> list[str]:
-        conmon = [
+        return [
             *(self.tools["conmon"], "--api-version", "1"),
             *("-c", container_id, "-u", container_id, "-n", name),
             *("-r", self.tools["crun"], f"--runtime-arg=--root={self.state_dir}"),
@@ -48,10 +45,6 @@ class Command:
             *("-l", f"k8s-file:{log}"),
             *flags,
         ]
-        if not self.hide:
-            return conmon
-        shell = [self.tools["unshare"], "-m", "--propagation", "slave", "/bin/sh", "-c", _HIDE]
-        return [*shell, self.hide, *conmon]
 
 
 def flags(*, stdin: bool, stdin_once: bool, tty: bool) -> list[str]:
@@ -60,8 +53,12 @@ def flags(*, stdin: bool, stdin_once: bool, tty: bool) -> list[str]:
     return [*chosen, "-t"] if tty else chosen
 
 
-async def create(argv: Sequence[str], bundle: Path) -> tuple[ProcessId, ProcessId]:
-    """(container's init, conmon). The container is then created, not started. Raises ConmonFault."""
+async def create(argv: Sequence[str], bundle: Path, hide: str = "") -> tuple[ProcessId, ProcessId]:
+    """(container's init, conmon). The container is then created, not started. Raises ConmonFault.
+
+    `hide`: a mount that conmon and the runtime must not see (see cgroup.Layout), or "". They then get a mount
+    namespace of their own, which follows ours.
+    """
     (bundle / "persist").mkdir(exist_ok=True)
     sync_r, sync_w = os.pipe2(os.O_CLOEXEC)
     start_r, start_w = os.pipe2(os.O_CLOEXEC)
@@ -72,9 +69,15 @@ async def create(argv: Sequence[str], bundle: Path) -> tuple[ProcessId, ProcessI
     }
     try:
         with (bundle / "conmon.err").open("wb") as errors:
-            child = Child(
-                argv, stderr=errors, pass_fds=(sync_w, start_r), env=env, cwd=bundle, new_session=True
-            )
+
+            def start() -> subprocess.Popen[bytes]:
+                if hide:
+                    _hide(hide)
+                fds = (sync_w, start_r)
+                return spawn(argv, stderr=errors, pass_fds=fds, env=env, cwd=bundle, new_session=True)
+
+            # A child is born into the namespaces of the thread that starts it.
+            child = Child(await oneshot.call(start) if hide else start())
         os.write(start_w, b"\0")  # conmon forks nothing before this byte
     except OSError as error:
         os.close(sync_r)
@@ -101,6 +104,13 @@ async def create(argv: Sequence[str], bundle: Path) -> tuple[ProcessId, ProcessI
     await _abandon(child, bundle)
     text = message or (bundle / "conmon.err").read_text(errors="replace").strip()
     raise ConmonFault(text or "conmon ended without a word")
+
+
+def _hide(mount: str) -> None:
+    """From the calling thread and all that it starts."""
+    libc.unshare(libc.CLONE_NEWNS)
+    libc.mount("", "/", flags=libc.MS_SLAVE | libc.MS_REC)
+    libc.umount(mount)
 
 
 def parse_sync(line: bytes) -> tuple[int, str]:

@@ -125,9 +125,7 @@ class CrunRuntime:
         self._buries = orphans.follow()
         self._cgroups = Cgroups(self.host.layout)
         self._filters = Filters(self._run / "seccomp", self._crun_dir, self.root / "seccomp", self.host)
-        self._command = conmon.Command(
-            self.host.tools, self._crun_dir, self._exits.path, self.host.layout.hybrid_leftover
-        )
+        self._command = conmon.Command(self.host.tools, self._crun_dir, self._exits.path)
         self._limits = spec.Limits(
             self.host.bounding,
             self.host.min_oom_score_adj,
@@ -305,7 +303,9 @@ class CrunRuntime:
         flags = conmon.flags(stdin=wanted.stdin, stdin_once=wanted.stdin_once, tty=wanted.tty)
         argv = self._command.argv(wanted.id, wanted.name, bundle, wanted.log_path, flags)
         try:
-            container.state.init, container.state.conmon = await conmon.create(argv, bundle)
+            container.state.init, container.state.conmon = await conmon.create(
+                argv, bundle, self.host.layout.hybrid_leftover
+            )
         except conmon.ConmonFault as error:
             raise RuntimeFault("RunContainerError", f"failed to create container: {error}") from error
         container.state.created_at_s = time.time()

@@ -23,7 +23,7 @@ import orjson
 
 from sampan.kubelet.runtime import pipes
 from sampan.kubelet.runtime.contract import RuntimeFault
-from sampan.kubelet.runtime.process import Child, parent_of
+from sampan.kubelet.runtime.process import Child, parent_of, spawn
 
 START_DEADLINE_S = 30.0
 _NOT_STARTED = 255
@@ -126,7 +126,7 @@ async def _with_pipes(argv: list[str], pid_file: Path, files: list[Path], *, std
     out_r, out_w = os.pipe2(os.O_CLOEXEC)
     err_r, err_w = os.pipe2(os.O_CLOEXEC)
     try:
-        child = Child(argv, stdin=in_r, stdout=out_w, stderr=err_w)
+        child = Child(spawn(argv, stdin=in_r, stdout=out_w, stderr=err_w))
     except OSError:
         for fd in (in_w, out_r, err_r):
             if fd >= 0:
@@ -160,9 +160,8 @@ async def _with_pty(
         listener.listen(1)
         listener.setblocking(False)
         try:
-            child = Child(
-                [*argv, "--tty", "--console-socket", short, command.container_id], stdout=err_w, stderr=err_w
-            )
+            argv = [*argv, "--tty", "--console-socket", short, command.container_id]
+            child = Child(spawn(argv, stdout=err_w, stderr=err_w))
         except OSError:
             os.close(err_r)
             raise

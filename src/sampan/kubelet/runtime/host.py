@@ -21,8 +21,6 @@ from sampan.kubelet.runtime.spec import Device
 TOOLS: Mapping[str, str] = {
     "crun": "crun",
     "conmon": "conmon",
-    "unshare": "util-linux",
-    "umount": "mount",
 }
 OPTIONAL_TOOLS: Mapping[str, str] = {"catatonit": "catatonit"}
 

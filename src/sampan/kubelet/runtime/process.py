@@ -11,7 +11,7 @@ import os
 import select
 import signal
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -119,33 +119,37 @@ def reap(pid: int, deadline_s: float = 1.0) -> None:
         os.close(fd)
 
 
+def spawn(
+    argv: Sequence[str],
+    *,
+    stdin: Stream = subprocess.DEVNULL,
+    stdout: Stream = subprocess.DEVNULL,
+    stderr: Stream = subprocess.DEVNULL,
+    pass_fds: Sequence[int] = (),
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    new_session: bool = False,
+) -> subprocess.Popen[bytes]:
+    """Returns once it runs. Raises FileNotFoundError. Without preexec_fn Python uses vfork: 0.3 ms."""
+    return subprocess.Popen(
+        argv,
+        stdin=stdin,
+        stdout=stdout,
+        stderr=stderr,
+        pass_fds=pass_fds,
+        env=env,
+        cwd=cwd,
+        start_new_session=new_session,
+    )
+
+
 class Child:
     """A command that this process started."""
 
-    def __init__(
-        self,
-        argv: Sequence[str],
-        *,
-        stdin: Stream = subprocess.DEVNULL,
-        stdout: Stream = subprocess.DEVNULL,
-        stderr: Stream = subprocess.DEVNULL,
-        pass_fds: Sequence[int] = (),
-        env: dict[str, str] | None = None,
-        cwd: Path | None = None,
-        new_session: bool = False,
-    ) -> None:
-        """Returns once it runs. Raises FileNotFoundError. Without preexec_fn Python uses vfork: 0.3 ms."""
-        self._popen = subprocess.Popen(
-            argv,
-            stdin=stdin,
-            stdout=stdout,
-            stderr=stderr,
-            pass_fds=pass_fds,
-            env=env,
-            cwd=cwd,
-            start_new_session=new_session,
-        )
-        self.pid = self._popen.pid
+    def __init__(self, started: subprocess.Popen[bytes]) -> None:
+        """Nobody else may wait for it."""
+        self._popen = started
+        self.pid = started.pid
         watched.add(self.pid)
         self._loop = asyncio.get_running_loop()
         self._done: asyncio.Future[int] = self._loop.create_future()
@@ -190,7 +194,7 @@ async def run(argv: Sequence[str], *, deadline_s: float) -> Finished:
     out_r, out_w = os.pipe2(os.O_CLOEXEC)
     err_r, err_w = os.pipe2(os.O_CLOEXEC)
     try:
-        child = Child(argv, stdout=out_w, stderr=err_w, new_session=True)
+        child = Child(spawn(argv, stdout=out_w, stderr=err_w, new_session=True))
     except OSError:
         os.close(out_r)
         os.close(err_r)
