@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sampan.api.errors import FieldError
 from sampan.api.objects import Obj
-from sampan.api.validation import core, endpoints, pod, service, workload
+from sampan.api.validation import core, endpoints, pod, podchange, service, workload
 
 
 def _nothing(obj: Obj) -> Iterable[FieldError]:
@@ -28,7 +28,7 @@ class Rules:
 
 
 RULES: dict[tuple[str, str], Rules] = {
-    ("", "Pod"): Rules(pod.create, pod.update, pod.update_status),
+    ("", "Pod"): Rules(pod.create, podchange.update, podchange.update_status),
     ("", "PodTemplate"): Rules(pod.pod_template, pod.pod_template_update),
     ("", "Binding"): Rules(pod.binding),
     ("", "Service"): Rules(service.create, service.update, service.update_status),
