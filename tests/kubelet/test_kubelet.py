@@ -437,6 +437,99 @@ async def test_exit_while_the_kubelet_was_away(world: World) -> None:
     assert (last["reason"], last["exitCode"]) == ("OOMKilled", 137)
 
 
+async def test_log_of_the_previous_attempt(world: World) -> None:
+    async def crash(process: Process) -> int:
+        process.write(f"attempt {process.spec.attempt}\n")
+        return 1
+
+    world.runtime.programs["crash"] = crash
+    world.api.add(make_pod(containers=[{"name": "web", "command": ["crash"]}]))
+    pod = await world.until(waiting("CrashLoopBackOff"))
+    assert await read_log(world, pod, LogOptions()) == b"attempt 1\n"
+    assert await read_log(world, pod, LogOptions(previous=True)) == b"attempt 1\n"
+
+
+async def test_container_that_was_created_only_is_made_anew(world: World) -> None:
+    held = asyncio.Event()
+    start = world.runtime.start
+
+    async def hang(container_id: str) -> Any:
+        await held.wait()
+        return await start(container_id)
+
+    world.runtime.start = hang  # type: ignore[method-assign]
+    world.api.add(make_pod())
+    for _ in range(100):
+        if world.runtime.records():
+            break
+        await asyncio.sleep(0.005)
+    first = world.runtime.records()[0].spec.id
+    await world.stop()
+    world.runtime.start = start  # type: ignore[method-assign]
+    world.start()
+    await world.until(ready)
+    assert [record.spec.id for record in world.runtime.records()] != [first]
+    assert len(world.runtime.records()) == 1
+
+
+async def test_reboot_counts_on(world: World) -> None:
+    world.api.add(make_pod())
+    before = await world.until(ready)
+    await world.stop()
+    await world.runtime.remove_sandbox(before["metadata"]["uid"])
+    world.start()
+    await world.until(lambda pod: restarts(pod) == 1 and ready(pod))
+
+
+async def test_service_account_token_and_labels_are_kept_up_to_date(world: World) -> None:
+    sources = [
+        {"serviceAccountToken": {"path": "token"}},
+        {"downwardAPI": {"items": [{"path": "labels", "fieldRef": {"fieldPath": "metadata.labels"}}]}},
+    ]
+    world.api.add(
+        {
+            "apiVersion": "v1",
+            "kind": "ServiceAccount",
+            "metadata": {"name": "default", "namespace": "default"},
+        }
+    )
+    mounts = [{"name": "api", "mountPath": "/api"}]
+    volumes = [{"name": "api", "projected": {"sources": sources}}]
+    world.api.add(make_pod(volumes=volumes, containers=[{"name": "web", "volumeMounts": mounts}]))
+    pod = await world.until(ready)
+    volume = world.root / "pods" / pod["metadata"]["uid"] / "volumes.d/kubernetes.io~projected/api"
+    assert (volume / "token").read_text() == "token-of-default"
+    assert str(volume) in world.mounter.tmpfses
+    await Client(world.api).patch(PODS, "web", {"metadata": {"labels": {"a": "b"}}}, namespace="default")
+    for _ in range(100):
+        if (volume / "labels").read_text() == 'a="b"':
+            break
+        await asyncio.sleep(0.005)
+    assert (volume / "labels").read_text() == 'a="b"'
+    await world.delete()
+    await world.until_gone()
+    assert world.mounter.tmpfses == {}
+
+
+async def test_post_start_comes_before_ready_and_its_failure_kills(world: World) -> None:
+    gate = asyncio.Event()
+
+    async def hook(process: Process) -> int:
+        await gate.wait()
+        return 1
+
+    world.runtime.programs["hook"] = hook
+    lifecycle = {"postStart": {"exec": {"command": ["hook"]}}}
+    world.api.add(make_pod(containers=[{"name": "web", "lifecycle": lifecycle}]))
+    await asyncio.sleep(0.1)
+    pod = world.pod()
+    assert pod is not None
+    assert state(pod) == {"waiting": {"reason": "ContainerCreating"}}
+    gate.set()
+    await world.until(lambda pod: restarts(pod) >= 1)
+    assert "FailedPostStartHook" in [reason for reason, _ in await world.said()]
+
+
 async def test_force_deleted_pod_is_cleaned_up(world: World) -> None:
     world.api.add(make_pod())
     await world.until(ready)

@@ -117,6 +117,7 @@ class Kubelet:
         self._runtime.on_exit = self._exited
         await asyncio.gather(self._runtime.open(), self._images.open(), self._network.open())
         self._node.ips, self._node.images = self._network.node_ips, self._images.listing()
+        await self._discard_unstarted()
         self._adopted = self._found()
         try:
             async with asyncio.TaskGroup() as group:
@@ -197,6 +198,12 @@ class Kubelet:
             worker.references_changed()
 
     # -- what an earlier process left
+
+    async def _discard_unstarted(self) -> None:
+        """Containers that an earlier process had created and not yet started: they are made anew."""
+        for record in list(self._runtime.records()):
+            if record.exit is None and not record.started_at_s:
+                await self._runtime.remove(record.spec.id)
 
     def _found(self) -> dict[str, tuple[Sandbox | None, list[Record]]]:
         """By Pod uid: what is on the node now."""

@@ -16,6 +16,7 @@ from sampan.api.streams import ExecOptions, LogOptions, Terminal
 from sampan.kubelet import crilog, logs
 from sampan.kubelet.containerspec import PodPlace
 from sampan.kubelet.network.contract import Namespace, NetworkFault
+from sampan.kubelet.plan import restarts
 from sampan.kubelet.runtime.contract import ExecProcess, Runtime, RuntimeFault
 from sampan.kubelet.worker import Worker
 
@@ -123,10 +124,11 @@ class Streams:
         if container is None or (worker is not None and worker.view.finished):
             return _reported_attempt(pod, name, previous)
         if previous:
+            # While it waits for its next attempt, the one that ended is the previous one already.
+            if worker is not None and container.record is not None and restarts(worker.view, container):
+                return container.record.spec.attempt
             if container.last is not None:
                 return container.last.spec.attempt
-            if container.record is not None and container.record.exit is not None and container.attempt:
-                return container.record.spec.attempt - 1
             raise _no_previous(pod, name)
         if container.record is not None:
             return container.record.spec.attempt

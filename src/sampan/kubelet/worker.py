@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import Any
 
 from sampan.api.errors import StatusError
-from sampan.api.objects import Obj, is_deleting, key_of, name_of, namespace_of
+from sampan.api.objects import Obj, annotations_of, is_deleting, key_of, labels_of, name_of, namespace_of
 from sampan.api.podspec import container_status as reported_status
 from sampan.api.podspec import default_pull_policy, is_terminal
 from sampan.api.resources import PODS
@@ -72,9 +72,9 @@ class Worker:
             # It had ended and was given back; releasing again costs little and mends a crash in between.
             view.state, view.finished = PodState.STOPPED, True
             return
-        if sandbox is None:
+        if not records:
             self._count_on()
-            return
+        # Without a sandbox (after a reboot) what ran has ended; a new one is made for what is restarted.
         view.sandbox = sandbox
         addresses = self._parts.network.addresses(view.uid)
         view.ips = addresses.ips if addresses else ()
@@ -90,7 +90,7 @@ class Worker:
         """The API has a new version of the Pod."""
         before = self.view.pod
         self._follow(pod)
-        if self.view.state is PodState.UP and before["metadata"] != pod["metadata"]:
+        if self.view.state is PodState.UP and _shown(before) != _shown(pod):
             self._spawn(self._refresh())
         self._awake()
 
@@ -238,6 +238,9 @@ class Worker:
             self._schedule_refresh()
         except preparation.PrepareFault as fault:
             self._event("Warning", fault.reason, fault.message)
+        except Exception as error:
+            self._event("Warning", "FailedCreatePodSandBox", f"Failed to create pod sandbox: {error!r}")
+            raise
         finally:
             view.preparing = False
             if view.state is PodState.PREPARING:
@@ -309,6 +312,7 @@ class Worker:
     def _begin(self, container: ContainerView) -> None:
         container.begin(time.time())
         container_id = starter.new_id()
+        self._early.clear()
         self._ids = {known: view for known, view in self._ids.items() if view is not container}
         self._ids[container_id] = container
         self._spawn(self._start(container, container_id), "start")
@@ -596,6 +600,11 @@ class Worker:
                 timer.cancel()
         for probes in self._probes.values():
             probes.end()
+
+
+def _shown(pod: Obj) -> tuple[dict[str, str], dict[str, str]]:
+    """What downward API volumes show of a Pod that can change."""
+    return labels_of(pod), annotations_of(pod)
 
 
 def signal_number(name: str) -> int:
