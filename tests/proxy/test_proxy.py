@@ -138,12 +138,14 @@ async def test_table_of_an_earlier_process_is_kept() -> None:
     first = World(other, WEB, slice_of("web", TCP, *ends))
     async with first.running():
         table = dict(first.nft.table or {})
-    # The API server hands things out in another order now.
-    second = World(WEB, other, slice_of("web", TCP, *reversed(ends)), kernel=table)
+    # Another one has come first, and the endpoints are in another order.
+    new = service("a", "10.96.0.5", {"port": 80})
+    second = World(new, WEB, other, slice_of("web", TCP, *reversed(ends)), kernel=table)
     async with second.running() as proxy:
         assert second.nft.replaced == 0
-        assert second.nft.changes == []
-        assert second.nft.table == table
+        (change,) = second.nft.changes
+        assert not change.delete
+        assert [element for element, _ in change.add] == [Element("fe4", ("10.96.0.5", "tcp", 80))]
         assert await proxy.audit() == 0
 
 

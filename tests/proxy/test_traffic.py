@@ -74,6 +74,27 @@ async def test_service_without_endpoints_refuses_at_once(lab: Lab) -> None:
             assert time.perf_counter() - began < 0.1
 
 
+async def test_node_port_without_endpoints_refuses_though_the_node_listens_there(lab: Lab) -> None:
+    await lab.inside.serve(30080)
+    lab.api.add(service("web", lab.vip(20), {"port": 80, "nodePort": 30080}, type="NodePort"))
+    async with lab.proxy():
+        with pytest.raises(ConnectionRefusedError):
+            await lab.host.ask(lab.inside.ip, 30080)
+
+
+async def test_reader_of_an_old_count_finds_an_endpoint_all_the_same(lab: Lab) -> None:
+    """Between two look-ups of one packet the table may have changed: 16 endpoints counted, 1 left."""
+    pod = await lab.pod()
+    await pod.serve(8080)
+    lab.api.add(service("web", lab.vip(20), {"port": 80}), slice_of("web", WEB, endpoint(pod.ip)))
+    async with lab.proxy():
+        await lab.node.load_nft(
+            "delete element inet sampan svc { 1 }\nadd element inet sampan svc { 1 : 16 }\n"
+        )
+        for _ in range(20):
+            assert (await lab.host.ask(lab.vip(20), 80)).split()[0] == pod.ip
+
+
 async def test_local_traffic_policy_keeps_the_source_and_drops_without_local_endpoint(lab: Lab) -> None:
     pods = await two_servers(lab)
     lab.api.add(

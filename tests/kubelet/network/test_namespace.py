@@ -91,5 +91,9 @@ async def test_no_namespace_there(tmp_path: Path, traveller: Traveller) -> None:
 
 async def test_event_loop_stays_in_its_namespace(pins: list[Path], traveller: Traveller) -> None:
     before = Path("/proc/thread-self/ns/net").stat().st_ino
-    await asyncio.gather(*(traveller.socket(pin, socket.AF_INET, socket.SOCK_DGRAM) for pin in pins * 5))
+    made = await asyncio.gather(
+        *(traveller.socket(pin, socket.AF_INET, socket.SOCK_DGRAM) for pin in pins * 5)
+    )
+    for sock in made:
+        sock.close()
     assert Path("/proc/thread-self/ns/net").stat().st_ino == before

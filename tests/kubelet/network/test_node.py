@@ -93,6 +93,22 @@ async def test_remove_of_half_a_node(node: NodeNamespace) -> None:
     assert traces(node) == []
 
 
+async def test_route_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
+    plan = choose_plan("rival", tmp_path / "rival", tmp_path / "rival.json")
+    route = ("blackhole", str(plan.families[0].service_cidr))
+    run("ip", "route", "add", *route)
+    node = NodeNamespace(plan)
+    try:
+        with pytest.raises(IndexTaken, match="already routes"):
+            await node.ensure()
+    finally:
+        await node.remove()
+        node.close()
+        assert route[1] in run("ip", "route")
+        run("ip", "route", "del", *route)
+    assert traces(node) == []
+
+
 async def test_index_of_another_cluster_is_left_alone(node: NodeNamespace, tmp_path: Path) -> None:
     rival = NodeNamespace(node_plan(node.plan.index, "rival", tmp_path / "rival"))
     with pytest.raises(IndexTaken, match="belongs to"):

@@ -18,15 +18,14 @@ from socket import socket as Socket
 
 from sampan.kubelet.network import namespace, netlink, rtnetlink
 from sampan.kubelet.network.contract import NetworkFault
-from sampan.kubelet.network.netlink import Link, LinkEnd, Network, mac_of
+from sampan.kubelet.network.netlink import Link, LinkEnd, Network, Request, mac_of
 from sampan.kubelet.network.plan import NodePlan, free_index, node_plan
 
 NODE_LINK = "uplink"
 _LOOPBACK = 1
 _SYSCTLS: dict[str, str] = {
     "net/ipv4/ip_forward": "1",
-    # Strict reverse-path check on every device made from now on: a Pod cannot send with another's address.
-    "net/ipv4/conf/default/rp_filter": "1",
+    # Strict reverse-path check on every device: a Pod cannot send with another's address.
     "net/ipv4/conf/all/rp_filter": "1",
 }
 
@@ -50,11 +49,14 @@ class NodeNamespace:
         uplink = await self.inside(self._prepare)
         await asyncio.to_thread(self._connect_host, uplink)
         await self.inside(self._connect_node)
+        await asyncio.to_thread(rtnetlink.settle_carrier, self.plan.host_link)
 
     async def remove(self) -> None:
         """Leaves nothing: no link, route, mount or file. Also right when only half of it exists."""
-        await asyncio.to_thread(self._disconnect)
-        await asyncio.to_thread(namespace.unpin, self.plan.pin)
+        try:
+            await asyncio.to_thread(self._disconnect)
+        finally:
+            await asyncio.to_thread(namespace.unpin, self.plan.pin)
 
     def close(self) -> None:
         """Lets go of the helper thread; the namespace stays."""
@@ -115,7 +117,7 @@ class NodeNamespace:
                 index = self._create_uplink(sock)
             host_routes = netlink.routes(rtnetlink.dump(sock, netlink.get_routes()))
             held = {route.network: route.index for route in host_routes if route.table == netlink.MAIN_TABLE}
-            requests = [netlink.name_link_owner(index, plan.owner)]
+            requests: list[Request] = []
             for family in plan.families:
                 requests.append(netlink.add_address(family.host, index))
                 requests.append(netlink.add_neighbour(family.node.ip, mac_of(family.node.ip), index))
@@ -134,10 +136,11 @@ class NodeNamespace:
         for link in netlink.links(rtnetlink.dump(sock, netlink.get_links())):
             if link.name != plan.host_link:
                 continue
-            if link.alias not in ("", plan.owner):
-                raise IndexTaken(f"{link.name} belongs to {link.alias!r}")
             if uplink and (link.index, link.peer_index) == (uplink.peer_index, uplink.index):
                 return link.index
+            if link.alias != plan.owner:
+                # Without a name its owner is making it just now; ours would have its end in our namespace.
+                raise IndexTaken(f"{link.name} belongs to {link.alias or 'somebody'!r}")
             rtnetlink.carry_out(sock, [netlink.delete_link(link.index)], {errno.ENODEV})
         return 0
 
@@ -152,7 +155,9 @@ class NodeNamespace:
                 if fault.number == errno.EEXIST:
                     raise IndexTaken(f"{here.name} was made by somebody else just now") from fault
                 raise
-        return socket.if_nametoindex(here.name)
+        index = socket.if_nametoindex(here.name)
+        rtnetlink.carry_out(sock, [netlink.name_link_owner(index, self.plan.owner)])
+        return index
 
     def _connect_node(self) -> None:
         index = socket.if_nametoindex(NODE_LINK)
@@ -173,7 +178,7 @@ class NodeNamespace:
         """Deletes our host link; its routes, addresses and the node's end go with it."""
         with rtnetlink.open_socket() as sock:
             for link in netlink.links(rtnetlink.dump(sock, netlink.get_links())):
-                if link.name == self.plan.host_link and link.alias in ("", self.plan.owner):
+                if link.name == self.plan.host_link and link.alias == self.plan.owner:
                     rtnetlink.carry_out(sock, [netlink.delete_link(link.index)], {errno.ENODEV})
 
 

@@ -6,10 +6,13 @@ for anybody else, but they may wait for the kernel's own network lock. Call them
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 import socket
+import struct
 from collections.abc import Collection, Sequence
+from fcntl import ioctl
 
 from sampan.kubelet.network.contract import NetworkFault
 from sampan.kubelet.network.netlink import (
@@ -26,6 +29,9 @@ from sampan.kubelet.network.netlink import (
 _SOL_NETLINK = 270
 _NETLINK_CAP_ACK, _NETLINK_EXT_ACK = 10, 11
 _RECEIVE_BYTES = 1 << 17
+_SIOCETHTOOL, _ETHTOOL_GLINK = 0x8946, 0x0A
+_IFREQ = struct.Struct("@16sP16x")
+_ETHTOOL_VALUE = struct.Struct("=II")
 
 
 class NetlinkFault(NetworkFault):
@@ -62,6 +68,19 @@ def carry_out(sock: socket.socket, requests: Sequence[Request], tolerate: Collec
                 first = NetlinkFault(number, text)
     if first is not None:
         raise first
+
+
+def settle_carrier(name: str) -> None:
+    """Makes the kernel act on a carrier that has just come up on this link of the thread's namespace.
+
+    The end of a veth that was up before the other has its queue attached by a work item some time later, and
+    what is sent before that is lost: a connection then waits one second for its second try. Asking for the
+    link's state by ethtool does that work at once (ETHTOOL_GLINK, linux/ethtool.h).
+    """
+    value = ctypes.create_string_buffer(_ETHTOOL_VALUE.pack(_ETHTOOL_GLINK, 0))
+    request = _IFREQ.pack(name.encode(), ctypes.addressof(value))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        ioctl(sock, _SIOCETHTOOL, request)
 
 
 def dump(sock: socket.socket, request: Request, attempts: int = 5) -> list[Reply]:

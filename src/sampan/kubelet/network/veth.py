@@ -146,7 +146,7 @@ class VethNetwork:
             if lease != wanted or not _exists(index):
                 # Noted first: nobody would know whose a veth without a note is.
                 self._write(wanted)
-                here = LinkEnd(f"pod{index - _FIRST_INDEX}", index, mac_of(family.gateway.ip))
+                here = LinkEnd(_name(index), index, mac_of(family.gateway.ip))
                 there = LinkEnd(_POD_LINK, _POD_INDEX, mac_of(address))
                 self._create(sock, netlink.create_veth(here, there, namespace.fileno()), index, netns)
             elif complete:
@@ -154,6 +154,7 @@ class VethNetwork:
         rtnetlink.carry_out(sock, node_requests(address, family, index))
         with self._inside_pod(netns) as pod:
             rtnetlink.carry_out(pod, pod_requests(address, family))
+        rtnetlink.settle_carrier(_name(index))
         return wanted
 
     def _create(self, sock: socket.socket, veth: Request, index: int, netns: str) -> None:
@@ -225,6 +226,10 @@ def pod_requests(pod: Address, family: FamilyPlan) -> list[Request]:
         netlink.add_route(gateway.network, _POD_INDEX, scope=netlink.SCOPE_LINK),
         netlink.add_route(family.default, _POD_INDEX, gateway=gateway.ip),
     ]
+
+
+def _name(index: int) -> str:
+    return f"pod{index - _FIRST_INDEX}"
 
 
 def _exists(index: int) -> bool:
