@@ -35,7 +35,7 @@ async def test_pods_reach_each_other_the_node_and_the_host(lab: Lab) -> None:
 
 @pytest.mark.root
 async def test_first_packets_of_a_new_pod_are_not_lost(lab: Lab) -> None:
-    """A lost one is sent again after a second; the kernel used to attach a new veth's queue too late for it."""
+    """A lost one is sent again after a second: the kernel attaches a new veth's queue too late for it."""
     for _ in range(25):
         pod = await lab.pod()
         for place, address in ((lab.inside, pod.ip), (pod, lab.inside.ip)):
