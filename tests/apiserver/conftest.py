@@ -89,5 +89,3 @@ def pod() -> Callable[..., Obj]:
         return {"metadata": {"name": name, **metadata}, "spec": spec}
 
     return make
-
-

@@ -74,4 +74,4 @@ async def test_priority_comes_from_the_class(api, pod) -> None:
     body["spec"]["priorityClassName"] = "none"
     with pytest.raises(StatusError) as caught:
         await api.create(PODS, body)
-    assert 'no PriorityClass with name none was found' in caught.value.message
+    assert "no PriorityClass with name none was found" in caught.value.message

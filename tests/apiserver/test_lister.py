@@ -11,7 +11,9 @@ from sampan.api.resources import CONFIG_MAPS, PODS
 
 async def fill(api, count: int = 5) -> None:
     for number in range(count):
-        await api.create(CONFIG_MAPS, {"metadata": {"name": f"c{number}", "labels": {"odd": str(number % 2)}}})
+        await api.create(
+            CONFIG_MAPS, {"metadata": {"name": f"c{number}", "labels": {"odd": str(number % 2)}}}
+        )
 
 
 def names(listing) -> list[str]:

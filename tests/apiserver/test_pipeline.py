@@ -77,9 +77,7 @@ async def test_an_update_without_revision_takes_what_is_there(api) -> None:
 
 async def test_patches_at_the_same_moment_all_count(api) -> None:
     await api.create(CONFIG_MAPS, {"metadata": {"name": "a"}})
-    await asyncio.gather(
-        *(api.call("patch", CONFIG_MAPS, "a", {"data": {f"k{i}": "v"}}) for i in range(10))
-    )
+    await asyncio.gather(*(api.call("patch", CONFIG_MAPS, "a", {"data": {f"k{i}": "v"}}) for i in range(10)))
     assert len((await api.call("get", CONFIG_MAPS, "a"))["data"]) == 10
 
 
@@ -143,7 +141,10 @@ async def test_invalid_objects_are_refused_with_their_causes(api) -> None:
     assert error.code == 422 and error.status["details"]["causes"][0]["field"] == "metadata.name"
     wrong = mutable(DEPLOYMENT)
     wrong["spec"]["selector"]["matchLabels"] = {"app": "other"}
-    assert "`selector` does not match template `labels`" in (await refused(api.create(DEPLOYMENTS, wrong))).message
+    assert (
+        "`selector` does not match template `labels`"
+        in (await refused(api.create(DEPLOYMENTS, wrong))).message
+    )
 
 
 async def test_a_lease_must_say_which_state_it_replaces(api) -> None:

@@ -155,7 +155,8 @@ async def test_stopping_the_server_ends_watches(api) -> None:
 
 
 @pytest.mark.parametrize(
-    "params", [{"sendInitialEvents": "true"}, {"resourceVersionMatch": "NotOlderThan", "resourceVersion": "1"}]
+    "params",
+    [{"sendInitialEvents": "true"}, {"resourceVersionMatch": "NotOlderThan", "resourceVersion": "1"}],
 )
 async def test_options_that_contradict_each_other_are_invalid(api, params) -> None:
     with pytest.raises(StatusError) as caught:

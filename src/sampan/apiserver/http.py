@@ -122,7 +122,7 @@ class Connection(asyncio.Protocol):
         self._count_head(len(url))
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._count_head(len(name) + len(value))
+        self._count_head(len(name) + len(value) + 4)
         headers = self._receiving().headers
         key = name.decode("latin-1").lower()
         text = value.decode("latin-1")

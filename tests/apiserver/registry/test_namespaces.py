@@ -32,7 +32,8 @@ async def test_nothing_new_enters_a_namespace_that_goes(api) -> None:
     error = await refused(api.create(CONFIG_MAPS, {"metadata": {"name": "a"}}, namespace="t"))
     assert error.code == 403
     assert error.message == (
-        'configmaps "a" is forbidden: unable to create new content in namespace t because it is being terminated'
+        'configmaps "a" is forbidden: '
+        "unable to create new content in namespace t because it is being terminated"
     )
     assert error.status["details"]["causes"][0]["reason"] == "NamespaceTerminating"
 

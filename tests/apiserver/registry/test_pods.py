@@ -84,7 +84,10 @@ async def test_a_finalizer_outlives_the_grace(api, pod) -> None:
 async def test_status_cannot_change_owners_nor_class(api, pod) -> None:
     await api.create(PODS, pod("a"))
     owner = {"apiVersion": "v1", "kind": "Node", "name": "n", "uid": "u"}
-    body = {"metadata": {"ownerReferences": [owner]}, "status": {"phase": "Running", "qosClass": "Guaranteed"}}
+    body = {
+        "metadata": {"ownerReferences": [owner]},
+        "status": {"phase": "Running", "qosClass": "Guaranteed"},
+    }
     seen = await api.call("patch", PODS, "a", body, sub="status")
     assert "ownerReferences" not in seen["metadata"]
     assert seen["status"] == {"phase": "Running", "qosClass": "BestEffort"}

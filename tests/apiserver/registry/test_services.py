@@ -118,9 +118,7 @@ async def test_an_address_may_not_change(api) -> None:
 async def test_external_ips_are_refused(api) -> None:
     error = await refused(api.create(SERVICES, service("a", externalIPs=["1.2.3.4"])))
     assert error.code == 403
-    assert error.message == (
-        'services "a" is forbidden: Use of external IPs is denied by admission control'
-    )
+    assert error.message == ('services "a" is forbidden: Use of external IPs is denied by admission control')
 
 
 async def test_a_restart_remembers_who_has_what(api) -> None:
