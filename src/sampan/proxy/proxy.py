@@ -69,6 +69,8 @@ class ProxyConfig:
 
 
 class Proxy:
+    """Made like every component; `client` is not asked for anything that the informers do not bring."""
+
     def __init__(
         self,
         client: Client,
@@ -80,7 +82,6 @@ class Proxy:
         nft: Nft | None = None,
         conntrack: Conntrack | None = None,
     ) -> None:
-        self._client = client
         self._services = informers.informer(SERVICES)
         self._slices = informers.informer(ENDPOINT_SLICES)
         self._nft = nft or KernelNft(sockets, nft_loader, config.families)

@@ -123,7 +123,10 @@ class NodeNamespace:
                 requests.append(netlink.add_neighbour(family.node.ip, mac_of(family.node.ip), index))
                 for network in (family.pod_cidr, family.service_cidr):
                     if held.get(network, index) != index:
-                        raise IndexTaken(f"the host already routes {network} elsewhere")
+                        raise IndexTaken(
+                            f"the host already routes {network} elsewhere (`ip route`); "
+                            f"cluster {plan.name!r} needs it"
+                        )
                     if network not in held:
                         requests.append(
                             netlink.add_route(network, index, gateway=family.node.ip, replace=False)
@@ -140,7 +143,10 @@ class NodeNamespace:
                 return link.index
             if link.alias != plan.owner:
                 # Without a name its owner is making it just now; ours would have its end in our namespace.
-                raise IndexTaken(f"{link.name} belongs to {link.alias or 'somebody'!r}")
+                raise IndexTaken(
+                    f"address plan {plan.index} of cluster {plan.name!r} is in use: "
+                    f"{link.name} belongs to {link.alias or 'somebody'!r}; take that cluster down first"
+                )
             rtnetlink.carry_out(sock, [netlink.delete_link(link.index)], {errno.ENODEV})
         return 0
 
