@@ -48,7 +48,7 @@ def test_status_keeps_the_time_of_the_last_change() -> None:
 
 
 async def registered(api: FakeTransport) -> Obj:
-    reporter = NodeReporter(Client(api), CONFIG, MACHINE)
+    reporter = NodeReporter(Client(api), CONFIG, MACHINE, list)
     task = asyncio.create_task(reporter.run())
     await asyncio.wait_for(reporter.registered.wait(), 2)
     await asyncio.sleep(0.02)

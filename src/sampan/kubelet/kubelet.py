@@ -21,6 +21,7 @@ from sampan.kubelet import node, preparation
 from sampan.kubelet.config import KubeletConfig
 from sampan.kubelet.hooks import Hooks
 from sampan.kubelet.images.contract import Images
+from sampan.kubelet.logrotation import LogRotation
 from sampan.kubelet.machine import Machine
 from sampan.kubelet.network.contract import Namespace, PodNetwork
 from sampan.kubelet.network.namespace import PinnedNamespace, Traveller
@@ -73,7 +74,7 @@ class Kubelet:
         self._services = informers.informer(SERVICES)
         self._references = References(client)
         self._references.changed = self._references_changed
-        self._node = node.NodeReporter(client, config, self._machine)
+        self._node = node.NodeReporter(client, config, self._machine, images.listing)
         self._runtime, self._images, self._network = runtime, images, network
         self._traveller: Traveller | None = None
         self._workers: dict[str, Worker] = {}
@@ -116,7 +117,7 @@ class Kubelet:
         """Until cancelled; containers run on."""
         self._runtime.on_exit = self._exited
         await asyncio.gather(self._runtime.open(), self._images.open(), self._network.open())
-        self._node.ips, self._node.images = self._network.node_ips, self._images.listing()
+        self._node.ips = self._network.node_ips
         await self._discard_unstarted()
         self._adopted = self._found()
         try:
@@ -124,6 +125,7 @@ class Kubelet:
                 self._group = group
                 group.create_task(self._node.run(), name="node")
                 group.create_task(self._references.run(), name="references")
+                group.create_task(LogRotation(self._runtime, self._running).run(), name="log-rotation")
                 await self._services.wait_synced()
                 # Only a complete list tells which containers belong to nobody.
                 await self._pods.wait_synced()
@@ -192,6 +194,9 @@ class Kubelet:
             orphan.set()
         elif not any(worker.exited(container_id, ended) for worker in self._workers.values()):
             log.debug("container %s, which belongs to no Pod, ended with %d", container_id, ended.code)
+
+    def _running(self) -> list[Record]:
+        return [record for record in self._runtime.records() if record.exit is None and record.spec.log_path]
 
     def _references_changed(self, uid: str) -> None:
         if (worker := self._workers.get(uid)) is not None:

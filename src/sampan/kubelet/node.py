@@ -126,10 +126,15 @@ def node_status(
 class NodeReporter:
     """`registered` is set once the API has the Node as Ready."""
 
-    def __init__(self, client: Client, config: KubeletConfig, machine: Machine) -> None:
-        self._client, self._config, self._machine = client, config, machine
+    def __init__(
+        self,
+        client: Client,
+        config: KubeletConfig,
+        machine: Machine,
+        images: Callable[[], Sequence[Image]],
+    ) -> None:
+        self._client, self._config, self._machine, self._images = client, config, machine, images
         self.ips: Sequence[str] = ()
-        self.images: Sequence[Image] = ()
         self.registered = asyncio.Event()
 
     async def run(self) -> None:
@@ -180,7 +185,7 @@ class NodeReporter:
         )
 
     def _status(self, old: Obj) -> Obj:
-        return node_status(self._config, self._machine, self.ips, self.images, old, time.time())
+        return node_status(self._config, self._machine, self.ips, self._images(), old, time.time())
 
     async def _renew(self) -> None:
         now = clock.now_micro()
