@@ -1,7 +1,8 @@
-"""OpenAPI v3 as served under /openapi/v3: an index, and a document per group and version.
+"""OpenAPI as served: v3 as an index and a document per group and version, v2 as one document in two forms.
 
-The documents of the built-in kinds are made ahead by `scripts/build-data` (from `openapi_document`) and lie
-compressed in one archive; serving one means inflating it, nothing of them stays in memory.
+The documents of the built-in kinds are made ahead by `scripts/build-data` (from `openapi_document`,
+`openapi_swagger` and `gnostic`) and lie compressed in two archives; serving one means inflating it,
+nothing of them stays in memory.
 """
 
 from __future__ import annotations
@@ -10,12 +11,16 @@ import io
 import zipfile
 from functools import cache
 from importlib import resources as package_files
+from typing import Literal
 
 import orjson
 
 from sampan.api import resources
 
 INDEX_MEMBER = "index.json"
+DOCUMENTS, SWAGGER = "openapi.zip", "swagger.zip"
+
+SwaggerForm = Literal["json", "pb"]
 
 
 def index() -> bytes:
@@ -27,7 +32,7 @@ def document(group_version_path: str) -> bytes | None:
     """GET /openapi/v3/PATH for `api/v1`, `apis/apps/v1`, ...; None when there is no such document."""
     if group_version_path not in served():
         return None
-    with zipfile.ZipFile(io.BytesIO(_archive())) as archive:
+    with zipfile.ZipFile(io.BytesIO(_archive(DOCUMENTS))) as archive:
         return archive.read(f"{group_version_path}.json")
 
 
@@ -39,7 +44,7 @@ def digest(group_version_path: str) -> str:
 @cache
 def served() -> dict[str, str]:
     """path -> digest of the documents of group versions that have served resources."""
-    with zipfile.ZipFile(io.BytesIO(_archive())) as archive:
+    with zipfile.ZipFile(io.BytesIO(_archive(DOCUMENTS))) as archive:
         digests: dict[str, str] = orjson.loads(archive.read(INDEX_MEMBER))
     wanted = {entry.base_path.removeprefix("/") for entry in resources.all_resources() if entry.served}
     return {path: value for path, value in digests.items() if path in wanted}
@@ -53,6 +58,24 @@ def _index() -> bytes:
     return orjson.dumps({"paths": paths})
 
 
-def _archive() -> bytes:
+def swagger(form: SwaggerForm) -> bytes:
+    """GET /openapi/v2: all group versions that are served, as JSON or as the protobuf of `gnostic`."""
+    with zipfile.ZipFile(io.BytesIO(_archive(SWAGGER))) as archive:
+        return archive.read(f"swagger.{form}")
+
+
+def swagger_digest(form: SwaggerForm) -> str:
+    """SHA-256 in upper-case hexadecimal of what `swagger` answers."""
+    return _swagger_digests()[form]
+
+
+@cache
+def _swagger_digests() -> dict[str, str]:
+    with zipfile.ZipFile(io.BytesIO(_archive(SWAGGER))) as archive:
+        digests: dict[str, str] = orjson.loads(archive.read(INDEX_MEMBER))
+    return digests
+
+
+def _archive(name: str) -> bytes:
     # Read anew each time: once per client and start, against half a megabyte kept for good.
-    return package_files.files("sampan.api").joinpath("data/openapi.zip").read_bytes()
+    return package_files.files("sampan.api").joinpath(f"data/{name}").read_bytes()

@@ -5,13 +5,15 @@ Source: reference/using-api/api-concepts, "Alternate representations of resource
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from sampan.api import errors
 
 JSON, YAML = "application/json", "application/yaml"
 DISCOVERY = "APIGroupDiscoveryList"
+_T = TypeVar("_T")
 _FORMATS = {JSON: JSON, "*/*": JSON, "application/*": JSON, YAML: YAML}
 _VIEWS = {
     ("Table", "meta.k8s.io", "v1"),
@@ -44,8 +46,7 @@ def choose(accept: str, discovery: bool = False) -> Form:
     """The first form of the header, by its order of preference, that is served; 406 when none is."""
     if not accept or accept == JSON:
         return PLAIN
-    offers = [_read(part) for part in accept.split(",") if part.strip()]
-    for media, params, _ in sorted(offers, key=lambda offer: -offer[2]):
+    for media, params, _ in _offers(accept):
         known = _FORMATS.get(media)
         if known is None:
             continue
@@ -58,6 +59,23 @@ def choose(accept: str, discovery: bool = False) -> Form:
     raise errors.not_acceptable(
         f"only the following media types are accepted: {JSON}, {YAML}, {JSON};as=Table;g=meta.k8s.io;v=v1"
     )
+
+
+def pick(accept: str, served: Mapping[str, _T]) -> _T:
+    """What `served` has for the first media type of the header that is in it; its first value for an empty
+    header, 406 when there is none."""
+    if not accept:
+        return next(iter(served.values()))
+    for media, _, _ in _offers(accept):
+        if media in served:
+            return served[media]
+    raise errors.not_acceptable(f"only the following media types are accepted: {', '.join(served)}")
+
+
+def _offers(accept: str) -> list[tuple[str, dict[str, str], float]]:
+    """The media types of the header, the most wanted first."""
+    offers = [_read(part) for part in accept.split(",") if part.strip()]
+    return sorted(offers, key=lambda offer: -offer[2])
 
 
 def _read(part: str) -> tuple[str, dict[str, str], float]:

@@ -41,6 +41,7 @@ _PATHS = [
     "/healthz",
     "/livez",
     "/metrics",
+    "/openapi/v2",
     "/openapi/v3",
     "/openid/v1/jwks",
     "/readyz",
@@ -139,6 +140,9 @@ class NonResource:
         from sampan.api import openapi
 
         version, _, path = rest.partition("/")
+        if rest == "v2":
+            _swagger(exchange)
+            return
         if version != "v3":
             raise errors.no_such_path()
         if not path:
@@ -172,6 +176,27 @@ class NonResource:
 
     def _show_metrics(self, exchange: Exchange, rest: str) -> None:
         exchange.respond(200, self._metrics().encode(), "text/plain; version=0.0.4; charset=utf-8")
+
+
+def _swagger(exchange: Exchange) -> None:
+    """The OpenAPI v2 document. kubectl falls back to it for a kind that no v3 document has."""
+    from sampan.api import gnostic, openapi
+
+    served: dict[str, openapi.SwaggerForm] = {
+        "application/json": "json",
+        gnostic.MEDIA_TYPE: "pb",
+        gnostic.MEDIA_TYPE_ASKED: "pb",
+        "application/*": "json",
+        "*/*": "json",
+    }
+    form = negotiation.pick(exchange.headers.get("accept", ""), served)
+    content_type = gnostic.MEDIA_TYPE if form == "pb" else negotiation.JSON
+    tag = f'"{openapi.swagger_digest(form)}"'
+    headers = [("ETag", tag), ("Vary", "Accept")]
+    if exchange.headers.get("if-none-match") == tag:
+        exchange.respond(304, b"", content_type, headers)
+    else:
+        exchange.respond(200, openapi.swagger(form), content_type, headers)
 
 
 @cache
