@@ -384,16 +384,17 @@ async def test_stdin_goes_on_with_the_next_client_unless_once(node: Node) -> Non
 
 async def test_an_attached_terminal_is_resized(node: Node) -> None:
     await node.sandbox()
-    spec = node.spec("sh", "-c", "read x; stty size; sleep 9", stdin=True, tty=True)
+    spec = node.spec("sh", "-c", "while read x; do stty size; done", stdin=True, tty=True)
     await node.runtime.create(spec)
     attached = await node.runtime.attach(spec.id)
     await node.runtime.start(spec.id)
     attached.resize(111, 22)
     assert attached.stdin is not None
-    attached.stdin.write(b"\n")
     async with asyncio.timeout(5):
+        attached.stdin.write(b"\n")
+        # conmon takes the size and the input from different files, in no order.
         while b"22 111" not in await attached.stdout.readline():
-            continue
+            attached.stdin.write(b"\n")
     await attached.kill()
 
 

@@ -309,8 +309,8 @@ class CrunRuntime:
         except conmon.ConmonFault as error:
             raise RuntimeFault("RunContainerError", f"failed to create container: {error}") from error
         container.state.created_at_s = time.time()
-        container.save()
         container.watch()
+        container.save()
         if filter is not None:
             self._filters.learn(wanted.id, filter)
 
@@ -319,7 +319,11 @@ class CrunRuntime:
         async with container.lock:
             if container.state.started_at_s == 0 and container.state.exit is None:
                 container.state.started_at_s = time.time()
-                container.save()
+                try:
+                    container.save()
+                except OSError as error:
+                    container.state.started_at_s = 0.0
+                    raise RuntimeFault("RunContainerError", f"failed to start container: {error}") from error
                 if not self._open_fifo(container_id):
                     await self._crun("RunContainerError", "start", container_id)
             return container.record

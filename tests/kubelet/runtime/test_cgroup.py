@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sampan.kubelet.runtime.cgroup import Cgroups, Layout, Setting, layout, settings, weight
+from sampan.kubelet.runtime.contract import Resources
+from sampan.kubelet.runtime.mounts import MountPoint
+
+
+@pytest.mark.parametrize(
+    ("shares", "expected"), [(0, 1), (2, 1), (1024, 39), (262144, 10000), (1 << 20, 10000)]
+)
+def test_shares_become_a_weight(shares: int, expected: int) -> None:
+    assert weight(shares) == expected
+
+
+RESOURCES = Resources(cpu_shares=1024, cpu_quota_us=50_000, memory_bytes=1 << 20, pids=10)
+
+
+def test_limits_on_v1() -> None:
+    assert settings(RESOURCES, unified=False) == [
+        Setting("cpu", "cpu.shares", "1024"),
+        Setting("cpu", "cpu.cfs_period_us", "100000"),
+        Setting("cpu", "cpu.cfs_quota_us", "50000"),
+        Setting("memory", "memory.limit_in_bytes", str(1 << 20)),
+        Setting("pids", "pids.max", "10"),
+    ]
+
+
+def test_limits_on_v2() -> None:
+    assert [(s.file, s.value) for s in settings(RESOURCES, unified=True)] == [
+        ("cpu.weight", "39"),
+        ("cpu.max", "50000 100000"),
+        ("memory.max", str(1 << 20)),
+        ("pids.max", "10"),
+    ]
+    assert [s.value for s in settings(Resources(), unified=True)] == ["1", "max 100000", "max", "max"]
+
+
+def point(target: str, kind: str, options: str) -> MountPoint:
+    return MountPoint(target, kind, "cgroup", False, "rw", options)
+
+
+def test_hierarchies_are_found() -> None:
+    found = layout(
+        [
+            point("/", "ext4", "rw"),
+            point("/sys/fs/cgroup/cpu,cpuacct", "cgroup", "rw,cpu,cpuacct"),
+            point("/sys/fs/cgroup/systemd", "cgroup", "rw,name=systemd"),
+        ]
+    )
+    assert found.hierarchies == ("/sys/fs/cgroup/cpu,cpuacct", "/sys/fs/cgroup/systemd")
+    assert found.by_controller == dict.fromkeys(("cpu", "cpuacct"), "/sys/fs/cgroup/cpu,cpuacct")
+    assert not found.unified
+    unified = layout([point("/sys/fs/cgroup", "cgroup2", "rw")])
+    assert unified == Layout(("/sys/fs/cgroup",), {}, unified=True)
+
+
+def fake(root: Path, files: dict[str, str]) -> None:
+    for name, text in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+
+
+def test_usage_on_v2(tmp_path: Path) -> None:
+    files = {"cpu.stat": "usage_usec 7\nuser_usec 1\n", "memory.current": "100\n", "pids.current": "3\n"}
+    fake(tmp_path / "pod", files | {"memory.stat": "anon 5\ninactive_file 40\n"})
+    stats = Cgroups(Layout((str(tmp_path),), {}, unified=True)).stats("/pod")
+    assert (stats.cpu_ns, stats.memory_bytes, stats.working_set_bytes, stats.pids) == (7000, 100, 60, 3)
+
+
+def test_usage_on_v1_without_some_controllers(tmp_path: Path) -> None:
+    fake(tmp_path / "memory/pod", {"memory.usage_in_bytes": "9\n", "memory.stat": "total_inactive_file 4\n"})
+    cgroups = Cgroups(Layout((f"{tmp_path}/memory",), {"memory": f"{tmp_path}/memory"}, unified=False))
+    stats = cgroups.stats("/pod")
+    assert (stats.cpu_ns, stats.memory_bytes, stats.working_set_bytes, stats.pids) == (0, 9, 5, 0)
+
+
+def test_on_v2_every_level_hands_its_controllers_down(tmp_path: Path) -> None:
+    for level in (".", "a", "a/b"):
+        fake(tmp_path / level, {"cgroup.controllers": "cpuset cpu memory pids io\n"})
+    fake(tmp_path / "a/b", {"memory.max": "max"})
+    Cgroups(Layout((str(tmp_path),), {}, unified=True)).make("/a/b", Resources(memory_bytes=7))
+    enabled = "+cpu +cpuset +memory +pids"
+    assert (tmp_path / "cgroup.subtree_control").read_text() == enabled
+    assert (tmp_path / "a/cgroup.subtree_control").read_text() == enabled
+    assert (tmp_path / "a/b/memory.max").read_text() == "7"
+
+
+def test_removal_goes_bottom_up_and_twice(tmp_path: Path) -> None:
+    for hierarchy in ("cpu", "memory"):
+        (tmp_path / hierarchy / "pod" / "c1").mkdir(parents=True)
+    roots = (f"{tmp_path}/cpu", f"{tmp_path}/memory")
+    cgroups = Cgroups(Layout(roots, {}, unified=False))
+    cgroups.remove("/pod")
+    cgroups.remove("/pod")
+    assert [path.name for root in roots for path in Path(root).iterdir()] == []

@@ -1,0 +1,23 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from sampan.kubelet.runtime.mounts import below, parse_mountinfo
+
+TABLE = """\
+22 1 254:0 / / rw,relatime - ext4 /dev/vda rw
+30 22 254:0 /d /var/lib/x rw shared:5 - ext4 /dev/vda rw
+31 30 0:40 / /var/lib/x/a\\040b rw master:1 shared:6 - overlay overlay rw,lowerdir=/l/1:/l/2
+32 22 0:41 / /var/lib/xy rw - tmpfs tmpfs rw
+"""
+
+
+def test_mountinfo_is_read() -> None:
+    points = list(parse_mountinfo(TABLE))
+    assert [point.target for point in points] == ["/", "/var/lib/x", "/var/lib/x/a b", "/var/lib/xy"]
+    assert [point.shared for point in points] == [False, True, True, False]
+    assert (points[2].kind, points[2].super_options) == ("overlay", "rw,lowerdir=/l/1:/l/2")
+
+
+def test_the_last_mounted_goes_first() -> None:
+    assert below(Path("/var/lib/x"), list(parse_mountinfo(TABLE))) == ["/var/lib/x/a b", "/var/lib/x"]
