@@ -211,3 +211,10 @@ async def test_a_node_is_created_with_its_status_and_a_taint(api) -> None:
     made = await api.create(NODES, {"metadata": {"name": "n"}, "status": {"capacity": {"cpu": "4"}}})
     assert made["status"]["capacity"] == {"cpu": "4"}
     assert made["spec"]["taints"] == [{"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}]
+
+
+@pytest.mark.parametrize("sub", ["ephemeralcontainers", "resize"])
+async def test_parts_that_are_not_served_are_no_way_around_the_rules(api, pod, sub: str) -> None:
+    await api.create(PODS, pod("a"))
+    body = {"spec": {"hostNetwork": True}}
+    assert (await refused(api.call("patch", PODS, "a", body, sub=sub))).code == 405

@@ -30,6 +30,8 @@ from sampan.apiserver.watchcache import Cache
 
 _BINDING_RESOURCE = ("", "bindings")
 _DRY_RUN = "All"
+# An approval is a condition in a request's status.
+_PARTS = {"": "", "status": "status", "scale": "scale", "approval": "status", "finalize": "finalize"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,9 +133,10 @@ class Dispatcher:
         body = _object(request.body)
         if request.subresource == "scale":
             return Answer(await self._update_scale(call, body))
+        part = _written_part(request.subresource)
         if request.resource is NAMESPACES and request.subresource == "finalize":
             return Answer(await self.pipeline.modify(call, lambda old: finalize(old, body), "finalize"))
-        entry, created = await self.pipeline.update(call, body, request.subresource)
+        entry, created = await self.pipeline.update(call, body, part)
         return Answer(entry, 201 if created else 200)
 
     async def _update_scale(self, call: Call, body: Obj) -> Obj:
@@ -150,7 +153,8 @@ class Dispatcher:
 
     async def _patch(self, call: Call) -> Answer:
         request = call.request
-        entry = await self.pipeline.patch(call, request.body, request.content_type, request.subresource)
+        part = _written_part(request.subresource)
+        entry = await self.pipeline.patch(call, request.body, request.content_type, part)
         if request.subresource == "scale":
             return Answer(scale.view(from_storage(request.resource, entry.obj)))
         return Answer(entry)
@@ -179,6 +183,14 @@ class Dispatcher:
 
     async def _token(self, call: Call, body: Obj) -> Answer:
         return Answer(self._tokens.issue(call, body), 201)
+
+
+def _written_part(subresource: str) -> str:
+    """How the pipeline treats a subresource that is (a part of) the object; 405 for those it cannot."""
+    try:
+        return _PARTS[subresource]
+    except KeyError:
+        raise errors.method_not_allowed() from None
 
 
 def success(details: Obj | None = None) -> Obj:

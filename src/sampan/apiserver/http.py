@@ -162,6 +162,11 @@ class Connection(asyncio.Protocol):
     # --- answering ------------------------------------------------------------------------------------
 
     @property
+    def upgraded(self) -> bool:
+        """Whether the raw stream has been handed over."""
+        return self._duplex is not None
+
+    @property
     def paused(self) -> bool:
         """Whether the peer has stopped taking what was written."""
         return self._writable is not None
@@ -321,9 +326,11 @@ class HttpServer:
             server.close()
         for connection in list(self.connections):
             connection.close_when_idle()
-        streams = [c.task for c in self.connections if c.task is not None and c.cancel_when_lost]
-        for task in streams:
-            task.cancel()
+        for connection in list(self.connections):
+            if connection.task is not None and (connection.cancel_when_lost or connection.upgraded):
+                connection.task.cancel()
+            if connection.upgraded:
+                connection.transport.abort()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=grace_s)
         for task in list(self._tasks):

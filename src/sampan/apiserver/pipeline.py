@@ -31,7 +31,7 @@ from sampan.apiserver.filters import parse
 from sampan.apiserver.registry.hooks import Call, Hooks
 from sampan.apiserver.registry.namespaces import NamespaceGate
 from sampan.apiserver.watchcache import Cache, Hub
-from sampan.store.contract import ABSENT, Delete, Op, Put, Store, StoreFull, TxnConflict
+from sampan.store.contract import ABSENT, Delete, Op, Put, Store, StoreError, StoreFull, TxnConflict
 
 log = logging.getLogger(__name__)
 
@@ -346,6 +346,10 @@ class Pipeline:
             raise errors.internal(
                 f"nothing was written, the store takes no writes ({error}); free space on its disk"
             ) from error
+        except TxnConflict:
+            raise
+        except StoreError as error:
+            raise errors.unavailable(f"the store does not answer: {error}") from error
         await self.hub.applied(revision)
         return revision
 

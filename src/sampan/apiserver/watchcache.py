@@ -19,12 +19,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Protocol
 
+from sampan.api import errors
 from sampan.apiserver.entry import Entry, event_line
 from sampan.apiserver.exchange import chunk
 from sampan.store.contract import Event, Store, WatcherTooSlow
 
 ROOT = "/registry/"
-RING_SIZE = 4096
+RING_SIZE = 1024
 
 
 class Change:
@@ -221,13 +222,16 @@ class Hub:
 
     async def run(self) -> None:
         """Follows the store until cancelled or the store is closed."""
-        while True:
-            try:
-                async for batch in self.store.watch(ROOT, after=self.revision):
-                    self._apply(batch)
-                return
-            except WatcherTooSlow:
-                continue  # the store keeps history: go on where we are
+        try:
+            while True:
+                try:
+                    async for batch in self.store.watch(ROOT, after=self.revision):
+                        self._apply(batch)
+                    return
+                except WatcherTooSlow:
+                    continue  # the store keeps history: go on where we are
+        finally:
+            self._give_up()
 
     async def applied(self, revision: int) -> None:
         """Returns once the caches show `revision` and all before it."""
@@ -254,6 +258,13 @@ class Hub:
         for cache in self._caches.values():
             for sink in cache.sinks:
                 sink.shut()
+
+    def _give_up(self) -> None:
+        """Nobody will see what is still waited for."""
+        for _, _, future in self._waiting:
+            if not future.done():
+                future.set_exception(errors.unavailable("the server is stopping"))
+        self._waiting.clear()
 
     def _apply(self, events: Sequence[Event]) -> None:
         touched: dict[Cache, list[Change]] = {}

@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+
+from sampan.apiserver import pki
+
+
+def subject_alternatives(path: Path) -> set[str]:
+    found = ssl._ssl._test_decode_cert(str(path))  # type: ignore[attr-defined]
+    return {value for _, value in found["subjectAltName"]}
+
+
+def test_keys_are_ours_alone_and_stay(tmp_path: Path) -> None:
+    keys = pki.load_or_create(tmp_path / "pki", ["localhost", "127.0.0.1"])
+    assert {path.stat().st_mode & 0o777 for path in keys.directory.iterdir()} == {0o600}
+    assert keys.directory.stat().st_mode & 0o777 == 0o700
+    before = {path: path.read_bytes() for path in keys.directory.iterdir()}
+    pki.load_or_create(tmp_path / "pki", ["127.0.0.1"])
+    assert {path: path.read_bytes() for path in keys.directory.iterdir()} == before
+
+
+def test_a_new_name_makes_a_new_server_certificate_of_the_same_authority(tmp_path: Path) -> None:
+    keys = pki.load_or_create(tmp_path, ["localhost"])
+    ca = keys.ca_pem
+    pki.load_or_create(tmp_path, ["localhost", "10.96.0.1"])
+    assert subject_alternatives(keys.certificate("apiserver")) == {"localhost", "10.96.0.1"}
+    assert keys.ca_pem == ca
+    keys.server_context()
+
+
+def test_half_a_pair_is_made_again(tmp_path: Path) -> None:
+    keys = pki.load_or_create(tmp_path, ["localhost"])
+    keys.key("admin").unlink()
+    pki.load_or_create(tmp_path, ["localhost"])
+    context = ssl.create_default_context(cafile=str(keys.ca))
+    context.load_cert_chain(keys.certificate("admin"), keys.key("admin"))
