@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from sampan.api.objects import Obj
 from sampan.client.client import Client
@@ -18,6 +19,9 @@ from sampan.kubelet.references import References
 from sampan.kubelet.resolvconf import Resolver
 from sampan.kubelet.runtime.contract import Runtime
 from sampan.kubelet.volumes.volumes import Volumes
+
+Say = Callable[[Literal["Normal", "Warning"], str, str], None]
+"""(type, reason, message): an Event about the Pod at hand."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,22 +13,19 @@ import signal
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 from sampan.api.errors import StatusError
 from sampan.api.objects import Obj, annotations_of, is_deleting, key_of, labels_of, name_of, namespace_of
-from sampan.api.podspec import container_status as reported_status
-from sampan.api.podspec import default_pull_policy, is_terminal
 from sampan.api.resources import PODS
-from sampan.kubelet import containerstatus, plan, preparation, starter, termination
+from sampan.kubelet import adoption, plan, preparation, starter
 from sampan.kubelet.containerspec import PodPlace
+from sampan.kubelet.health import Health, target
 from sampan.kubelet.hooks import HookFailed
-from sampan.kubelet.images.contract import Image, ImageFault
+from sampan.kubelet.imagepull import ImagePull
 from sampan.kubelet.lifecycle import ContainerState, PodEvent, PodState
 from sampan.kubelet.parts import Parts
-from sampan.kubelet.podview import LABEL_CONTAINER, ContainerView, Fault, PodView
-from sampan.kubelet.probers import Target
-from sampan.kubelet.probes import LIVENESS, READINESS, STARTUP, ContainerProbes, Listener, Outcome
+from sampan.kubelet.podview import ContainerView, Fault, PodView
 from sampan.kubelet.reporter import Reporter
 from sampan.kubelet.runtime.contract import Exit, Record, Sandbox
 from sampan.kubelet.volumes.contract import VolumeFault
@@ -56,9 +53,9 @@ class Worker:
         """Containers by the ID of their current attempt."""
         self._early: dict[str, Exit] = {}
         """Ends that the runtime told before it had answered the start."""
-        self._pulls: dict[str, asyncio.Task[None]] = {}
         self._hooks: dict[str, asyncio.Task[None]] = {}
-        self._probes: dict[str, ContainerProbes] = {}
+        self._images = ImagePull(parts, self.view, self._event, self._spawn)
+        self._health = Health(parts, self.view, self._event, self._awake)
         self._prepare_failures = 0
         self._reporter = Reporter(parts.client, self.view, tuple(parts.network.node_ips), self._follow)
         self._exit_waiters: set[Callable[[], None]] = set()
@@ -67,24 +64,12 @@ class Worker:
 
     def adopt(self, sandbox: Sandbox | None, records: list[Record]) -> None:
         """Before `run`: goes on with what an earlier process left."""
-        view = self.view
-        if not records and is_terminal(view.pod):
-            # It had ended and was given back; releasing again costs little and mends a crash in between.
-            view.state, view.finished = PodState.STOPPED, True
-            return
-        if not records:
-            self._count_on()
-        # Without a sandbox (after a reboot) what ran has ended; a new one is made for what is restarted.
-        view.sandbox = sandbox
-        addresses = self._parts.network.addresses(view.uid)
-        view.ips = addresses.ips if addresses else ()
-        for container in view.containers:
-            own = sorted(
-                (r for r in records if r.spec.labels.get(LABEL_CONTAINER) == container.name),
-                key=lambda record: record.spec.attempt,
-            )
-            container.adopt(own)
-            self._resume(container)
+        adoption.adopt(self.view, sandbox, records, self._place)
+        if sandbox is not None and not sandbox.net:
+            self.view.ips = tuple(self._parts.network.node_ips)
+        elif sandbox is not None and (addresses := self._parts.network.addresses(self.view.uid)):
+            self.view.ips = addresses.ips
+        self._ids = {c.record.spec.id: c for c in self.view.containers if c.record is not None}
 
     def update(self, pod: Obj) -> None:
         """The API has a new version of the Pod."""
@@ -200,7 +185,7 @@ class Worker:
                 self.view.preparing = True
                 self._spawn(self._prepare(), "prepare")
             case plan.Pull(name):
-                self._find_image(self._container(name))
+                self._images.find(self._container(name))
             case plan.Start(name):
                 self._begin(self._container(name))
             case plan.Stop(name, grace_s, why):
@@ -245,69 +230,6 @@ class Worker:
             view.preparing = False
             if view.state is PodState.PREPARING:
                 view.advance(event)
-
-    def _find_image(self, container: ContainerView) -> None:
-        reference = container.spec.get("image", "")
-        policy = container.spec.get("imagePullPolicy") or default_pull_policy(reference)
-        try:
-            found = self._parts.images.find(reference)
-        except ImageFault as fault:
-            self._pull_failed(container, fault)
-            return
-        if found is not None and policy != "Always":
-            self._event("Normal", "Pulled", f'Container image "{reference}" already present on machine')
-            self._have_image(container, found)
-        elif policy == "Never":
-            text = f'Container image "{reference}" is not present with pull policy of Never'
-            self._pull_failed(container, ImageFault("ErrImageNeverPull", text))
-        else:
-            container.pulling = True
-            self._pulls[container.name] = self._spawn(self._pull(container, reference), "pull")
-
-    async def _pull(self, container: ContainerView, reference: str) -> None:
-        if container.pull_fault is not None:
-            container.pull_backoff = container.pull_backoff.after_retry(
-                container.pull_fault.at_s, time.time()
-            )
-        self._event("Normal", "Pulling", f'Pulling image "{reference}"')
-        began_s = time.perf_counter()
-        try:
-            auth = await starter.pull_secrets(self._parts, self.view.pod)
-            image = await self._parts.images.pull(reference, auth=auth)
-        except ImageFault as fault:
-            self._pull_failed(container, fault)
-        except (StatusError, OSError, ValueError) as error:
-            self._pull_failed(container, ImageFault("ErrImagePull", str(error)))
-        else:
-            took = _elapsed(time.perf_counter() - began_s)
-            self._event(
-                "Normal",
-                "Pulled",
-                f'Successfully pulled image "{reference}" in {took} ({took} including waiting). '
-                f"Image size: {image.size_bytes} bytes.",
-            )
-            self._have_image(container, image)
-        finally:
-            container.pulling = False
-            self._pulls.pop(container.name, None)
-
-    def _have_image(self, container: ContainerView, image: Image) -> None:
-        container.image, container.pull_fault = image, None
-
-    def _pull_failed(self, container: ContainerView, fault: ImageFault) -> None:
-        reference = container.spec.get("image", "")
-        first = container.pull_fault is None
-        container.pull_fault = Fault(fault.reason, fault.message, time.time())
-        if first:
-            # The first repetition comes after ten seconds, not at once as for containers.
-            container.pull_backoff = container.pull_backoff.after_retry(time.time(), time.time())
-        if fault.reason == "ErrImagePull":
-            self._event("Warning", "Failed", f'Failed to pull image "{reference}": {fault.message}')
-        elif fault.reason == "InvalidImageName":
-            self._event("Warning", "InspectFailed", fault.message)
-        else:
-            self._event("Warning", fault.reason, fault.message)
-        self._event("Warning", "Failed", f"Error: {fault.reason}")
 
     def _begin(self, container: ContainerView) -> None:
         container.begin(time.time())
@@ -356,11 +278,11 @@ class Worker:
                 self._post_start(container, record, handler), "post-start"
             )
         else:
-            self._watch_health(container, record)
+            self._health.watch(container, record)
 
     async def _post_start(self, container: ContainerView, record: Record, handler: Obj) -> None:
         try:
-            await self._parts.hooks.run(self._target(container, record), handler)
+            await self._parts.hooks.run(target(self.view, container, record), handler)
         except HookFailed as failure:
             text = f"PostStartHook failed: {failure}"
             self._event("Warning", "FailedPostStartHook", text)
@@ -371,7 +293,7 @@ class Worker:
             self._hooks.pop(container.name, None)
             container.warming = False
         if container.record is record and container.state is ContainerState.RUNNING:
-            self._watch_health(container, record)
+            self._health.watch(container, record)
 
     def _stop(self, container: ContainerView, grace_s: float, why: str) -> None:
         record = container.record
@@ -379,8 +301,7 @@ class Worker:
         container.replace = container.replace or "definition changed" in why
         container.stopping(time.time(), grace_s)
         self._cancel_hook(container)
-        if (probes := self._probes.get(container.name)) is not None:
-            probes.end(LIVENESS, STARTUP)
+        self._health.ending(container)
         self._event("Normal", "Killing", why)
         handler = (container.spec.get("lifecycle") or {}).get("preStop")
         if handler is not None and grace_s > 0:
@@ -392,7 +313,7 @@ class Worker:
         ending = container.ending
         try:
             async with asyncio.timeout(ending.grace_s if ending else 0):
-                await self._parts.hooks.run(self._target(container, record), handler)
+                await self._parts.hooks.run(target(self.view, container, record), handler)
         except HookFailed as failure:
             self._event("Warning", "FailedPreStopHook", f"PreStopHook failed: {failure}")
         except TimeoutError:
@@ -428,8 +349,7 @@ class Worker:
         view = self.view
         view.advance(PodEvent.STOP)
         view.ending_s, view.grace_s = time.time(), grace_s
-        for task in self._pulls.values():
-            task.cancel()
+        self._images.cancel()
         if self._refresh_timer is not None:
             self._refresh_timer.cancel()
         serves = any(container.state is ContainerState.RUNNING for container in view.app)
@@ -473,81 +393,13 @@ class Worker:
             return
         self.view.deleting, self.view.delete_due_s = False, time.time() + DELETE_RETRY_S
 
-    # -- health
-
-    def _watch_health(self, container: ContainerView, record: Record, *, adopted: bool = False) -> None:
-        """Without a probe of a kind its answer is yes."""
-        age_s = max(time.time() - record.started_at_s, 0.0)
-        probes = ContainerProbes(
-            container.spec,
-            lambda kind, probe: self._probe(container, record, probe),
-            Listener(
-                lambda kind, result, text: self._probed(container, record, kind, result),
-                lambda kind, text: self._probe_failed(container, kind, text),
-            ),
-            age_s=age_s,
-        )
-        if not adopted:
-            container.started = not probes.has(STARTUP)
-            container.ready = container.started and not probes.has(READINESS)
-        self._probes[container.name] = probes
-        probes.begin(container.started)
-
-    async def _probe(self, container: ContainerView, record: Record, probe: Obj) -> Outcome:
-        return await self._parts.prober.probe(self._target(container, record), probe)
-
-    def _probed(self, container: ContainerView, record: Record, kind: str, result: bool) -> None:
-        if container.record is not record:
-            return
-        if kind == READINESS:
-            container.ready = result
-        elif kind == STARTUP and result:
-            container.started = True
-            container.ready = not container.spec.get("readinessProbe")
-        elif not result:
-            container.unhealthy = f"Container {container.name} failed {kind} probe, will be restarted"
-            grace_s = (container.spec.get(f"{kind}Probe") or {}).get("terminationGracePeriodSeconds")
-            container.unhealthy_grace_s = None if grace_s is None else float(grace_s)
-        self._awake()
-
-    def _probe_failed(self, container: ContainerView, kind: str, text: str) -> None:
-        self._event("Warning", "Unhealthy", f"{kind.capitalize()} probe failed: {text}")
-
     # -- ends, adoption, and what is said
 
     def _exit(self, container: ContainerView, record: Record) -> None:
         assert record.exit is not None
         self._cancel_hook(container)
-        if (probes := self._probes.pop(container.name, None)) is not None:
-            probes.end()
-        container.exited(record, self._last_words(container, record, record.exit))
-
-    def _last_words(self, container: ContainerView, record: Record, ended: Exit) -> str:
-        file = self._place.termination_log(container.name, record.spec.attempt)
-        log_file = self._place.log(container.name, record.spec.attempt)
-        return termination.message(container.spec, file, log_file, ended)
-
-    def _resume(self, container: ContainerView) -> None:
-        """Fills in what only the API or the disk knows of an adopted container."""
-        record = container.record
-        if record is None:
-            return
-        self._ids[record.spec.id] = container
-        if record.exit is not None:
-            container.message = self._last_words(container, record, record.exit)
-        if container.last is not None and container.last.exit is not None:
-            container.last_message = self._last_words(container, container.last, container.last.exit)
-        reported = reported_status(self.view.pod, container.name) or {}
-        if reported.get("containerID") == containerstatus.SCHEME + record.spec.id:
-            container.started = bool(reported.get("started"))
-            container.ready = bool(reported.get("ready"))
-
-    def _count_on(self) -> None:
-        """After a reboot nothing is left to adopt, but restarts are counted on from what the API says."""
-        for container in self.view.containers:
-            reported = reported_status(self.view.pod, container.name)
-            if reported and reported.get("containerID"):
-                container.attempt = reported["restartCount"] + 1
+        self._health.ended(container)
+        container.exited(record, adoption.last_words(container, record, record.exit, self._place))
 
     def _begin_adopted(self) -> None:
         if self.view.sandbox is None:
@@ -556,7 +408,7 @@ class Worker:
             record = container.record
             if record is not None and container.state is ContainerState.RUNNING:
                 known = container.started or container.ready
-                self._watch_health(container, record, adopted=known)
+                self._health.watch(container, record, adopted=known)
 
     def _cancel_hook(self, container: ContainerView) -> None:
         task = self._hooks.get(container.name)
@@ -582,24 +434,19 @@ class Worker:
                 delay_s, lambda: self._spawn(self._refresh(), "refresh")
             )
 
-    def _target(self, container: ContainerView, record: Record) -> Target:
-        ip = self.view.ips[0] if self.view.ips else ""
-        return Target(self.view.pod, container.spec, record.spec.id, ip)
-
     def _container(self, name: str) -> ContainerView:
         container = self.view.container(name)
         assert container is not None
         return container
 
-    def _event(self, kind: Any, reason: str, message: str) -> None:
+    def _event(self, kind: Literal["Normal", "Warning"], reason: str, message: str) -> None:
         self._parts.events.event(self.view.pod, kind, reason, message)
 
     def _silence(self) -> None:
         for timer in (self._timer, self._refresh_timer):
             if timer is not None:
                 timer.cancel()
-        for probes in self._probes.values():
-            probes.end()
+        self._health.close()
 
 
 def _shown(pod: Obj) -> tuple[dict[str, str], dict[str, str]]:
@@ -615,13 +462,3 @@ def signal_number(name: str) -> int:
     if wanted.startswith("SIGRTMIN+"):
         return int(signal.SIGRTMIN) + int(wanted.partition("+")[2])
     return int(getattr(signal, wanted, signal.SIGTERM))
-
-
-def _elapsed(seconds: float) -> str:
-    """`41ms`, `1.532s`."""
-    milliseconds = max(round(seconds * 1000), 1)
-    return (
-        f"{milliseconds}ms"
-        if milliseconds < 1000
-        else f"{milliseconds / 1000:.3f}".rstrip("0").rstrip(".") + "s"
-    )

@@ -1,0 +1,108 @@
+"""Images for one Pod's containers: found, fetched, or the reason why not, in upstream's words.
+
+Source: concepts/containers/images, "Image pull policy" and "ImagePullBackOff".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from sampan.api.errors import StatusError
+from sampan.api.podspec import default_pull_policy
+from sampan.kubelet import starter
+from sampan.kubelet.backoff import Backoff
+from sampan.kubelet.images.contract import Image, ImageFault
+from sampan.kubelet.parts import Parts, Say
+from sampan.kubelet.podview import ContainerView, Fault, PodView
+
+Spawn = Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]]
+
+
+class ImagePull:
+    """`spawn` starts a task of the Pod's worker, which looks again when it has ended."""
+
+    def __init__(self, parts: Parts, view: PodView, say: Say, spawn: Spawn) -> None:
+        self._parts, self._view, self._say, self._spawn = parts, view, say, spawn
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+
+    def find(self, container: ContainerView) -> None:
+        """Gives the container its image at once where the policy and the disk allow, else begins a pull."""
+        reference = container.spec.get("image", "")
+        policy = container.spec.get("imagePullPolicy") or default_pull_policy(reference)
+        try:
+            found = self._parts.images.find(reference)
+        except ImageFault as fault:
+            self._failed(container, fault)
+            return
+        if found is not None and policy != "Always":
+            self._say("Normal", "Pulled", f'Container image "{reference}" already present on machine')
+            self._have(container, found)
+        elif policy == "Never":
+            text = f'Container image "{reference}" is not present with pull policy of Never'
+            self._failed(container, ImageFault("ErrImageNeverPull", text))
+        else:
+            container.pulling = True
+            self._tasks[container.name] = self._spawn(self._pull(container, reference), "pull")
+
+    async def _pull(self, container: ContainerView, reference: str) -> None:
+        if container.pull_fault is not None:
+            container.pull_backoff = container.pull_backoff.after_retry(
+                container.pull_fault.at_s, time.time()
+            )
+        self._say("Normal", "Pulling", f'Pulling image "{reference}"')
+        began_s = time.perf_counter()
+        try:
+            auth = await starter.pull_secrets(self._parts, self._view.pod)
+            image = await self._parts.images.pull(reference, auth=auth)
+        except ImageFault as fault:
+            self._failed(container, fault)
+        except (StatusError, OSError, ValueError) as error:
+            self._failed(container, ImageFault("ErrImagePull", str(error)))
+        else:
+            took = _elapsed(time.perf_counter() - began_s)
+            self._say(
+                "Normal",
+                "Pulled",
+                f'Successfully pulled image "{reference}" in {took} ({took} including waiting). '
+                f"Image size: {image.size_bytes} bytes.",
+            )
+            self._have(container, image)
+        finally:
+            container.pulling = False
+            self._tasks.pop(container.name, None)
+
+    def _have(self, container: ContainerView, image: Image) -> None:
+        container.image, container.pull_fault = image, None
+        container.pull_backoff = Backoff()
+
+    def _failed(self, container: ContainerView, fault: ImageFault) -> None:
+        reference = container.spec.get("image", "")
+        first = container.pull_fault is None
+        container.pull_fault = Fault(fault.reason, fault.message, time.time())
+        if first:
+            # The first repetition comes after ten seconds, not at once as for containers.
+            container.pull_backoff = container.pull_backoff.after_retry(time.time(), time.time())
+        if fault.reason == "ErrImagePull":
+            self._say("Warning", "Failed", f'Failed to pull image "{reference}": {fault.message}')
+        elif fault.reason == "InvalidImageName":
+            self._say("Warning", "InspectFailed", fault.message)
+        else:
+            self._say("Warning", fault.reason, fault.message)
+        self._say("Warning", "Failed", f"Error: {fault.reason}")
+
+    def cancel(self) -> None:
+        for task in self._tasks.values():
+            task.cancel()
+
+
+def _elapsed(seconds: float) -> str:
+    """`41ms`, `1.532s`."""
+    milliseconds = max(round(seconds * 1000), 1)
+    return (
+        f"{milliseconds}ms"
+        if milliseconds < 1000
+        else f"{milliseconds / 1000:.3f}".rstrip("0").rstrip(".") + "s"
+    )
