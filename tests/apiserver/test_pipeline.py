@@ -7,6 +7,7 @@ import pytest
 
 from sampan.api.errors import StatusError
 from sampan.api.objects import mutable
+from sampan.api.request import MERGE_PATCH
 from sampan.api.resources import CONFIG_MAPS, DEPLOYMENTS, LEASES, NAMESPACES, NODES, PODS, REPLICA_SETS
 
 DEPLOYMENT = {
@@ -151,6 +152,12 @@ async def test_a_lease_must_say_which_state_it_replaces(api) -> None:
     await api.create(LEASES, {"metadata": {"name": "l"}})
     error = await refused(api.call("update", LEASES, "l", {"metadata": {"name": "l"}}))
     assert error.code == 422 and "must be specified for an update" in error.message
+
+
+async def test_a_patch_of_a_lease_replaces_the_state_it_was_made_for(api) -> None:
+    await api.create(LEASES, {"metadata": {"name": "l"}, "spec": {"holderIdentity": "a"}})
+    patched = await api.call("patch", LEASES, "l", {"spec": {"holderIdentity": "b"}}, content_type=MERGE_PATCH)
+    assert patched["spec"] == {"holderIdentity": "b"}
 
 
 async def test_uid_and_revision_guard_a_delete(api) -> None:

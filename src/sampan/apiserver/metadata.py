@@ -86,7 +86,7 @@ def prepare_create(resource: Resource, obj: Obj) -> None:
 def carry_over(new: Obj, old: Obj) -> None:
     """What an update cannot change is taken from the old object."""
     fresh, kept = new["metadata"], old["metadata"]
-    for field in ("selfLink", "managedFields", "resourceVersion"):
+    for field in ("selfLink", "managedFields"):
         fresh.pop(field, None)
     for field in _SERVER_FIELDS:
         if field in kept:

@@ -42,6 +42,7 @@ from sampan.dns.server import DnsServer
 from sampan.kubelet.config import KubeletConfig
 from sampan.kubelet.images.store import ImageStore
 from sampan.kubelet.kubelet import Kubelet
+from sampan.kubelet.network.egress import EgressRelay
 from sampan.kubelet.network.node import NodeNamespace, ensure_node
 from sampan.kubelet.network.veth import VethNetwork
 from sampan.kubelet.runtime.crun import CrunRuntime
@@ -76,11 +77,20 @@ class Assembly:
         progress("making the node")
         node = await ensure_node(self._cluster.name, self._cluster.node_pin, self._cluster.address_plan)
         try:
-            async with self._server(node) as server:
+            async with self._egress(node), self._server(node) as server:
                 progress("starting the node's parts")
                 await self._run_parts(node, server, ready)
         finally:
             node.close()
+
+    @contextlib.asynccontextmanager
+    async def _egress(self, node: NodeNamespace) -> AsyncIterator[None]:
+        relay = EgressRelay(node)
+        await relay.start()
+        try:
+            yield
+        finally:
+            await relay.stop()
 
     @contextlib.asynccontextmanager
     async def _server(self, node: NodeNamespace) -> AsyncIterator[ApiServer]:
