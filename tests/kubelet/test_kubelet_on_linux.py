@@ -175,6 +175,10 @@ async def making(layer: Path) -> AsyncIterator[Node]:
         namespace.close()
         mounts.detach_below(base)
         shutil.rmtree(base)
+        # A Pod that was being given back when the node stopped may have left empty cgroups.
+        for top in Path("/sys/fs/cgroup").glob(f"*{CGROUP}"):
+            for group in [*sorted((d for d in top.rglob("*") if d.is_dir()), reverse=True), top]:
+                group.rmdir()
 
 
 @pytest.fixture
