@@ -156,7 +156,9 @@ async def test_a_lease_must_say_which_state_it_replaces(api) -> None:
 
 async def test_a_patch_of_a_lease_replaces_the_state_it_was_made_for(api) -> None:
     await api.create(LEASES, {"metadata": {"name": "l"}, "spec": {"holderIdentity": "a"}})
-    patched = await api.call("patch", LEASES, "l", {"spec": {"holderIdentity": "b"}}, content_type=MERGE_PATCH)
+    patched = await api.call(
+        "patch", LEASES, "l", {"spec": {"holderIdentity": "b"}}, content_type=MERGE_PATCH
+    )
     assert patched["spec"] == {"holderIdentity": "b"}
 
 

@@ -126,11 +126,12 @@ class Stream:
         self._number = number
         self._pieces: asyncio.Queue[bytes] = asyncio.Queue(_QUEUE_PIECES)
         self._read_ended = False
+        self._gone = False
         self._write_ended = False
 
     async def read(self) -> bytes:
         """The next bytes, b"" at the end."""
-        if self._read_ended:
+        if self._read_ended or (self._gone and self._pieces.empty()):
             return b""
         piece = await self._pieces.get()
         if not piece:
@@ -156,10 +157,9 @@ class Stream:
 
     def abort(self) -> None:
         """The client has reset it, or gone: what was read stays readable, then comes the end."""
-        self._write_ended = True
-        if self._pieces.full():
-            self._pieces.get_nowait()
-        self._pieces.put_nowait(b"")
+        self._write_ended = self._gone = True
+        if not self._pieces.full():  # a full queue has no reader who waits
+            self._pieces.put_nowait(b"")
 
 
 class Connection:
@@ -245,6 +245,8 @@ class Connection:
 
     def _headers(self, block: bytes) -> dict[str, str]:
         data = self._inflate.decompress(block, MAX_FRAME_BYTES)
+        if len(data) < 4:
+            raise ValueError("no header block")
         position = 4
 
         def text() -> str:
