@@ -37,6 +37,7 @@ from sampan.controllers.nodelifecycle.controller import NodeLifecycleController
 from sampan.controllers.podgc.controller import PodGarbageCollector
 from sampan.controllers.replicaset.controller import ReplicaSetController
 from sampan.controllers.serviceaccount.controller import ServiceAccountController
+from sampan.dns.announce import announce
 from sampan.dns.forward import Forwarder, Resolvers
 from sampan.dns.server import DnsServer
 from sampan.kubelet.config import KubeletConfig
@@ -148,6 +149,7 @@ class Assembly:
         )
         yield "proxy", proxy.run()
         yield "dns", (await self._dns(node, informers)).run()
+        await announce(manager, str(family.dns))
 
         kubelet_client = Client(server.transport(user(f"system:node:{name}", "system:nodes")))
         runtime = CrunRuntime(self._cluster.data, node_netns=node.path)
