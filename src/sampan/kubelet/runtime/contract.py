@@ -156,7 +156,10 @@ class ExecProcess(Protocol):
 
 
 class Runtime(Protocol):
-    """`on_exit(container_id, exit)` is called on the event loop for every container end, each once."""
+    """`on_exit(container_id, exit)` is called on the event loop for every container end, each once.
+
+    Set it before `open`, which finds the ends that nobody saw.
+    """
 
     on_exit: Callable[[str, Exit], None]
 

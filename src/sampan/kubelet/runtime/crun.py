@@ -7,9 +7,9 @@ Below `root`:
     run/exec/           commands being started    run/seccomp/  compiled filters
 
 Who may interleave: calls on one container are serialised by its lock, `start_sandbox` and `remove_sandbox` of
-one Pod by the sandbox's. A container's end is noticed on the loop at any time, also while a call on it waits;
-it is written down, then `on_exit` is called, once. Ends that happened while no process looked are found by
-`open` and reported right after it.
+one Pod by the Pod's. A container's end is noticed on the loop at any time, also while a call on it waits; it
+is written down, then `on_exit` is called, once. Ends that happened while no process looked are found by
+`open` and told right after it, so `on_exit` is to be set before.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ import re
 import signal
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import orjson
@@ -36,9 +35,8 @@ from sampan.kubelet.runtime import (
     libc,
     mounts,
     orphans,
-    process,
+    pause,
     rootfs,
-    sandbox,
     spec,
     state,
     users,
@@ -49,34 +47,21 @@ from sampan.kubelet.runtime.contract import (
     ContainerSpec,
     ExecProcess,
     Exit,
-    Mount,
     Record,
     Resources,
     RuntimeFault,
     Sandbox,
     SandboxSpec,
-    Security,
 )
 from sampan.kubelet.runtime.filters import Filters
-from sampan.kubelet.runtime.state import ContainerState, SandboxState
+from sampan.kubelet.runtime.oci import Crun
+from sampan.kubelet.runtime.pods import Pod, Pods
+from sampan.kubelet.runtime.state import ContainerState
 
 log = logging.getLogger(__name__)
 
 KILL_DEADLINE_S = 10.0
-COMMAND_DEADLINE_S = 30.0
-_PAUSE = "sampan/pause"
-"""Label of the container that holds a Pod's shared process namespace; nobody outside sees it."""
-
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
-
-
-@dataclass(slots=True)
-class _Pod:
-    """A sandbox in memory. `state.sandbox` is None before it is made, and after a reboot."""
-
-    state: SandboxState
-    directory: Path
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 class CrunRuntime:
@@ -95,12 +80,9 @@ class CrunRuntime:
         self._crun_dir, self._exec_dir = self._run / "crun", self._run / "exec"
         self._empty = self._run / "empty"
         self._containers: dict[str, Container] = {}
-        self._pods: dict[str, _Pod] = {}
         self._exits = exits.ExitDirectory(self._run / "exits", self._exit_file)
         # More at once than this only lengthens each (measured).
         self._slots = asyncio.Semaphore(parallel_creates or 4 * (os.cpu_count() or 1))
-        # Held while cgroups above Pods are removed, so that nobody creates below them meanwhile.
-        self._cgroup_tree = asyncio.Lock()
         self._buries = False
 
     # -- lifetime
@@ -123,7 +105,9 @@ class CrunRuntime:
         mounts.share(self.root)
         libc.become_subreaper()
         self._buries = orphans.follow()
+        self._crun = Crun(self.host.tools["crun"], self._crun_dir)
         self._cgroups = Cgroups(self.host.layout)
+        self._pods = Pods(self._pods_dir, self._cgroups, node_has_netns=bool(self.node_netns))
         self._filters = Filters(self._run / "seccomp", self._crun_dir, self.root / "seccomp", self.host)
         self._command = conmon.Command(self.host.tools, self._crun_dir, self._exits.path)
         self._limits = spec.Limits(
@@ -146,13 +130,13 @@ class CrunRuntime:
     # -- what there is
 
     def sandboxes(self) -> Sequence[Sandbox]:
-        return [pod.state.sandbox for pod in self._pods.values() if pod.state.sandbox is not None]
+        return self._pods.sandboxes()
 
     def records(self) -> Sequence[Record]:
         return [
             container.record
             for container in self._containers.values()
-            if container.state.init is not None and not _is_pause(container.state.spec)
+            if container.state.init is not None and not pause.is_pause(container.state.spec)
         ]
 
     def stats(self, container_id: str) -> Stats:
@@ -160,90 +144,33 @@ class CrunRuntime:
 
     def sandbox_stats(self, uid: str) -> Stats:
         """All containers of the Pod together."""
-        return self._cgroups.stats(self._pods[uid].state.spec.cgroup)
+        if (pod := self._pods.get(uid)) is None:
+            raise RuntimeFault("StatsError", f"sandbox {uid} does not exist")
+        return self._cgroups.stats(pod.state.spec.cgroup)
 
     # -- sandboxes
 
     async def start_sandbox(self, spec: SandboxSpec) -> Sandbox:
         _check_name(spec.uid)
-        pod = self._pods.setdefault(spec.uid, _Pod(SandboxState(spec), self._pods_dir / spec.uid))
-        async with pod.lock:
-            if pod.state.sandbox is None:
-                pod.state = SandboxState(spec)  # an earlier attempt may have asked for something else
-                try:
-                    await self._start_sandbox(pod)
-                except OSError as error:
-                    text = f"failed to create the Pod's sandbox: {error}"
-                    raise RuntimeFault("FailedCreatePodSandBox", text) from error
-            assert pod.state.sandbox is not None
-            return pod.state.sandbox
+        return await self._pods.start(spec, self._share_processes)
 
-    async def _start_sandbox(self, pod: _Pod) -> None:
-        wanted = pod.state.spec
-        own = sandbox.kinds(wanted, node_has_netns=bool(self.node_netns))
-        pod.directory.mkdir(exist_ok=True, mode=0o700)
-        sandbox.unpin(pod.directory)  # what an earlier attempt left
-        state.write(pod.directory / "sandbox.json", pod.state)
-        if wanted.resources is not None:
-            async with self._cgroup_tree:
-                self._cgroups.make(wanted.cgroup, wanted.resources)
-        found = await sandbox.pin(pod.directory, wanted, own)
-        pod.state.sandbox = found
-        if wanted.share_pid:
-            try:
-                await self._start_pause(wanted)
-            except RuntimeFault:
-                pod.state.sandbox = None
-                raise
-        state.write(pod.directory / "sandbox.json", pod.state)
-
-    async def _start_pause(self, pod: SandboxSpec) -> None:
-        if (tool := self.host.tools.get("catatonit")) is None:
-            text = "shareProcessNamespace needs catatonit; install with: apt-get install catatonit"
+    async def _share_processes(self, pod: Pod) -> None:
+        """A Pod with one process namespace for all gets the container that holds it."""
+        if not pod.state.spec.share_pid:
+            return
+        if (tool := self.host.tools.get(pause.TOOL)) is None:
+            text = f"shareProcessNamespace needs {pause.TOOL}; install with: apt-get install {pause.TOOL}"
             raise RuntimeFault("FailedCreatePodSandBox", text)
-        pause = ContainerSpec(
-            id=f"{pod.uid}-pause",
-            sandbox=pod.uid,
-            name="pause",
-            attempt=0,
-            lower_dirs=(str(self._empty),),
-            argv=("/catatonit", "-P"),
-            env={},
-            cwd="/",
-            user="",
-            mounts=(Mount(tool, "/catatonit", read_only=True),),
-            log_path="/dev/null",
-            cgroup=f"{pod.cgroup}/pause",
-            resources=Resources(oom_score_adj=max(-998, self._limits.min_oom_score_adj)),
-            security=Security(read_only_root=True, no_new_privileges=True, drop_capabilities=("ALL",)),
-            labels={_PAUSE: pod.uid},
-        )
-        await self.create(pause)
-        await self.start(pause.id)
+        holder = pause.spec(pod.state.spec, tool, str(self._empty))
+        await self.remove(holder.id)  # what an earlier attempt left
+        await self.create(holder)
+        await self.start(holder.id)
 
     async def remove_sandbox(self, uid: str) -> None:
-        pod = self._pods.get(uid)
         own = [c for c in self._containers.values() if c.state.spec.sandbox == uid]
-        await asyncio.gather(*(self.remove(c.id) for c in own if not _is_pause(c.state.spec)))
-        await asyncio.gather(*(self.remove(c.id) for c in own if _is_pause(c.state.spec)))
-        if pod is None:
-            return
-        async with pod.lock:
-            if self._pods.get(uid) is not pod:
-                return
-            await asyncio.to_thread(sandbox.unpin, pod.directory)
-            await asyncio.to_thread(self._cgroups.remove, pod.state.spec.cgroup)
-            await asyncio.to_thread(rootfs.discard, pod.directory)
-            del self._pods[uid]
-        await self._remove_cgroup_parents(pod.state.spec.cgroup)
-
-    async def _remove_cgroup_parents(self, path: str) -> None:
-        """The directories above the Pod's, as far as no other Pod is below them."""
-        async with self._cgroup_tree:
-            for parent in list(Path(path).parents)[:-1]:
-                if any(pod.state.spec.cgroup.startswith(f"{parent}/") for pod in self._pods.values()):
-                    return
-                await asyncio.to_thread(self._cgroups.remove_if_empty, str(parent))
+        await asyncio.gather(*(self.remove(c.id) for c in own if not pause.is_pause(c.state.spec)))
+        await self.remove(pause.name(uid))
+        await self._pods.remove(uid)
 
     # -- containers
 
@@ -259,8 +186,8 @@ class CrunRuntime:
         container = Container(ContainerState(spec), self._bundles / spec.id, self._exits, self._ended)
         self._containers[spec.id] = container
         async with container.lock:
-            async with self._cgroup_tree:
-                pass
+            async with self._pods.cgroup_tree:
+                pass  # nobody is removing the directories above it; from now on nobody will
             async with self._slots:
                 try:
                     await self._create(container, pod)
@@ -271,7 +198,7 @@ class CrunRuntime:
                         raise RuntimeFault("CreateContainerError", text) from error
                     raise
 
-    async def _create(self, container: Container, pod: _Pod) -> None:
+    async def _create(self, container: Container, pod: Pod) -> None:
         wanted, bundle = container.state.spec, container.bundle
         if bundle.exists():
             await asyncio.to_thread(rootfs.discard, bundle)
@@ -324,23 +251,8 @@ class CrunRuntime:
                 except OSError as error:
                     container.state.started_at_s = 0.0
                     raise RuntimeFault("RunContainerError", f"failed to start container: {error}") from error
-                if not self._open_fifo(container_id):
-                    await self._crun("RunContainerError", "start", container_id)
+                await self._crun.start(container_id)
             return container.record
-
-    def _open_fifo(self, container_id: str) -> bool:
-        """What `crun start` does, without the 2 ms of running it: the init waits for a byte in this fifo."""
-        fifo = self._crun_dir / container_id / "exec.fifo"
-        try:
-            fd = os.open(fifo, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        except OSError:
-            return False  # not waiting there (yet), or another crun: `crun start` knows better
-        try:
-            os.write(fd, b"\0")
-        finally:
-            os.close(fd)
-        fifo.unlink()
-        return True
 
     def signal(self, container_id: str, signal_number: int) -> None:
         if (container := self._containers.get(container_id)) is not None:
@@ -363,8 +275,7 @@ class CrunRuntime:
 
     async def _clear(self, container: Container) -> None:
         """Takes away all there is of it, also where it was only half made."""
-        if (self._crun_dir / container.id).exists():
-            await self._crun("KillContainerError", "delete", "--force", container.id)
+        await self._crun.delete(container.id)
         if container.state.conmon is not None:
             try:
                 await asyncio.wait_for(container.wait_conmon(), 1.0)
@@ -414,17 +325,7 @@ class CrunRuntime:
     # -- taking over, and taking down
 
     async def _adopt(self) -> None:
-        points = mounts.table()
-        for directory in sorted(self._pods_dir.iterdir()):
-            found = state.read_sandbox(directory / "sandbox.json")
-            if found is None:
-                await asyncio.to_thread(sandbox.unpin, directory)
-                await asyncio.to_thread(rootfs.discard, directory)
-                continue
-            if found.sandbox is not None and not sandbox.is_pinned(directory, found.sandbox, points):
-                log.warning("the namespaces of Pod %s are gone", found.spec.uid)
-                found.sandbox = None
-            self._pods[found.spec.uid] = _Pod(found, directory)
+        await self._pods.adopt()
         for bundle in sorted(self._bundles.iterdir()):
             kept = state.read_container(bundle / STATE_FILE)
             if kept is None or kept.init is None:
@@ -434,23 +335,25 @@ class CrunRuntime:
             container = Container(kept, bundle, self._exits, self._ended)
             self._containers[container.id] = container
             container.watch()
+        for container in list(self._containers.values()):
+            if pause.is_pause(container.state.spec) and not self._pods.get(container.state.spec.sandbox):
+                await self.remove(container.id)  # of a sandbox that was never finished
 
     async def _sweep(self, bundle: Path) -> None:
         """A bundle without a usable state."""
-        if (self._crun_dir / bundle.name).exists():
-            await self._crun("KillContainerError", "delete", "--force", bundle.name)
+        await self._crun.delete(bundle.name)
         await asyncio.to_thread(rootfs.discard, bundle)
         self._exits.discard(bundle.name)
 
     async def remove_all(self) -> None:
         """Ends every container and takes away every sandbox."""
-        await asyncio.gather(*(self.remove_sandbox(uid) for uid in list(self._pods)))
+        await asyncio.gather(*(self.remove_sandbox(uid) for uid in self._pods.uids()))
         await asyncio.gather(*(self.remove(container_id) for container_id in list(self._containers)))
 
     # -- inside
 
     def _ended(self, container: Container, exit: Exit) -> None:
-        if not _is_pause(container.state.spec):
+        if not pause.is_pause(container.state.spec):
             asyncio.get_running_loop().call_soon(self._tell, container.id, exit)
 
     def _tell(self, container_id: str, exit: Exit) -> None:
@@ -471,18 +374,18 @@ class CrunRuntime:
         same = pod is not None and pod.state.spec.cgroup.rstrip("/") == spec.cgroup.rstrip("/")
         return f"{spec.cgroup.rstrip('/')}/{spec.id}" if same else spec.cgroup
 
-    def _place(self, root: Path, wanted: ContainerSpec, pod: _Pod) -> spec.Place:
+    def _place(self, root: Path, wanted: ContainerSpec, pod: Pod) -> spec.Place:
         found, pod_spec = pod.state.sandbox, pod.state.spec
         assert found is not None
         pid: str | None = None if pod_spec.host_pid else ""
-        pause = self._containers.get(f"{pod_spec.uid}-pause")
-        if pod_spec.share_pid and not _is_pause(wanted):
-            if pause is None or pause.state.init is None or not pause.running:
+        if pod_spec.share_pid and not pause.is_pause(wanted):
+            holder = self._containers.get(pause.name(pod_spec.uid))
+            if holder is None or holder.state.init is None or not holder.running:
                 raise RuntimeFault("CreateContainerError", "the Pod's shared process namespace has ended")
-            pid = f"/proc/{pause.state.init.pid}/ns/pid"
+            pid = f"/proc/{holder.state.init.pid}/ns/pid"
         return spec.Place(
             rootfs=str(root),
-            shm="" if pod_spec.host_ipc else str(pod.directory / "shm"),
+            shm="" if pod_spec.host_ipc else str(pod.shm),
             cgroup=self._cgroup_of(wanted),
             net=found.net or self.node_netns or None,
             ipc=found.ipc or None,
@@ -490,16 +393,6 @@ class CrunRuntime:
             pid=pid,
             hostname=pod_spec.hostname,
         )
-
-    async def _crun(self, reason: str, *arguments: str) -> None:
-        argv = [self.host.tools["crun"], f"--root={self._crun_dir}", *arguments]
-        try:
-            done = await process.run(argv, deadline_s=COMMAND_DEADLINE_S)
-        except TimeoutError as error:
-            text = f"crun {arguments[0]} did not end in {COMMAND_DEADLINE_S:g} s"
-            raise RuntimeFault(reason, text) from error
-        if done.code != 0:
-            raise RuntimeFault(reason, f"crun {arguments[0]} failed: {done.errors.strip()}")
 
 
 async def purge(root: Path, cgroup: str = "") -> None:
@@ -520,10 +413,6 @@ async def purge(root: Path, cgroup: str = "") -> None:
 
 
 _OWN_RUN = ("sandboxes", "crun", "exec", "exits", "seccomp", "empty")
-
-
-def _is_pause(spec: ContainerSpec) -> bool:
-    return _PAUSE in spec.labels
 
 
 def _check_name(name: str) -> None:
