@@ -1,7 +1,7 @@
 """Keeps every ReplicaSet at its number of Pods.
 
-What was created or deleted and not yet seen is kept in `Expectations`, by the key of the set: until all of it
-was seen through the Pod informer, a reconcile writes status but counts no Pods.
+What was created or deleted and not yet seen is kept in `Unseen`: until all of it was shown by the Pod
+informer, a reconcile writes status but neither creates nor deletes.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from sampan.api.objects import (
     mutable,
     name_of,
     namespace_of,
+    split_key,
     uid_of,
 )
 from sampan.api.podspec import is_active
@@ -30,11 +31,11 @@ from sampan.api.selectors import Selector, label_selector_from
 from sampan.client.client import Client
 from sampan.client.controller import Controller
 from sampan.client.events import EventRecorder
-from sampan.client.expectations import Expectations
 from sampan.client.informers import Informers
 from sampan.controllers import ownership
 from sampan.controllers.replicaset.plan import BURST, Plan, batches, plan, pod_from_template
 from sampan.controllers.replicaset.status import Failure, same, status
+from sampan.controllers.replicaset.unseen import DOUBTFUL_S, Unseen
 
 
 class ReplicaSetController:
@@ -43,7 +44,7 @@ class ReplicaSetController:
         self._events = events
         self._sets = informers.informer(REPLICA_SETS)
         self._pods = informers.informer(PODS)
-        self._expectations = Expectations()
+        self._unseen = Unseen()
         self._controller = Controller("replicaset", self.reconcile)
         for informer in (self._sets, self._pods):
             informer.add_index("controller", ownership.by_controller)
@@ -68,10 +69,7 @@ class ReplicaSetController:
         assert pod is not None
         keys = set(self._owner_keys(old)) | set(self._owner_keys(new))
         for key in keys:
-            if old is None:
-                self._expectations.creation_observed(key)
-            if new is None or is_deleting(new):
-                self._expectations.deletion_observed(key, uid_of(pod))
+            self._unseen.saw(key, uid_of(pod), goes=new is None or is_deleting(new))
             self._controller.enqueue(key)
         if new is not None and controller_of(new) is None:
             for replica_set in self._sets.by_index("namespace", namespace_of(new)):
@@ -88,17 +86,33 @@ class ReplicaSetController:
     async def reconcile(self, key: str) -> float | None:
         replica_set = self._sets.get(key)
         if replica_set is None:
-            self._expectations.forget(key)
+            self._unseen.forget(key)
             return None
         selector = label_selector_from(replica_set["spec"]["selector"])
         pods = await self._claim(replica_set, selector)
         active = [pod for pod in pods if is_active(pod)]
         failure = None
-        if self._expectations.satisfied(key) and not is_deleting(replica_set):
+        if await self._all_seen(key) and not is_deleting(replica_set):
             replicas = replica_set["spec"].get("replicas", 1)
             step = plan(replicas, active, self._siblings_on_node(replica_set), time.time())
             failure = await self._carry_out(replica_set, key, step)
-        return await self._write_status(replica_set, active, sum(map(is_deleting, pods)), failure)
+        again_s = await self._write_status(replica_set, active, sum(map(is_deleting, pods)), failure)
+        if self._unseen.any(key):
+            return min(again_s, DOUBTFUL_S) if again_s is not None else DOUBTFUL_S
+        return again_s
+
+    async def _all_seen(self, key: str) -> bool:
+        for uid, pod in self._unseen.doubtful(key, time.monotonic()):
+            namespace, name = split_key(pod)
+            try:
+                found = await self._client.get(PODS, name, namespace)
+            except StatusError as error:
+                if error.code != 404:
+                    raise
+                found = None
+            if found is None or uid_of(found) != uid:
+                self._unseen.saw(key, uid, goes=True)
+        return not self._unseen.any(key)
 
     async def _claim(self, replica_set: Obj, selector: Selector) -> list[Obj]:
         candidates = self._pods.by_index("controller", uid_of(replica_set))
@@ -146,19 +160,16 @@ class ReplicaSetController:
         if step.create:
             return await self._create(replica_set, key, step.create)
         if step.delete:
-            self._expectations.expect_deletions(key, [uid_of(pod) for pod in step.delete])
+            for pod in step.delete:
+                self._unseen.deleting(key, uid_of(pod))
             results = await asyncio.gather(*(self._delete(replica_set, key, pod) for pod in step.delete))
             return _first(results)
         return None
 
     async def _create(self, replica_set: Obj, key: str, count: int) -> Failure | None:
-        self._expectations.expect_creations(key, count)
         for size in batches(min(count, BURST)):
             results = await asyncio.gather(*(self._create_one(replica_set, key) for _ in range(size)))
-            count -= size
             if (failure := _first(results)) is not None:
-                for _ in range(count):
-                    self._expectations.creation_observed(key)
                 return failure
         return None
 
@@ -166,11 +177,13 @@ class ReplicaSetController:
         try:
             pod = await self._client.create(PODS, pod_from_template(replica_set))
         except (StatusError, OSError) as error:
-            self._expectations.creation_observed(key)
             if _namespace_is_going(error):
                 return None
             self._events.event(replica_set, "Warning", "FailedCreate", f"Error creating: {error}")
             return Failure("FailedCreate", error)
+        shown = self._pods.get(key_of(pod))
+        if shown is None or uid_of(shown) != uid_of(pod):
+            self._unseen.created(key, uid_of(pod), key_of(pod), time.monotonic())
         self._events.event(replica_set, "Normal", "SuccessfulCreate", f"Created pod: {name_of(pod)}")
         return None
 
@@ -178,7 +191,7 @@ class ReplicaSetController:
         try:
             await self._client.delete(PODS, name_of(pod), namespace=namespace_of(pod), uid=uid_of(pod))
         except (StatusError, OSError) as error:
-            self._expectations.deletion_observed(key, uid_of(pod))
+            self._unseen.saw(key, uid_of(pod), goes=True)
             if isinstance(error, StatusError) and error.code in (404, 409):
                 return None  # gone already, by whatever hand
             self._events.event(replica_set, "Warning", "FailedDelete", f"Error deleting: {error}")
