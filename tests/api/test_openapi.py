@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 import pytest
 
-from sampan.api import openapi, openapi_document, resources
+from sampan.api import gnostic, openapi, openapi_document, openapi_swagger, resources
 
 
 def document(path: str) -> dict[str, Any]:
@@ -83,3 +83,19 @@ def test_the_documents_are_those_that_the_code_makes() -> None:
     rows = [entry for entry in resources.all_resources() if entry.base_path == f"/{path}"]
     made = openapi_document.document(rows, made_ahead["components"]["schemas"], made_ahead["info"]["version"])
     assert made == made_ahead
+
+
+def test_swagger_is_all_that_is_served_in_one_document() -> None:
+    """Fails after a change of what it is made from: run scripts/build-data then."""
+    made = openapi_swagger.document(document(path) for path in sorted(openapi.served()))
+    assert orjson.loads(openapi.swagger("json")) == made
+    assert openapi.swagger("pb") == gnostic.encode(made)
+    for form in ("json", "pb"):
+        assert hashlib.sha256(openapi.swagger(form)).hexdigest().upper() == openapi.swagger_digest(form)
+
+
+def test_swagger_refers_to_its_own_definitions_only() -> None:
+    found = orjson.loads(openapi.swagger("json"))
+    referred = {name.removeprefix("#/definitions/") for name in openapi_document.references(found)}
+    assert referred <= found["definitions"].keys()
+    assert "io.k8s.api.core.v1.Pod" in referred
