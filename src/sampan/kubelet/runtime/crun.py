@@ -346,9 +346,13 @@ class CrunRuntime:
         self._exits.discard(bundle.name)
 
     async def remove_all(self) -> None:
-        """Ends every container and takes away every sandbox."""
-        await asyncio.gather(*(self.remove_sandbox(uid) for uid in self._pods.uids()))
-        await asyncio.gather(*(self.remove(container_id) for container_id in list(self._containers)))
+        """Ends every container and takes away every sandbox; what cannot be is told after all the rest is."""
+        pods = [self.remove_sandbox(uid) for uid in self._pods.uids()]
+        faults = [found for found in await asyncio.gather(*pods, return_exceptions=True) if found]
+        rest = [self.remove(container_id) for container_id in list(self._containers)]
+        faults += [found for found in await asyncio.gather(*rest, return_exceptions=True) if found]
+        if faults:
+            raise faults[0]
 
     # -- inside
 
@@ -403,11 +407,13 @@ async def purge(root: Path, cgroup: str = "") -> None:
     """
     runtime = CrunRuntime(root)
     await runtime.open()
-    await runtime.remove_all()
-    await runtime.close()
-    if cgroup.strip("/"):
-        await asyncio.to_thread(Cgroups(runtime.host.layout).remove, "/" + cgroup.strip("/"))
-    await asyncio.to_thread(mounts.detach_below, runtime.root)
+    try:
+        await runtime.remove_all()
+    finally:
+        await runtime.close()
+        if cgroup.strip("/"):
+            await asyncio.to_thread(Cgroups(runtime.host.layout).remove, "/" + cgroup.strip("/"))
+        await asyncio.to_thread(mounts.detach_below, runtime.root)
     for directory in (runtime.root / "containers", *(runtime.root / "run" / name for name in _OWN_RUN)):
         await asyncio.to_thread(rootfs.discard, directory)
 

@@ -26,7 +26,7 @@ class Crun:
             await self._run("RunContainerError", "start", container_id)
 
     async def delete(self, container_id: str) -> None:
-        """Ends what still runs of it and forgets it; idempotent. Raises RuntimeFault("KillContainerError")."""
+        """Ends and forgets it; no error if there is none. Raises RuntimeFault("KillContainerError")."""
         if (self.state_dir / container_id).exists():
             await self._run("KillContainerError", "delete", "--force", container_id)
 

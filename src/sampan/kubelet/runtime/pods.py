@@ -87,8 +87,9 @@ class Pods:
     async def _make(self, pod: Pod) -> Sandbox:
         wanted = pod.state.spec
         own = sandbox.kinds(wanted, node_has_netns=self._node_has_netns)
+        if pod.directory.exists():
+            sandbox.unpin(pod.directory)  # what an earlier attempt left
         pod.directory.mkdir(exist_ok=True, mode=0o700)
-        sandbox.unpin(pod.directory)  # what an earlier attempt left
         state.write(pod.directory / STATE_FILE, pod.state)
         if wanted.resources is not None:
             async with self.cgroup_tree:
