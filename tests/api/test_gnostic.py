@@ -149,8 +149,8 @@ def test_how_a_client_may_authenticate() -> None:
             "security": [{"BearerToken": []}],
         }
     )
-    assert (follow(data, 13, 1, 1), follow(data, 13, 1, 2, 2, 2)) == (b"B", b"authorization")
-    assert follow(data, 12, 1, 1) == b"B"
+    assert (follow(data, 13, 1, 1), follow(data, 13, 1, 2, 2, 2)) == (b"BearerToken", b"authorization")
+    assert follow(data, 12, 1, 1) == b"BearerToken"
 
 
 @pytest.mark.parametrize(
