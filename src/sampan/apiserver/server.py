@@ -55,12 +55,14 @@ class ServerConfig:
 
     `advertise_host` and `advertise_port` are where Pods reach the server: the endpoints of the `kubernetes`
     Service. Without a host that Service has none; port 0 is the port listened on. `names` are further DNS
-    names and addresses for the server's certificate.
+    names and addresses for the server's certificate. `listener`, if given, is bound to host and port already;
+    the server owns it from `start` on.
     """
 
     pki_dir: Path
     host: str = "127.0.0.1"
     port: int = 0
+    listener: socket.socket | None = None
     sockets: Sequence[socket.socket] = ()
     service_cidr: str = "10.96.0.0/16"
     node_port_range: tuple[int, int] = (30000, 32767)
@@ -92,7 +94,7 @@ class ApiServer:
     async def start(self) -> None:
         """Returns once the API answers and the built-in objects are there."""
         config = self.config
-        sock = bound_socket(config.host, config.port)
+        sock = config.listener or bound_socket(config.host, config.port)
         try:
             self.port = sock.getsockname()[1]
             self.pki = pki.load_or_create(config.pki_dir, self._names())

@@ -64,10 +64,13 @@ def user(name: str, *groups: str) -> UserInfo:
 
 
 class Assembly:
-    """The parts of one cluster. `run` returns when SIGTERM or SIGINT came, or raises what a part died of."""
+    """The parts of one cluster. `run` returns when SIGTERM or SIGINT came, or raises what a part died of.
 
-    def __init__(self, cluster: Cluster, choices: Choices) -> None:
-        self._cluster, self._choices = cluster, choices
+    `listener` is the API's socket, bound to loopback; it is closed with the server.
+    """
+
+    def __init__(self, cluster: Cluster, choices: Choices, listener: socket.socket) -> None:
+        self._cluster, self._choices, self._listener = cluster, choices, listener
         self._stopping = asyncio.Event()
         self._streams: dict[str, NodeStreams] = {}
 
@@ -99,6 +102,7 @@ class Assembly:
         config = ServerConfig(
             pki_dir=self._cluster.pki,
             port=self._choices.api_port,
+            listener=self._listener,
             sockets=(await listening(node, str(family.node.ip), NODE_API_PORT),),
             service_cidr=str(family.service_cidr),
             advertise_host=str(family.node.ip),

@@ -43,17 +43,20 @@ def run(parsed: argparse.Namespace) -> int:
     lock = cluster.lock()
     if lock is None:
         return _already_up(cluster, parsed.kubeconfig)
-    choices = _choose(cluster, _mirrors(parsed.registry_mirror))
+    mirrors = _mirrors(parsed.registry_mirror)
+    listener = _listener(cluster, progress)
+    choices = _choose(cluster, mirrors, listener.getsockname()[1])
     target = parsed.kubeconfig
 
     def work(line: daemon.Line) -> int:
         clusters.write_pid(lock)
-        return _serve(cluster, choices, target, line)
+        return _serve(cluster, choices, listener, target, line)
 
     if parsed.foreground:
         return work(daemon.Line(None))
     failure = daemon.detach(cluster.log, work, progress.show)
     os.close(lock)
+    listener.close()
     if failure is not None:
         raise UserError(
             f"the cluster {cluster.name!r} did not come up: {failure}", f"Its log is {cluster.log}."
@@ -87,11 +90,11 @@ def _mirrors(words: list[str]) -> Mapping[str, str]:
     return mirrors
 
 
-def _choose(cluster: Cluster, mirrors: Mapping[str, str]) -> Choices:
-    """What was chosen before, with what this `up` asks for; the first time, what is free."""
+def _choose(cluster: Cluster, mirrors: Mapping[str, str], api_port: int) -> Choices:
+    """What was chosen before, with what this `up` asks for."""
     before = cluster.choices()
     chosen = Choices(
-        api_port=before.api_port if before else _free_port(),
+        api_port=api_port,
         node_name=before.node_name if before else cluster.name,
         mirrors={**(before.mirrors if before else {}), **mirrors},
     )
@@ -99,16 +102,26 @@ def _choose(cluster: Cluster, mirrors: Mapping[str, str]) -> Choices:
     return chosen
 
 
-def _free_port() -> int:
-    """6443 as everywhere, or any other if somebody has it."""
-    for port in (API_PORT, 0):
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            free: int = probe.getsockname()[1]
-            return free
+def _listener(cluster: Cluster, progress: Progress) -> socket.socket:
+    """The API's socket on loopback: on the port it had before, else on 6443, else on any.
+
+    Taken at once, so that no other cluster that comes up in this moment can choose the same port.
+    """
+    before = cluster.choices()
+    for port in (before.api_port if before else API_PORT, 0):
+        listener = socket.socket()
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(("127.0.0.1", port))
+            listener.listen()
+        except OSError:
+            listener.close()
+            continue
+        listener.setblocking(False)
+        if before and not port:
+            taken, chosen = before.api_port, listener.getsockname()[1]
+            progress.show(f"another program listens on port {taken}; the API moves to {chosen}")
+        return listener
     raise UserError("no TCP port is free on 127.0.0.1", "End some of the programs that listen there.")
 
 
@@ -116,7 +129,9 @@ def _kubeconfig_path(target: Path | None) -> Path:
     return target.absolute() if target else kubeconfig.default_path()
 
 
-def _serve(cluster: Cluster, choices: Choices, target: Path | None, line: daemon.Line) -> int:
+def _serve(
+    cluster: Cluster, choices: Choices, listener: socket.socket, target: Path | None, line: daemon.Line
+) -> int:
     """The background process: everything, until it is told to stop."""
     from sampan.apiserver.server import ApiServer
     from sampan.cli.assembly import Assembly
@@ -137,7 +152,7 @@ def _serve(cluster: Cluster, choices: Choices, target: Path | None, line: daemon
         line.ready()
 
     try:
-        asyncio.run(Assembly(cluster, choices).run(line.progress, ready))
+        asyncio.run(Assembly(cluster, choices, listener).run(line.progress, ready))
     except BaseException as error:
         cause = _first(error)
         line.failed(f"{type(cause).__name__}: {cause}" if str(cause) else type(cause).__name__)
