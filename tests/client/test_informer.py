@@ -165,6 +165,19 @@ async def test_what_happened_in_a_gap_is_told_after_a_relist(transport: FakeTran
         assert sorted(informer.keys()) == ["default/b", "default/c"]
 
 
+async def test_several_objects_that_vanish_in_one_gap_are_all_told(transport: FakeTransport) -> None:
+    informer = Informer(Client(transport), PODS)
+    async with running(informer):
+        heard = listen(informer)
+        del heard[:]
+        transport.end_watches()
+        transport.remove(PODS, "a", "default")
+        transport.remove(PODS, "b", "default")
+        transport.compact()
+        await until(informer, lambda: len(heard) == 2)
+        assert informer.keys() == []
+
+
 async def test_an_object_replaced_in_a_gap_is_told_as_gone_and_come(transport: FakeTransport) -> None:
     informer = Informer(Client(transport), PODS)
     async with running(informer):

@@ -169,9 +169,9 @@ class Informer:
             self._revision = obj["metadata"]["resourceVersion"]
 
     def _caught_up(self, revision: str) -> None:
-        for key in self._unseen or ():
+        vanished, self._unseen = self._unseen or (), None
+        for key in vanished:
             self._remove(key)
-        self._unseen = None
         self._revision = revision
         self._synced.set()
 
