@@ -1,6 +1,6 @@
 """A request to the API as a value, and the contract of whatever carries it there.
 
-Over HTTPS a request is bytes, in process it is handed over as it stands; a component cannot tell which it has.
+Over HTTPS a request is bytes, in process it is handed over as it stands; components cannot tell.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Which resources there are: one row per REST resource of Kubernetes 1.35, read from `data/resources.json`.
 
-The table is data; nothing here knows what a Pod means. Constants at the end name the rows that code speaks of.
+The table is data; nothing here knows what a Pod means. Constants at the end name rows that code speaks of.
 """
 
 from __future__ import annotations
