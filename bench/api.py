@@ -11,13 +11,13 @@ from pathlib import Path
 
 from cluster import connected
 from report import Report
-from sampan.client.https import HttpsTransport
 
 from harness.node import Node
 from sampan.api.objects import Obj
 from sampan.api.resources import CONFIG_MAPS, PODS
 from sampan.client import kubeconfig
 from sampan.client.client import Client
+from sampan.client.https import HttpsTransport
 
 CLIENTS = 50
 SECONDS = 4.0

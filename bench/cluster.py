@@ -10,12 +10,11 @@ import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
-from sampan.client.https import HttpsTransport
-
 from harness.node import Node
 from mirror import Mirror
 from sampan.client import kubeconfig
 from sampan.client.client import Client
+from sampan.client.https import HttpsTransport
 
 IMAGES = Path(os.environ.get("SAMPAN_TEST_IMAGES", "/tmp/sampan-test-images"))
 
