@@ -14,7 +14,7 @@ from report import Report
 
 from harness.node import Node
 from sampan.api.objects import Obj
-from sampan.api.resources import CONFIG_MAPS, PODS
+from sampan.api.resources import CONFIG_MAPS, NAMESPACES, PODS
 from sampan.client import kubeconfig
 from sampan.client.client import Client
 from sampan.client.https import HttpsTransport
@@ -44,7 +44,7 @@ async def measure(node: Node, report: Report) -> None:
             rate = await loop.run_in_executor(pool, hammer, config, kind)
             report.add(f"{kind.upper()}, {CLIENTS} clients", rate, "a second", goal)
     async with connected(node) as client:
-        await _list(client, report)
+        await _list(config, client, report)
         await _watch(node, client, report)
 
 
@@ -72,7 +72,7 @@ async def _hammer(config: Path, kind: str) -> float:
     return done / SECONDS
 
 
-async def _list(client: Client, report: Report) -> None:
+async def _list(config: Path, client: Client, report: Report) -> None:
     template = {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -80,8 +80,6 @@ async def _list(client: Client, report: Report) -> None:
         "spec": {"schedulerName": "nobody", "containers": [{"name": "main", "image": "busybox"}]},
     }
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "bench"}}
-    from sampan.api.resources import NAMESPACES
-
     await client.create(NAMESPACES, namespace)
     await asyncio.sleep(0.5)
     gate = asyncio.Semaphore(50)
@@ -92,12 +90,15 @@ async def _list(client: Client, report: Report) -> None:
             await client.create(PODS, {**template, "metadata": metadata})
 
     await asyncio.gather(*(create(number) for number in range(5000)))
+    transport = HttpsTransport.to(kubeconfig.access(config))
     took_ms = []
-    for _ in range(5):
+    for _ in range(9):
         begun = time.monotonic()
-        await client.list(PODS, "bench")
+        answer = await transport.raw("GET", PODS.path("bench"))
         took_ms.append((time.monotonic() - begun) * 1000)
-    report.add("LIST of 5,000 Pods, read by the client", statistics.median(took_ms), "ms", "goal 30")
+    await transport.close()
+    what = f"LIST of 5,000 Pods, {len(answer) / 1e6:.0f} MB received"
+    report.add(what, statistics.median(took_ms), "ms", "goal 30")
     await client.delete_collection(PODS, "bench")
 
 
