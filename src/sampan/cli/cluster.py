@@ -120,6 +120,27 @@ class Cluster:
         return descriptor
 
 
+def check_place(cluster: Cluster) -> None:
+    """Raises UserError unless the directory is this cluster's own, empty or not there yet.
+
+    `down` takes away the whole directory, so nothing of anybody else's may ever be in it.
+    """
+    if not cluster.data.exists():
+        return
+    if not cluster.data.is_dir():
+        raise UserError(f"{cluster.data} is no directory", "Name another one with --data-dir.")
+    choices = cluster.choices()
+    if choices is not None and choices.node_name != cluster.name:
+        raise UserError(
+            f"{cluster.data} is the cluster {choices.node_name!r}, not {cluster.name!r}",
+            f"Say --name {choices.node_name}, or name another directory with --data-dir.",
+        )
+    if choices is None and not (cluster.data / "lock").exists() and any(cluster.data.iterdir()):
+        raise UserError(
+            f"{cluster.data} holds files that are no cluster's", "Name another directory with --data-dir."
+        )
+
+
 def write_pid(lock: int) -> None:
     os.ftruncate(lock, 0)
     os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
@@ -144,6 +165,7 @@ def from_arguments(parsed: argparse.Namespace) -> Cluster:
 def existing(parsed: argparse.Namespace) -> tuple[Cluster, Choices]:
     """The cluster the arguments name; a UserError if it was never brought up."""
     cluster = from_arguments(parsed)
+    check_place(cluster)
     choices = cluster.choices()
     if choices is None:
         raise UserError(f"there is no cluster {cluster.name!r} in {cluster.data}", "`sampan up` makes one.")

@@ -30,6 +30,7 @@ def run(parsed: argparse.Namespace) -> int:
         raise UserError(f"there is no cluster {cluster.name!r} in {cluster.data}")
     if os.geteuid() != 0:
         raise UserError("sampan down needs root, as up did", "Run it with sudo.")
+    clusters.check_place(cluster)
     progress = Progress()
     progress.show("stopping")
     _stop(cluster)
@@ -76,7 +77,7 @@ async def _clear(cluster: Cluster) -> None:
     from sampan.kubelet.network.node import NodeNamespace, choose_plan
     from sampan.kubelet.runtime.crun import purge
 
-    await purge(cluster.data)
+    await purge(cluster.data, cluster.cgroup)
     if cluster.address_plan.exists():
         node = NodeNamespace(choose_plan(cluster.name, cluster.node_pin, cluster.address_plan))
         await node.remove()

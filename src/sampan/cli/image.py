@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+from collections.abc import Mapping
 from pathlib import Path
 
 from sampan.cli import cluster as clusters
@@ -30,11 +31,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(parsed: argparse.Namespace) -> int:
-    _, choices = clusters.existing(parsed)
     try:
-        return asyncio.run(_act(parsed, ImageStore(IMAGE_ROOT, choices.mirrors)))
+        return asyncio.run(_act(parsed, ImageStore(IMAGE_ROOT, _mirrors(parsed))))
     except ImageFault as fault:
         raise UserError(fault.message) from fault
+
+
+def _mirrors(parsed: argparse.Namespace) -> Mapping[str, str]:
+    """The cluster's. Images may also be taken in before the first `up`; then there are none."""
+    if parsed.name == clusters.DEFAULT_NAME and parsed.data_dir is None:
+        choices = clusters.from_arguments(parsed).choices()
+        return choices.mirrors if choices else {}
+    return clusters.existing(parsed)[1].mirrors
 
 
 async def _act(parsed: argparse.Namespace, images: ImageStore) -> int:

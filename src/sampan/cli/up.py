@@ -38,12 +38,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(parsed: argparse.Namespace) -> int:
     cluster = clusters.from_arguments(parsed)
+    mirrors = _mirrors(parsed.registry_mirror)
     requirements.check()
+    clusters.check_place(cluster)
     progress = Progress()
     lock = cluster.lock()
     if lock is None:
         return _already_up(cluster, parsed.kubeconfig)
-    mirrors = _mirrors(parsed.registry_mirror)
     listener = _listener(cluster, progress)
     choices = _choose(cluster, mirrors, listener.getsockname()[1])
     target = parsed.kubeconfig
