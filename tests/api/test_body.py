@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sampan.api import body
+from sampan.api import body, errors
 from sampan.api.errors import StatusError
 
 JSON = "application/json"
@@ -28,10 +28,10 @@ JSON = "application/json"
     ],
 )
 def test_bad_json_is_refused_in_gos_words(data: bytes, complaint: str) -> None:
-    with pytest.raises(body.Unreadable) as caught:
+    with pytest.raises(errors.Unreadable) as caught:
         body.read_json(data)
     assert str(caught.value) == complaint
-    with pytest.raises(body.Unreadable, match="couldn't get version/kind; json parse error: "):
+    with pytest.raises(errors.Unreadable, match="couldn't get version/kind; json parse error: "):
         body.read(data, JSON)
 
 

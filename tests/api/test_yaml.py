@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sampan.api import yaml
-from sampan.api.body import Unreadable
+from sampan.api.errors import Unreadable
 
 
 def read(text: str) -> Any:

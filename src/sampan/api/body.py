@@ -22,10 +22,6 @@ _PARSE_ERROR = "couldn't get version/kind; json parse error: "
 _ACCEPTED = ("application/json", "application/yaml")
 
 
-class Unreadable(ValueError):
-    """Not a document of its format; the text is upstream's."""
-
-
 # By identity of a dict: the dict itself (so that its identity stays its own) and the keys said more than
 # once.
 Doubled: TypeAlias = dict[int, tuple[dict[str, Any], list[str]]]
@@ -82,7 +78,7 @@ def read_json(data: bytes) -> Any:
     try:
         value = orjson.loads(data)
     except orjson.JSONDecodeError as error:
-        raise Unreadable(_syntax(data, error)) from None
+        raise errors.Unreadable(_syntax(data, error)) from None
     check_depth(value, data.count(b"{") + data.count(b"["))
     return value
 
@@ -90,8 +86,8 @@ def read_json(data: bytes) -> Any:
 def _read_json(data: bytes, find_duplicates: bool) -> Document:
     try:
         value = read_json(data)
-    except Unreadable as error:
-        raise Unreadable(f"{_PARSE_ERROR}{error}") from None
+    except errors.Unreadable as error:
+        raise errors.Unreadable(f"{_PARSE_ERROR}{error}") from None
     document = Document(value)
     if find_duplicates and orjson.dumps(value) != data.strip():
         document.value = json.loads(
@@ -136,7 +132,7 @@ def check_depth(value: Any, brackets: int = MAX_DEPTH + 1) -> None:
         if not inner:
             return
         level = inner
-    raise Unreadable("exceeded max depth")
+    raise errors.Unreadable("exceeded max depth")
 
 
 # What orjson says -> where Go says the character stands.

@@ -40,7 +40,7 @@ def decode(
     try:
         document = body.read(data, content_type, find_duplicates=field_validation != IGNORE)
         actual = _version_kind(document.value, wanted)
-    except body.Unreadable as error:
+    except errors.Unreadable as error:
         raise _unrecognized(wanted[1], str(error), data) from None
     obj: Obj = document.value if document.value is not None else {}
     source = schemas or schema.built_in()
@@ -108,19 +108,19 @@ def _version_kind(value: Any, wanted: tuple[str, str]) -> tuple[str, str]:
     if value is None:
         return wanted
     if not isinstance(value, dict):
-        raise body.Unreadable(
+        raise errors.Unreadable(
             f"couldn't get version/kind; json parse error: json: cannot unmarshal {walk.json_type(value)} "
             f"into Go value of type {_TYPE_META}"
         )
     api_version, kind = value.get("apiVersion"), value.get("kind")
     for field, text in (("apiVersion", api_version), ("kind", kind)):
         if text is not None and not isinstance(text, str):
-            raise body.Unreadable(
+            raise errors.Unreadable(
                 f"couldn't get version/kind; json parse error: json: cannot unmarshal {walk.json_type(text)} "
                 f"into Go struct field .{field} of type string"
             )
     if api_version and api_version.count("/") > 1:
-        raise body.Unreadable(f"unexpected GroupVersion string: {api_version}")
+        raise errors.Unreadable(f"unexpected GroupVersion string: {api_version}")
     return api_version or wanted[0], kind or wanted[1]
 
 

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from sampan.api.resources import Resource
 
 
+class Unreadable(ValueError):
+    """Not a document of its format; the text is upstream's."""
+
+
 class StatusError(Exception):
     """A failed request. `status` is the whole Status object; `code` and `reason` are read from it."""
 

@@ -26,7 +26,7 @@ def parse(data: bytes) -> Any:
     """The body of a patch request; raises StatusError 400."""
     try:
         return body.read_json(data)
-    except body.Unreadable as error:
+    except errors.Unreadable as error:
         raise errors.bad_request(str(error)) from None
 
 
@@ -43,7 +43,7 @@ def _bounded(result: Obj, *sources: bytes) -> Obj:
     brackets = sum(text.count(b"{") + text.count(b"[") for text in sources) or body.MAX_DEPTH + 1
     try:
         body.check_depth(result, brackets)
-    except body.Unreadable as error:
+    except errors.Unreadable as error:
         raise errors.bad_request(str(error)) from None
     return result
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml as pyyaml
 
-from sampan.api.body import Unreadable
+from sampan.api.errors import Unreadable
 
 MAX_NODES = 200_000
 
