@@ -1,9 +1,10 @@
-"""What has to be thrown away from time to time: old revisions, old Events."""
+"""What has to be thrown away from time to time: old revisions, old Events, dicts that nobody reads now."""
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 
 from sampan.api import clock
 from sampan.api.errors import StatusError
@@ -23,28 +24,48 @@ class Housekeeping:
     def __init__(self, hub: Hub, transport: Transport) -> None:
         self._hub = hub
         self._transport = transport
+        self._reached: deque[tuple[float, int]] = deque()
+        """When the store had come to which revision: at the start or an hour ago, and since then."""
 
     async def run(self) -> None:
         before = self._hub.revision
         while True:
+            self.note(time.time())
             await asyncio.sleep(INTERVAL_S)
             await self.expire_events(time.time())
+            await self.forget_unshared()
             now = self._hub.revision
             await self._hub.store.compact(before)
             before = now
 
+    def note(self, now: float) -> None:
+        self._reached.append((now, self._hub.revision))
+
+    async def forget_unshared(self) -> None:
+        """Drops the dicts that lists and single reads left behind."""
+        for cache in self._hub.caches:
+            cache.forget_unshared()
+            await asyncio.sleep(0)
+
     async def expire_events(self, now: float) -> None:
-        entries = list(self._hub.cache(storage_prefix(EVENTS)).entries.values())
-        for entry in entries:
-            if now - _last_seen(entry.obj) < EVENT_LIFETIME_S:
-                continue
-            fields = entry.obj["metadata"]
-            request = Request("delete", EVENTS, fields["namespace"], fields["name"])
-            try:
-                await self._transport.call(request)
-            except StatusError as error:
-                if error.code not in (404, 409):
-                    raise
+        oldest = now - EVENT_LIFETIME_S
+        while len(self._reached) > 1 and self._reached[1][0] <= oldest:
+            self._reached.popleft()
+        # An Event is written whenever it is seen: what was written since is too young, without a look at it.
+        written_before = self._reached[0][1] if self._reached else self._hub.revision
+        entries = self._hub.cache(storage_prefix(EVENTS)).entries.values()
+        for entry in [entry for entry in entries if entry.revision <= written_before]:
+            event = entry.copy()
+            if _last_seen(event) <= oldest:
+                await self._delete(event)
+
+    async def _delete(self, event: Obj) -> None:
+        fields = event["metadata"]
+        try:
+            await self._transport.call(Request("delete", EVENTS, fields["namespace"], fields["name"]))
+        except StatusError as error:
+            if error.code not in (404, 409):
+                raise
 
 
 def _last_seen(event: Obj) -> float:

@@ -26,6 +26,8 @@ from sampan.store.contract import Event, Store, WatcherTooSlow
 
 ROOT = "/registry/"
 RING_SIZE = 1024
+RING_BYTES = 2 << 20
+"""What a cache remembers of its past at most, in changes and in bytes; beyond that the store knows it."""
 
 
 class Change:
@@ -46,6 +48,16 @@ class Change:
         if self._line is None:
             self._line = chunk(event_line(self.type, self.entry.value))
         return self._line
+
+    def settle(self) -> None:
+        """Everybody has seen it: keeps no more than the bytes, from which the rest can be made again."""
+        self._line = None
+        if self.previous is not None:
+            self.previous.forget()
+        if self.type == "DELETED":
+            self.entry.forget()
+        else:
+            self.entry.forget_unshared()
 
 
 class Batch:
@@ -97,6 +109,7 @@ class Cache:
         self.changed = revision  # revision of the newest change, or of loading
         self._keys: list[str] | None = []  # sorted; None: to be sorted again
         self._ring: deque[Change] = deque()
+        self._ring_bytes = 0  # of the entries' values
         self._ring_after = revision  # every change newer than this is in the ring
         self._sinks: dict[Sink, None] = {}
         self.listeners: list[Callable[[Change], None]] = []
@@ -170,21 +183,37 @@ class Cache:
             if previous is None and self._keys is not None:
                 insort(self._keys, event.key)
         self.changed = event.revision
-        self._ring.append(change)
-        if len(self._ring) > RING_SIZE:
-            self._ring_after = self._ring.popleft().revision
+        self._remember(change)
         for listener in tuple(self.listeners):
             listener(change)
         return change
 
     def dispatch(self, changes: list[Change]) -> None:
-        if not self._sinks:
-            return
-        batch = Batch(changes)
-        for sink in list(self._sinks):
-            part = batch if sink.prefix == self.prefix else batch.within(sink.prefix)
-            if part is not None:
-                sink.offer(part)
+        """Shows changes to the watchers; they are settled after that."""
+        if self._sinks:
+            batch = Batch(changes)
+            for sink in list(self._sinks):
+                part = batch if sink.prefix == self.prefix else batch.within(sink.prefix)
+                if part is not None:
+                    sink.offer(part)
+        for change in changes:
+            change.settle()
+
+    def forget_unshared(self) -> None:
+        """Drops the dicts that readers had parsed and nobody holds."""
+        for entry in self.entries.values():
+            entry.forget_unshared()
+        for change in self._ring:
+            change.entry.forget_unshared()
+
+    def _remember(self, change: Change) -> None:
+        ring = self._ring
+        ring.append(change)
+        self._ring_bytes += len(change.entry.value)
+        while ring and (len(ring) > RING_SIZE or self._ring_bytes > RING_BYTES):
+            oldest = ring.popleft()
+            self._ring_bytes -= len(oldest.entry.value)
+            self._ring_after = oldest.revision
 
     def _sorted(self) -> list[str]:
         if self._keys is None:

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import time
+
+from sampan.api.clock import format_time
+from sampan.api.resources import EVENTS
+from sampan.apiserver.conversion import storage_prefix
+from sampan.apiserver.housekeeping import EVENT_LIFETIME_S, Housekeeping
+
+
+async def say(api, name: str, seen: float) -> None:
+    involved = {"kind": "Pod", "namespace": "default", "name": "web"}
+    body = {"metadata": {"name": name}, "involvedObject": involved, "lastTimestamp": format_time(seen)}
+    await api.create(EVENTS, body)
+
+
+def names(api) -> list[str]:
+    entries = api.server.hub.cache(storage_prefix(EVENTS)).entries
+    return sorted(key.rpartition("/")[2] for key in entries)
+
+
+async def test_an_event_goes_an_hour_after_it_was_last_seen(api) -> None:
+    now = time.time()
+    await say(api, "old", now - EVENT_LIFETIME_S)
+    await say(api, "young", now - EVENT_LIFETIME_S + 10)
+    await Housekeeping(api.server.hub, api.transport).expire_events(now)
+    assert names(api) == ["young"]
+
+
+async def test_events_written_within_the_hour_are_not_looked_at(api) -> None:
+    now = time.time()
+    housekeeping = Housekeeping(api.server.hub, api.transport)
+    housekeeping.note(now)
+    await say(api, "first", now)
+    housekeeping.note(now + 300)
+    await say(api, "second", now + 300)
+    await housekeeping.expire_events(now + 3000)
+    assert names(api) == ["first", "second"]
+    await housekeeping.expire_events(now + 300 + EVENT_LIFETIME_S)
+    assert names(api) == ["second"]
+
+
+async def test_a_sweep_leaves_bytes_and_what_somebody_holds(api) -> None:
+    for name in ("held", "read"):
+        await say(api, name, time.time())
+    entries = list(api.server.hub.cache(storage_prefix(EVENTS)).entries.values())
+    held = entries[0].obj
+    assert entries[1].obj["metadata"]["name"] == "read"
+    await Housekeeping(api.server.hub, api.transport).forget_unshared()
+    assert [entry.parsed for entry in entries] == [True, False]
+    assert entries[0].obj is held

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import orjson
+import pytest
+
+from sampan.api.resources import CONFIG_MAPS
+from sampan.apiserver import watchcache
+from sampan.apiserver.filters import Filter
+from sampan.apiserver.sinks import QueueSink
+from sampan.apiserver.watchcache import Cache, Change
+from sampan.store.contract import Event
+
+PREFIX = "/registry/core/configmaps/"
+
+
+def event(name: str, revision: int, *, deleted: bool = False, size: int = 0) -> Event:
+    body = {"metadata": {"name": name, "resourceVersion": str(revision)}, "data": {"k": "x" * size}}
+    return Event(f"{PREFIX}default/{name}", orjson.dumps(body), revision, deleted, None)
+
+
+def applied(cache: Cache, *events: Event) -> list[Change]:
+    changes = [change for change in map(cache.apply, events) if change is not None]
+    cache.dispatch(changes)
+    return changes
+
+
+@pytest.fixture
+def cache() -> Cache:
+    return Cache(PREFIX, 0)
+
+
+def test_a_superseded_object_keeps_only_its_bytes(cache: Cache) -> None:
+    (first,) = applied(cache, event("a", 1))
+    held = first.entry.obj
+    (second,) = applied(cache, event("a", 2))
+    assert second.previous is first.entry
+    assert not first.entry.parsed
+    assert first.entry.obj == held  # made anew for who still asks
+
+
+def test_a_deleted_object_keeps_only_its_bytes(cache: Cache) -> None:
+    applied(cache, event("a", 1))
+    change = cache.apply(event("a", 2, deleted=True))
+    assert change is not None
+    last = change.entry.obj
+    cache.dispatch([change])
+    assert not change.entry.parsed
+    assert last["metadata"]["resourceVersion"] == "2"
+
+
+def test_watchers_in_this_process_share_one_dict(cache: Cache) -> None:
+    sinks = [QueueSink(Filter(CONFIG_MAPS, PREFIX), bookmarks=False) for _ in range(2)]
+    for sink in sinks:
+        cache.attach(sink)
+    (change,) = applied(cache, event("a", 1))
+    first, second = (sink._events[0].object for sink in sinks)
+    assert first is second
+    assert change.entry.obj is first
+
+
+def test_a_dict_made_only_to_be_compared_with_a_selector_does_not_stay(cache: Cache) -> None:
+    wanted = Filter(CONFIG_MAPS, PREFIX)
+
+    class Looking(QueueSink):
+        def offer(self, batch: watchcache.Batch) -> None:
+            assert all(change.entry.obj["metadata"] for change in batch.changes)
+            assert batch.lines
+
+    cache.attach(Looking(wanted, bookmarks=False))
+    (change,) = applied(cache, event("a", 1))
+    assert not change.entry.parsed
+    assert change._line is None
+
+
+def test_history_is_bounded_in_changes(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watchcache, "RING_SIZE", 3)
+    applied(cache, *(event("a", revision) for revision in range(1, 6)))
+    assert cache.since(1) is None
+    assert [change.revision for change in cache.since(2) or ()] == [3, 4, 5]
+
+
+def test_history_is_bounded_in_bytes(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watchcache, "RING_BYTES", 2500)
+    applied(cache, *(event("a", revision, size=1000) for revision in range(1, 6)))
+    assert cache.since(2) is None
+    assert [change.revision for change in cache.since(3) or ()] == [4, 5]
+    # One change that is more than all there may be is not remembered, but known to have been.
+    applied(cache, event("a", 6, size=3000))
+    assert cache.since(5) is None
+    assert cache.since(6) == []
