@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import orjson
 
-from sampan.api import decode, errors, patch
+from sampan.api import decode, errors, patch, protobuf
 from sampan.api.errors import StatusError
 from sampan.api.request import Request, UserInfo
 from sampan.api.resources import Resource
-from sampan.apiserver import negotiation, params, protobuf, render, route, watching
+from sampan.apiserver import negotiation, params, render, route, watching
 from sampan.apiserver.conversion import storage_resource
 from sampan.apiserver.dispatch import Answer, Dispatcher
 from sampan.apiserver.entry import Entry

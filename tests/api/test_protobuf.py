@@ -5,8 +5,8 @@ from typing import Any
 import orjson
 import pytest
 
+from sampan.api import protobuf
 from sampan.api.errors import StatusError
-from sampan.apiserver import protobuf
 
 
 def field(number: int, value: bytes | int | str) -> bytes:
