@@ -52,7 +52,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
 def test_torn_and_foreign_files_are_nothing(tmp_path: Path) -> None:
     path = tmp_path / "x.json"
     assert state.read_container(path) is None
-    for text in ("", "{", "[]", "{}", "null"):
+    for text in ("", "{", "[]", "{}", "null", '{"spec": 5}', '{"spec": {"id": "x"}}', "\0" * 9):
         path.write_text(text)
         assert state.read_container(path) is state.read_sandbox(path) is None
 

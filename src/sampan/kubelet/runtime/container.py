@@ -1,13 +1,15 @@
 """One container in memory: its state on disk, its two processes, and the moment it ends.
 
 A container has ended when its exit file is there, or when both its conmon and its first process are gone.
-That moment is found once, whichever of the three tells first.
+That moment is found once, whichever of the three tells first. A container without a conmon is killed: nobody
+reads what it writes, and its Pod's restart policy knows what to do.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -34,6 +36,7 @@ class Container:
     ) -> None:
         self.state, self.bundle, self.lock = found, bundle, asyncio.Lock()
         self.removed = False
+        self._killed = False
         self._exit_files, self._on_end = exit_files, on_end
         self._ended = asyncio.Event()
         self._init: Watched | None = None
@@ -72,9 +75,14 @@ class Container:
         if self.state.exit is not None or self.state.init is None:
             return
         exit = self._exit_files.read(self.id, self.bundle)
-        if exit is None and self._conmon_gone.is_set() and (self._init is None or self._init.ended):
-            status = self._init.status if self._init else None
-            exit = exits.unseen(status, time.time(), oom_file=(self.bundle / "persist" / "oom").exists())
+        if exit is None and self._conmon_gone.is_set():
+            if self._init is None or self._init.ended:
+                status = self._init.status if self._init else None
+                exit = exits.unseen(status, time.time(), oom_file=(self.bundle / "persist" / "oom").exists())
+            elif not self._killed:
+                log.warning("killing container %s: its conmon died, and its output goes nowhere", self.id)
+                self._killed = True
+                self._init.signal(signal.SIGKILL)
         if exit is not None:
             self._end(exit)
 

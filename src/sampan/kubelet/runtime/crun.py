@@ -335,9 +335,18 @@ class CrunRuntime:
             container = Container(kept, bundle, self._exits, self._ended)
             self._containers[container.id] = container
             container.watch()
+        for left in sorted(self._crun_dir.iterdir()):
+            if left.name not in self._containers:
+                log.warning("ending container %s, of which nothing else is known", left.name)
+                await self._crun.delete(left.name)
         for container in list(self._containers.values()):
-            if pause.is_pause(container.state.spec) and not self._pods.get(container.state.spec.sandbox):
+            if self._pods.get(container.state.spec.sandbox):
+                continue
+            if pause.is_pause(container.state.spec):
                 await self.remove(container.id)  # of a sandbox that was never finished
+            elif container.state.exit is None:
+                log.warning("killing container %s: its sandbox is gone", container.id)
+                container.signal(signal.SIGKILL)
 
     async def _sweep(self, bundle: Path) -> None:
         """A bundle without a usable state."""

@@ -6,7 +6,8 @@ no fsync: what these files describe does not survive a crash of the machine eith
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,6 +27,8 @@ from sampan.kubelet.runtime.contract import (
 from sampan.kubelet.runtime.process import ProcessId
 
 T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -60,8 +63,15 @@ def write(path: Path, state: ContainerState | SandboxState) -> None:
 
 def read_container(path: Path) -> ContainerState | None:
     """None if there is no such file, or none that can be read."""
-    if (doc := _document(path)) is None or "spec" not in doc:
-        return None
+    return _read(path, _container)
+
+
+def read_sandbox(path: Path) -> SandboxState | None:
+    """None if there is no such file, or none that can be read."""
+    return _read(path, _sandbox)
+
+
+def _container(doc: Mapping[str, Any]) -> ContainerState:
     spec = doc["spec"] | {
         "mounts": [_build(Mount, mount) for mount in doc["spec"]["mounts"]],
         "resources": _build(Resources, doc["spec"]["resources"]),
@@ -77,20 +87,20 @@ def read_container(path: Path) -> ContainerState | None:
     )
 
 
-def read_sandbox(path: Path) -> SandboxState | None:
-    """None if there is no such file, or none that can be read."""
-    if (doc := _document(path)) is None or "spec" not in doc:
-        return None
+def _sandbox(doc: Mapping[str, Any]) -> SandboxState:
     spec = doc["spec"] | {"resources": _optional(Resources, doc["spec"].get("resources"))}
     return SandboxState(_build(SandboxSpec, spec), _optional(Sandbox, doc["sandbox"]))
 
 
-def _document(path: Path) -> dict[str, Any] | None:
+def _read(path: Path, build: Callable[[Mapping[str, Any]], T]) -> T | None:
+    """What is torn, empty or of another shape is as good as not there: its thing is swept away."""
     try:
-        doc = orjson.loads(path.read_bytes())
-    except (FileNotFoundError, NotADirectoryError, orjson.JSONDecodeError):
+        return build(orjson.loads(path.read_bytes()))
+    except (FileNotFoundError, NotADirectoryError):
         return None
-    return doc if isinstance(doc, dict) else None
+    except (orjson.JSONDecodeError, LookupError, TypeError, AttributeError) as error:
+        log.warning("%s cannot be read: %r", path, error)
+        return None
 
 
 def _build(kind: type[T], values: Mapping[str, Any]) -> T:
