@@ -17,7 +17,7 @@ check: .venv
 	@scripts/check
 
 bench: .venv
-	@scripts/hosttools
+	@scripts/hosttools wrk
 	@PYTHONPATH=demo:tests .venv/bin/python bench/run.py
 
 clean:
