@@ -38,14 +38,3 @@ async def test_events_written_within_the_hour_are_not_looked_at(api) -> None:
     assert names(api) == ["first", "second"]
     await housekeeping.expire_events(now + 300 + EVENT_LIFETIME_S)
     assert names(api) == ["second"]
-
-
-async def test_a_sweep_leaves_bytes_and_what_somebody_holds(api) -> None:
-    for name in ("held", "read"):
-        await say(api, name, time.time())
-    entries = list(api.server.hub.cache(storage_prefix(EVENTS)).entries.values())
-    held = entries[0].obj
-    assert entries[1].obj["metadata"]["name"] == "read"
-    await Housekeeping(api.server.hub, api.transport).forget_unshared()
-    assert [entry.parsed for entry in entries] == [True, False]
-    assert entries[0].obj is held

@@ -38,9 +38,17 @@ async def test_a_new_object_gets_its_identity(api) -> None:
     assert made == await api.call("get", CONFIG_MAPS, "a")
 
 
-async def test_who_reads_after_a_write_sees_it_and_shares_the_object(api) -> None:
+async def test_who_reads_after_a_write_sees_it(api) -> None:
     made = await api.create(CONFIG_MAPS, {"metadata": {"name": "a"}})
-    assert await api.call("get", CONFIG_MAPS, "a") is made
+    assert await api.call("get", CONFIG_MAPS, "a") == made
+
+
+async def test_who_reads_what_another_watches_shares_the_object(api) -> None:
+    await api.create(CONFIG_MAPS, {"metadata": {"name": "a"}})
+    watched = await anext(api.watch(CONFIG_MAPS))
+    assert await api.call("get", CONFIG_MAPS, "a") is watched.object
+    again = await api.call("patch", CONFIG_MAPS, "a", {"data": {"k": "v"}})
+    assert await api.call("get", CONFIG_MAPS, "a") == again
 
 
 async def test_names_are_generated_and_never_twice(api) -> None:
@@ -89,7 +97,7 @@ async def test_an_update_that_changes_nothing_writes_nothing(api) -> None:
     patched = await api.call("patch", DEPLOYMENTS, "web", {"spec": {"replicas": 3}})
     assert api.server.store.revision == before
     assert again["metadata"]["resourceVersion"] == made["metadata"]["resourceVersion"]
-    assert patched is again
+    assert patched == again
 
 
 async def test_generation_counts_what_is_asked_for(api) -> None:

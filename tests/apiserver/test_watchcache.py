@@ -7,7 +7,7 @@ from sampan.api.resources import CONFIG_MAPS
 from sampan.apiserver import watchcache
 from sampan.apiserver.filters import Filter
 from sampan.apiserver.sinks import QueueSink
-from sampan.apiserver.watchcache import Cache, Change
+from sampan.apiserver.watchcache import Batch, Cache, Change
 from sampan.store.contract import Event
 
 PREFIX = "/registry/core/configmaps/"
@@ -29,47 +29,56 @@ def cache() -> Cache:
     return Cache(PREFIX, 0)
 
 
-def test_a_superseded_object_keeps_only_its_bytes(cache: Cache) -> None:
-    (first,) = applied(cache, event("a", 1))
-    held = first.entry.obj
-    (second,) = applied(cache, event("a", 2))
-    assert second.previous is first.entry
-    assert not first.entry.parsed
-    assert first.entry.obj == held  # made anew for who still asks
-
-
-def test_a_deleted_object_keeps_only_its_bytes(cache: Cache) -> None:
-    applied(cache, event("a", 1))
-    change = cache.apply(event("a", 2, deleted=True))
-    assert change is not None
-    last = change.entry.obj
-    cache.dispatch([change])
-    assert not change.entry.parsed
-    assert last["metadata"]["resourceVersion"] == "2"
+def watching(cache: Cache) -> QueueSink:
+    sink = QueueSink(Filter(CONFIG_MAPS, PREFIX), bookmarks=False)
+    cache.attach(sink)
+    return sink
 
 
 def test_watchers_in_this_process_share_one_dict(cache: Cache) -> None:
-    sinks = [QueueSink(Filter(CONFIG_MAPS, PREFIX), bookmarks=False) for _ in range(2)]
-    for sink in sinks:
-        cache.attach(sink)
+    sinks = [watching(cache), watching(cache)]
     (change,) = applied(cache, event("a", 1))
     first, second = (sink._events[0].object for sink in sinks)
     assert first is second
     assert change.entry.obj is first
 
 
-def test_a_dict_made_only_to_be_compared_with_a_selector_does_not_stay(cache: Cache) -> None:
-    wanted = Filter(CONFIG_MAPS, PREFIX)
+def test_a_superseded_object_keeps_only_its_bytes(cache: Cache) -> None:
+    watching(cache)
+    (first,) = applied(cache, event("a", 1))
+    held = first.entry.obj
+    (second,) = applied(cache, event("a", 2))
+    assert second.previous is first.entry
+    assert not first.entry.shared
+    assert first.entry.obj == held  # made anew for who still asks
+    assert second.entry.shared
 
-    class Looking(QueueSink):
-        def offer(self, batch: watchcache.Batch) -> None:
-            assert all(change.entry.obj["metadata"] for change in batch.changes)
-            assert batch.lines
 
-    cache.attach(Looking(wanted, bookmarks=False))
+def test_a_deleted_object_keeps_only_its_bytes(cache: Cache) -> None:
+    watching(cache)
+    applied(cache, event("a", 1))
+    (change,) = applied(cache, event("a", 2, deleted=True))
+    assert not change.entry.shared
+
+
+def test_a_dict_that_nobody_watches_does_not_stay(cache: Cache) -> None:
     (change,) = applied(cache, event("a", 1))
-    assert not change.entry.parsed
-    assert change._line is None
+    assert change.entry.obj["metadata"]["name"] == "a"
+    assert not change.entry.shared
+
+
+def test_a_line_is_made_once_for_all_watchers_and_not_kept(cache: Cache) -> None:
+    lines = []
+
+    class Reading(QueueSink):
+        def offer(self, batch: Batch) -> None:
+            lines.append(batch.changes[0].line)
+
+    for _ in range(2):
+        cache.attach(Reading(Filter(CONFIG_MAPS, PREFIX), bookmarks=False))
+    (change,) = applied(cache, event("a", 1))
+    assert lines[0] is lines[1]
+    assert change.line is not lines[0]
 
 
 def test_history_is_bounded_in_changes(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,15 +1,14 @@
 """One stored object: its bytes, and its dict once somebody asks for it.
 
 Bytes are stamped once, at commit, with their own revision; from then on the same bytes serve GET, LIST and
-WATCH. The dict is parsed when first asked for and shared by everybody in the process: read it, never write
-to it. It is several times the size of the bytes, so nobody keeps it for the entry's own sake: it is dropped
-once the entry is superseded, or when none but the entry still holds it, and parsed again should it be wanted.
+WATCH. Its dict, several times the size of the bytes, stays in memory for as long as the object is the present
+one and somebody in the process watches it; all of them share it: read it, never write to it. Whoever else
+needs a dict has it parsed for the moment.
 """
 
 from __future__ import annotations
 
 import secrets
-import sys
 from collections.abc import Iterable
 
 import orjson
@@ -19,8 +18,6 @@ from sampan.store.contract import Stamped
 
 _MARK = f"revision-{secrets.token_hex(12)}"
 _MARK_BYTES = _MARK.encode()
-_UNSHARED = 2
-"""References that `sys.getrefcount` counts when an entry alone holds its dict: the slot and the argument."""
 
 
 class Entry:
@@ -36,23 +33,22 @@ class Entry:
 
     @property
     def obj(self) -> Obj:
+        """The shared dict if there is one, or one that is gone with its reader."""
+        return orjson.loads(self.value) if self._obj is None else self._obj
+
+    def share(self) -> Obj:
+        """The dict that all get from here on."""
         if self._obj is None:
             self._obj = orjson.loads(self.value)
         return self._obj
 
     @property
-    def parsed(self) -> bool:
-        """Whether the dict is in memory."""
+    def shared(self) -> bool:
         return self._obj is not None
 
     def forget(self) -> None:
         """Lets go of the dict; who holds it keeps it."""
         self._obj = None
-
-    def forget_unshared(self) -> None:
-        """Lets go of the dict if nobody else holds it: for whom would it be kept?"""
-        if sys.getrefcount(self._obj) == _UNSHARED:
-            self._obj = None
 
     def copy(self) -> Obj:
         """A dict of the caller's own; cheaper than a deep copy of the shared one."""

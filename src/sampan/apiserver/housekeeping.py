@@ -1,4 +1,4 @@
-"""What has to be thrown away from time to time: old revisions, old Events, dicts that nobody reads now."""
+"""What has to be thrown away from time to time: old revisions, old Events."""
 
 from __future__ import annotations
 
@@ -33,19 +33,12 @@ class Housekeeping:
             self.note(time.time())
             await asyncio.sleep(INTERVAL_S)
             await self.expire_events(time.time())
-            await self.forget_unshared()
             now = self._hub.revision
             await self._hub.store.compact(before)
             before = now
 
     def note(self, now: float) -> None:
         self._reached.append((now, self._hub.revision))
-
-    async def forget_unshared(self) -> None:
-        """Drops the dicts that lists and single reads left behind."""
-        for cache in self._hub.caches:
-            cache.forget_unshared()
-            await asyncio.sleep(0)
 
     async def expire_events(self, now: float) -> None:
         oldest = now - EVENT_LIFETIME_S
@@ -55,7 +48,7 @@ class Housekeeping:
         written_before = self._reached[0][1] if self._reached else self._hub.revision
         entries = self._hub.cache(storage_prefix(EVENTS)).entries.values()
         for entry in [entry for entry in entries if entry.revision <= written_before]:
-            event = entry.copy()
+            event = entry.obj
             if _last_seen(event) <= oldest:
                 await self._delete(event)
 

@@ -75,7 +75,7 @@ class QueueSink:
         self._notify()
 
     def put(self, kind: str, entry: Entry) -> None:
-        obj = from_storage(self._wanted.resource, entry.obj) if self._convert else entry.obj
+        obj = from_storage(self._wanted.resource, entry.obj) if self._convert else entry.share()
         self._events.append(WatchEvent(kind, obj))
 
     def bookmark(self, revision: int, *, initial_end: bool = False) -> None:

@@ -56,8 +56,6 @@ class Change:
             self.previous.forget()
         if self.type == "DELETED":
             self.entry.forget()
-        else:
-            self.entry.forget_unshared()
 
 
 class Batch:
@@ -198,13 +196,6 @@ class Cache:
                     sink.offer(part)
         for change in changes:
             change.settle()
-
-    def forget_unshared(self) -> None:
-        """Drops the dicts that readers had parsed and nobody holds."""
-        for entry in self.entries.values():
-            entry.forget_unshared()
-        for change in self._ring:
-            change.entry.forget_unshared()
 
     def _remember(self, change: Change) -> None:
         ring = self._ring

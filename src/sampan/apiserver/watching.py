@@ -153,6 +153,7 @@ async def events(
     for change in start.missed:
         if (view := wanted.view(change)) is not None:
             sink.put(*view)
+        change.settle()
     if start.initial_end:
         sink.bookmark(start.revision, initial_end=True)
     timer = asyncio.get_running_loop().call_later(timeout_of(query), sink.shut)

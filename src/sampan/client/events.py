@@ -25,7 +25,7 @@ WARNING: Literal["Warning"] = "Warning"
 
 PENDING_MOST = 1000
 """Different events that wait to be written; more are dropped, for events must not eat the process."""
-REMEMBERED_MOST = 4096
+REMEMBERED_MOST = 1024
 """Events whose name and count are known, so that a repetition is a PATCH."""
 MESSAGE_MOST = 1024
 """Upstream's limit on `message`, in bytes."""

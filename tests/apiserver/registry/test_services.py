@@ -92,7 +92,7 @@ async def test_tcp_and_udp_of_one_port_share_a_node_port(api) -> None:
 async def test_an_update_keeps_what_it_does_not_say(api) -> None:
     made = await api.create(SERVICES, service("a", type="NodePort"))
     again = await api.call("update", SERVICES, "a", service("a", type="NodePort"))
-    assert again is made
+    assert again == made
 
 
 async def test_going_back_to_cluster_ip_frees_the_node_port(api) -> None:
