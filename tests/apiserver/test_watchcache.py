@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import gc
+
 import orjson
 import pytest
 
@@ -79,6 +81,19 @@ def test_a_line_is_made_once_for_all_watchers_and_not_kept(cache: Cache) -> None
     (change,) = applied(cache, event("a", 1))
     assert lines[0] is lines[1]
     assert change.line is not lines[0]
+
+
+def test_a_batch_is_gone_once_it_was_shown(cache: Cache) -> None:
+    """A cycle would hold the lines of all that was ever shown until the next collection."""
+    for prefix in (PREFIX, f"{PREFIX}default/"):
+        cache.attach(QueueSink(Filter(CONFIG_MAPS, prefix), bookmarks=False))
+    gc.collect()
+    gc.disable()
+    try:
+        applied(cache, event("a", 1))
+        assert not [obj for obj in gc.get_objects() if isinstance(obj, Batch)]
+    finally:
+        gc.enable()
 
 
 def test_history_is_bounded_in_changes(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -66,7 +66,7 @@ class Batch:
     def __init__(self, changes: list[Change]) -> None:
         self.changes = changes
         self._lines: bytes | None = None
-        self._within: dict[str, Batch] = {}
+        self._within: dict[str, Batch | None] = {}  # None: all of it
 
     @property
     def lines(self) -> bytes:
@@ -77,11 +77,10 @@ class Batch:
 
     def within(self, prefix: str) -> Batch | None:
         """The part of it below a key prefix, shared by all watchers of that namespace; None if empty."""
-        part = self._within.get(prefix)
-        if part is None:
+        if prefix not in self._within:
             changes = [c for c in self.changes if c.entry.key.startswith(prefix)]
-            part = self if len(changes) == len(self.changes) else Batch(changes)
-            self._within[prefix] = part
+            self._within[prefix] = None if len(changes) == len(self.changes) else Batch(changes)
+        part = self._within[prefix] or self
         return part if part.changes else None
 
 
