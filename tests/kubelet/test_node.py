@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from sampan.api.objects import Obj
+import pytest
+
+from sampan.api.objects import Obj, condition_is_true, mutable
 from sampan.api.resources import LEASES, NODES
 from sampan.client.client import Client
 from sampan.client.fake import FakeTransport
@@ -85,3 +87,21 @@ async def test_server_that_is_not_there_yet_is_waited_for() -> None:
     api = FakeTransport()
     api.fail("create", "nodes", ConnectionRefusedError("no"), times=2)
     assert (await registered(api))["status"]["addresses"]
+
+
+async def test_a_node_that_was_called_silent_speaks_up_with_its_next_lease(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("sampan.kubelet.node.RENEW_S", 0.01)
+    api = FakeTransport()
+    reporter = NodeReporter(Client(api), CONFIG, MACHINE, list)
+    task = asyncio.create_task(reporter.run())
+    await asyncio.wait_for(reporter.registered.wait(), 2)
+    node = mutable(api.get(NODES, "n1") or {})
+    for condition in node["status"]["conditions"]:
+        condition["status"] = "Unknown"
+    await Client(api).update_status(NODES, node)
+    await asyncio.sleep(0.2)
+    assert condition_is_true(api.get(NODES, "n1") or {}, "Ready")
+    task.cancel()
+    await asyncio.wait([task])

@@ -1,9 +1,10 @@
-"""Objects that every cluster has from its first second. Safe to run at every start."""
+"""Objects that every cluster has from its first second, and Pods' way to the API for as long as it runs."""
 
 from __future__ import annotations
 
 import asyncio
 import ipaddress
+import logging
 from dataclasses import dataclass
 
 from sampan.api.errors import StatusError
@@ -17,6 +18,10 @@ from sampan.api.resources import (
     SERVICES,
     Resource,
 )
+
+RETRY_S = 10.0
+
+log = logging.getLogger(__name__)
 
 _NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 _PRIORITIES = (
@@ -43,7 +48,7 @@ class Advertised:
 
 
 async def bootstrap(transport: Transport, advertised: Advertised) -> None:
-    """Creates what is missing; corrects where `kubernetes` leads."""
+    """Creates what is missing; corrects where `kubernetes` leads. Safe to run again at any time."""
     first = [_create(transport, NAMESPACES, "", _named(name)) for name in _NAMESPACES]
     first += [_create(transport, PRIORITY_CLASSES, "", _priority(*row)) for row in _PRIORITIES]
     await asyncio.gather(*first)
@@ -53,6 +58,31 @@ async def bootstrap(transport: Transport, advertised: Advertised) -> None:
             _ensure(transport, ENDPOINTS, _endpoints(advertised), "subsets"),
             _ensure(transport, ENDPOINT_SLICES, _slice(advertised), "endpoints", "ports"),
         )
+
+
+async def keep(transport: Transport, advertised: Advertised) -> None:
+    """Puts back what somebody deletes or changes of the `kubernetes` Service; runs until cancelled."""
+    async with asyncio.TaskGroup() as group:
+        for resource in (SERVICES, ENDPOINTS, ENDPOINT_SLICES):
+            group.create_task(_keep(transport, advertised, resource))
+
+
+async def _keep(transport: Transport, advertised: Advertised, resource: Resource) -> None:
+    request = Request("watch", resource, "default", params={"fieldSelector": "metadata.name=kubernetes"})
+    due = False
+    while True:
+        try:
+            if due:
+                await bootstrap(transport, advertised)
+                due = False
+            async for event in transport.watch(request):
+                if event.type in ("MODIFIED", "DELETED"):
+                    due = True
+                    await bootstrap(transport, advertised)
+                    due = False
+        except StatusError as error:  # a full disk, say
+            log.warning("the kubernetes Service: %s", error.message)
+            await asyncio.sleep(RETRY_S)
 
 
 async def _create(transport: Transport, resource: Resource, namespace: str, obj: Obj) -> bool:

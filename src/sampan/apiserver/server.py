@@ -26,7 +26,7 @@ from sampan.apiserver import pki, rest, route
 from sampan.apiserver.admission import Admission
 from sampan.apiserver.authn import Authenticator
 from sampan.apiserver.authz import ANONYMOUS, AUTHENTICATED, AuthenticatedMay
-from sampan.apiserver.bootstrap import Advertised, bootstrap
+from sampan.apiserver.bootstrap import Advertised, bootstrap, keep
 from sampan.apiserver.dispatch import Dispatcher
 from sampan.apiserver.exchange import Exchange
 from sampan.apiserver.housekeeping import Housekeeping
@@ -108,6 +108,7 @@ class ApiServer:
                 config.service_cidr, config.advertise_host, config.advertise_port or self.port
             )
             await bootstrap(self.transport(_ITSELF), advertised)
+            self._spawn(keep(self.transport(_ITSELF), advertised), "kubernetes Service")
             context = self.pki.server_context()
             for listening in (sock, *config.sockets):
                 await self._http.listen(listening, context)

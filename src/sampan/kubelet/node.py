@@ -1,7 +1,8 @@
 """The node's own objects: the Node, which says what it is and that it is Ready, and the Lease of its life.
 
 The Node is registered Ready, so that Pods can be scheduled at once. Two timers tick: the Lease every 10 s,
-the conditions every 5 min (concepts/architecture/nodes, "Node heartbeats").
+the conditions every 5 min, or with the Lease if somebody says otherwise of the node than it does itself
+(concepts/architecture/nodes, "Node heartbeats").
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from sampan.api import clock
 from sampan.api.errors import StatusError
-from sampan.api.objects import Obj, condition_of
+from sampan.api.objects import Obj, condition_is_true, condition_of
 from sampan.api.request import STRATEGIC_MERGE_PATCH
 from sampan.api.resources import LEASES, NODES
 from sampan.client.client import Client
@@ -188,6 +189,12 @@ class NodeReporter:
         return node_status(self._config, self._machine, self.ips, self._images(), old, time.time())
 
     async def _renew(self) -> None:
+        await self._renew_lease()
+        node = await self._client.get(NODES, self._config.node_name)
+        if not condition_is_true(node, "Ready"):
+            await self._post(node)
+
+    async def _renew_lease(self) -> None:
         now = clock.now_micro()
         name = self._config.node_name
         try:

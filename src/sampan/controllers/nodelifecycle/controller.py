@@ -2,8 +2,9 @@
 
 Two queues. Nodes: a node is looked at when it changes and when the grace period after its last sign of
 life is over; a sign of life is a lease or a status that was seen to change, on this process's own clock,
-so that clocks of nodes need not agree and a restart gives everybody the whole grace period again. Pods: a
-Pod is looked at when it or its node's taints change, and when its toleration ends.
+so that clocks of nodes need not agree and a restart, or a pause of this process, gives everybody the
+whole grace period again. Pods: a Pod is looked at when it or its node's taints change, and when its
+toleration ends.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from sampan.controllers.nodelifecycle.eviction import leaves_at
 from sampan.controllers.nodelifecycle.health import ready_status, silent_conditions, wanted_taints
 
 GRACE_S = 40.0
+STALL_S = 5.0
+"""So late nobody looks at a node unless this process itself stood still, and heard nothing for that."""
 LEASE_NAMESPACE = "kube-node-lease"
 
 
@@ -100,7 +103,10 @@ class NodeLifecycleController:
         node = self._nodes.get(name)
         if node is None:
             return None
-        left_s = self._heard.get(name, self._clock()) + self._grace_s - self._clock()
+        left_s = self._heard.setdefault(name, self._clock()) + self._grace_s - self._clock()
+        if left_s < -STALL_S and ready_status(node) == "True":
+            self._heard[name] = self._clock()
+            return self._grace_s
         if left_s <= 0:
             node = await self._mark_silent(node)
         if ready_status(node) != "True":
