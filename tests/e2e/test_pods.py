@@ -321,3 +321,40 @@ def test_probes_gate_readiness_and_restart(node: Node, namespace: str) -> None:
 
     eventually(restarted)
     assert "Container main failed liveness probe, will be restarted" in str(node.events("probed", namespace))
+
+
+HOST = """
+apiVersion: v1
+kind: Pod
+metadata: {name: host}
+spec:
+  terminationGracePeriodSeconds: 0
+  hostNetwork: true
+  containers: [{name: main, image: toolbox, command: [sleep, infinity]}]
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: hostport}
+spec:
+  terminationGracePeriodSeconds: 0
+  containers: [{name: main, image: busybox, command: [sleep, infinity], ports: [{containerPort: 80, hostPort: 18080}]}]
+"""
+
+
+def test_host_network_has_the_nodes_address_and_name(node: Node, namespace: str) -> None:
+    node.apply(HOST, namespace)
+    node.wait_ready("pod/host", namespace)
+    status = node.get("pod", "host", namespace)["status"]
+    assert status["podIP"] == status["hostIP"]
+    assert status["hostIP"] in node.sh("host", namespace, "hostname -I || ip -4 addr", check=False)
+    name = node.list("nodes", namespace)[0]["metadata"]["name"]
+    assert node.sh("host", namespace, "hostname; echo $HOSTNAME").split() == [name, name]
+
+
+def test_host_port_that_nobody_serves_is_said(node: Node, namespace: str) -> None:
+    node.apply(HOST, namespace)
+    node.wait_ready("pod/hostport", namespace)
+    said = eventually(
+        lambda: [e["message"] for e in node.events("hostport", namespace) if e["type"] == "Warning"]
+    )
+    assert "hostPort 18080/TCP of container main is not served" in said[0]

@@ -42,4 +42,8 @@ def test_host_network_keeps_the_nodes_file() -> None:
 
 def test_long_names_are_cut_to_a_label() -> None:
     assert hostname(pod("x" * 62 + "-yy")) == "x" * 62
-    assert uts_hostname(pod(hostname="a", subdomain="s", setHostnameAsFQDN=True), "c") == "a.s.ns.svc.c"
+    assert uts_hostname(pod(hostname="a", subdomain="s", setHostnameAsFQDN=True), "c", "n") == "a.s.ns.svc.c"
+
+
+def test_host_network_has_the_nodes_name() -> None:
+    assert uts_hostname(pod(hostNetwork=True, hostname="a"), "c", "node-1") == "node-1"

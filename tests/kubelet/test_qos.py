@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sampan.api.objects import Obj
-from sampan.kubelet.qos import container_resources, oom_score, pod_cgroup, quota_us, shares
+from sampan.kubelet.qos import container_resources, oom_score, pod_cgroup, pod_resources, quota_us, shares
 
 GIB = 1 << 30
 
@@ -49,3 +49,13 @@ def test_limits() -> None:
 def test_edges() -> None:
     assert (shares(0), shares(1), shares(10**6)) == (2, 2, 262_144)
     assert (quota_us(0), quota_us(1)) == (0, 1000)
+
+
+def test_a_pod_weighs_what_its_containers_ask_for_together() -> None:
+    both = pod(BURSTABLE)
+    both["spec"]["containers"].append({"name": "d", "resources": {"limits": {"cpu": "1", "memory": "1Gi"}}})
+    found = pod_resources(both)
+    assert found.cpu_quota_us == 150_000
+    assert found.memory_bytes == 0, "one container has no limit, so the Pod has none"
+    assert pod_resources(pod(GUARANTEED)).memory_bytes == GIB
+    assert (pod_resources(pod(BURSTABLE)).cpu_shares, pod_resources(pod({})).cpu_shares) == (102, 2)

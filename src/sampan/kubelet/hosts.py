@@ -39,8 +39,10 @@ def domain(pod: Obj, cluster_domain: str) -> str:
     return f"{subdomain}.{namespace_of(pod)}.svc.{cluster_domain}"
 
 
-def uts_hostname(pod: Obj, cluster_domain: str) -> str:
-    """The kernel's host name: fully qualified where `setHostnameAsFQDN` asks for it."""
+def uts_hostname(pod: Obj, cluster_domain: str, node_name: str) -> str:
+    """The kernel's host name: fully qualified where `setHostnameAsFQDN` asks; the node's with its network."""
+    if pod["spec"].get("hostNetwork"):
+        return node_name
     name, suffix = hostname(pod), domain(pod, cluster_domain)
     return f"{name}.{suffix}" if suffix and pod["spec"].get("setHostnameAsFQDN") else name
 

@@ -63,14 +63,28 @@ def sandbox_spec(parts: Parts, pod: Obj) -> SandboxSpec:
         uid=uid_of(pod),
         namespace=namespace_of(pod),
         name=name_of(pod),
-        hostname=hosts.uts_hostname(pod, parts.config.cluster_domain),
+        hostname=hosts.uts_hostname(pod, parts.config.cluster_domain, parts.config.node_name),
         cgroup=qos.pod_cgroup(parts.config.cgroup_root, pod),
         host_network=bool(spec.get("hostNetwork")),
         host_ipc=bool(spec.get("hostIPC")),
         host_pid=bool(spec.get("hostPID")),
         share_pid=bool(spec.get("shareProcessNamespace")),
         sysctls={sysctl["name"]: str(sysctl["value"]) for sysctl in sysctls},
+        resources=qos.pod_resources(pod),
     )
+
+
+def unserved_host_ports(pod: Obj) -> list[str]:
+    """What the user is told of host ports, which no rule of this node leads to the Pod: a line each."""
+    if pod["spec"].get("hostNetwork"):
+        return []
+    return [
+        f"hostPort {port['hostPort']}/{port.get('protocol', 'TCP')} of container {container['name']} "
+        "is not served by this node; use a Service of type NodePort instead"
+        for container in pod["spec"]["containers"]
+        for port in container.get("ports") or ()
+        if port.get("hostPort")
+    ]
 
 
 async def _sandbox(parts: Parts, pod: Obj) -> tuple[Sandbox, tuple[str, ...]]:

@@ -53,6 +53,26 @@ def container_resources(pod: Obj, container: Obj, node_memory_bytes: int, pids: 
     )
 
 
+def pod_resources(pod: Obj) -> Resources:
+    """Of the Pod as a whole: the sum of the requests weighs it against other Pods; a limit binds only where
+    every container has one.
+    """
+    spec = pod["spec"]
+    limits = podspec.limits(pod)
+    containers = [*(spec.get("initContainers") or ()), *spec["containers"]]
+    bound = {
+        name: limits[name]
+        for name in limits
+        if all(name in ((c.get("resources") or {}).get("limits") or {}) for c in containers)
+    }
+    return Resources(
+        cpu_shares=shares(podspec.requests(pod).get("cpu", 0)),
+        cpu_quota_us=quota_us(bound.get("cpu", 0)),
+        cpu_period_us=PERIOD_US,
+        memory_bytes=bound.get("memory", 0),
+    )
+
+
 def oom_score(pod: Obj, memory_request_bytes: int, node_memory_bytes: int) -> int:
     """What asked for more of the node's memory is killed later."""
     if (pod["spec"].get("priority") or 0) >= CRITICAL_PRIORITY:

@@ -60,7 +60,7 @@ async def configure(
             image,
             env,
             parts.volumes.mounts(pod, container.spec, env),
-            hosts.uts_hostname(pod, parts.config.cluster_domain),
+            hosts.uts_hostname(pod, parts.config.cluster_domain, parts.config.node_name),
         )
         spec = container_spec(
             pod,

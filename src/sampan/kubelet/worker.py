@@ -221,6 +221,8 @@ class Worker:
             view.sandbox, view.ips = await preparation.prepare(self._parts, view.pod)
             event = PodEvent.PREPARED
             self._schedule_refresh()
+            for line in preparation.unserved_host_ports(view.pod):
+                self._event("Warning", "HostPortNotServed", line)
         except preparation.PrepareFault as fault:
             self._event("Warning", fault.reason, fault.message)
         except Exception as error:

@@ -97,3 +97,11 @@ def test_removal_goes_bottom_up_and_twice(tmp_path: Path) -> None:
     cgroups.remove("/pod")
     cgroups.remove("/pod")
     assert [path.name for root in roots for path in Path(root).iterdir()] == []
+
+
+def test_the_least_weight_is_written_too(tmp_path: Path) -> None:
+    """The kernel gives a new cgroup 1024 shares: a Pod that asked for nothing must not have as much."""
+    made = Cgroups(Layout((str(tmp_path),), {"cpu": str(tmp_path), "memory": str(tmp_path)}, unified=False))
+    made.make("/pods/podu", Resources())
+    assert (tmp_path / "pods/podu/cpu.shares").read_text() == "2"
+    assert not (tmp_path / "pods/podu/memory.limit_in_bytes").exists()

@@ -19,6 +19,7 @@ from sampan.kubelet.runtime.mounts import MountPoint
 
 MIN_SHARES, MAX_SHARES = 2, 262144
 _CONTROLLERS = ("cpu", "cpuacct", "cpuset", "memory", "pids")
+_WEIGHTS = ("cpu.shares", "cpu.weight")
 _BUSY_S = 0.5
 
 
@@ -105,12 +106,16 @@ class Cgroups:
         self.layout = found
 
     def make(self, path: str, resources: Resources) -> None:
-        """The Pod's directory and its limits; a limit that is none is not written."""
+        """The Pod's directory and its limits; a limit that is none is not written.
+
+        Its weight is: the kernel's own is far above the least, which is what stands for none.
+        """
         default = {
             (s.controller, s.file): s.value for s in settings(Resources(), unified=self.layout.unified)
         }
         wanted = settings(resources, unified=self.layout.unified)
-        self._write(path, [s for s in wanted if default[s.controller, s.file] != s.value], create=True)
+        told = [s for s in wanted if s.file in _WEIGHTS or default[s.controller, s.file] != s.value]
+        self._write(path, told, create=True)
 
     def update(self, path: str, resources: Resources) -> None:
         self._write(path, settings(resources, unified=self.layout.unified), create=False)
