@@ -334,3 +334,10 @@ def test_asking_twice_changes_nothing(seed: int, apps: int, inits: int) -> None:
     for _ in range(30):
         assert plan.plan(world.view, world.now_s) == plan.plan(world.view, world.now_s)
         world.turn()
+
+
+def test_a_fault_that_no_waiting_mends_is_not_said_to_back_off() -> None:
+    view = up(make_view("a"))
+    view.app[0].pull_fault = Fault("ErrImageNeverPull", "no", NOW)
+    view.app[0].pull_backoff = view.app[0].pull_backoff.after_retry(NOW, NOW)
+    assert plan.plan(view, NOW + 3) == [plan.Wake(NOW + 10)]

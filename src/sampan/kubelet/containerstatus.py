@@ -9,7 +9,7 @@ from sampan.api.clock import format_time
 from sampan.api.objects import Obj
 from sampan.kubelet.backoff import duration
 from sampan.kubelet.lifecycle import ContainerState
-from sampan.kubelet.plan import ERROR_SHOWN_S, restarts, retry_due_s
+from sampan.kubelet.plan import BACKS_OFF, ERROR_SHOWN_S, restarts, retry_due_s
 from sampan.kubelet.podview import (
     LABEL_IMAGE,
     LABEL_IMAGE_ID,
@@ -129,8 +129,7 @@ def _waiting(view: PodView, container: ContainerView, now_s: float) -> Obj | Non
 
 
 def _pull_failed(container: ContainerView, fault: Fault, now_s: float) -> Obj:
-    # A name that is no image name does not get better by waiting.
-    if fault.reason != "ErrImagePull" or now_s < fault.at_s + ERROR_SHOWN_S:
+    if fault.reason != BACKS_OFF or now_s < fault.at_s + ERROR_SHOWN_S:
         return {"reason": fault.reason, "message": fault.message}
     return {"reason": "ImagePullBackOff", "message": pull_message(container)}
 

@@ -106,6 +106,8 @@ Action = (
     Prepare | Pull | Start | Stop | Kill | Announce | Condemn | End | Ended | Release | Delete | Forget | Wake
 )
 
+BACKS_OFF = "ErrImagePull"
+"""The pull fault that becomes ImagePullBackOff; others (a bad name, a policy) stay what they are."""
 AT_REST = (ContainerState.WAITING, ContainerState.EXITED)
 
 
@@ -266,7 +268,8 @@ def _pulls(view: PodView, now_s: float) -> Iterator[Action]:
             due_s = retry_due_s(container)
         else:
             due_s = container.pull_backoff.due_s(container.pull_fault.at_s)
-            if due_s > now_s and container.announced is not container.pull_fault:
+            said = container.announced is container.pull_fault or container.pull_fault.reason != BACKS_OFF
+            if due_s > now_s and not said:
                 shown_s = container.pull_fault.at_s + ERROR_SHOWN_S
                 yield Announce(container.name) if shown_s <= now_s else Wake(shown_s)
         yield Wake(due_s) if due_s > now_s else Pull(container.name)

@@ -37,7 +37,10 @@ def test_a_malformed_reference_is_named(text: str) -> None:
     with pytest.raises(ImageFault) as caught:
         parse(text)
     assert caught.value.reason == "InvalidImageName"
-    assert caught.value.message == f'couldn\'t parse image reference "{text}": invalid reference format'
+    assert caught.value.message == (
+        f'Failed to apply default image tag "{text}": '
+        f'couldn\'t parse image name "{text}": invalid reference format'
+    )
 
 
 def test_an_upper_case_repository_is_explained() -> None:

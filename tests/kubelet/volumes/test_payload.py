@@ -79,7 +79,7 @@ def test_downward_api() -> None:
         ({"secret": {"secretName": "no"}}, 'secret "no" not found'),
         (
             {"configMap": {"name": "cm", "items": [{"key": "z", "path": "z"}]}},
-            "references non-existent config key: z",
+            "configmap references non-existent config key: z",
         ),
         (
             {"secret": {"secretName": "s", "items": [{"key": "z", "path": "z"}]}},

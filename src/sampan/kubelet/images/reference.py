@@ -77,7 +77,11 @@ def normalise(text: str) -> str:
 
 
 def _invalid(text: str, why: str) -> ImageFault:
-    return ImageFault("InvalidImageName", f"couldn't parse image reference {_quoted(text)}: {why}")
+    quoted = _quoted(text)
+    return ImageFault(
+        "InvalidImageName",
+        f"Failed to apply default image tag {quoted}: couldn't parse image name {quoted}: {why}",
+    )
 
 
 def _quoted(text: str) -> str:

@@ -104,8 +104,12 @@ def _keys(kind: str, name: str, source: Obj, mode: int, context: Context) -> Pay
         if item["key"] in content:
             files[checked_path(item["path"])] = File(content[item["key"]], _mode(item, "mode", mode))
         elif not optional:
-            noun = "config" if kind == "configmap" else kind
-            raise PayloadError(f"references non-existent {noun} key: {item['key']}")
+            noun = (
+                "configmap references non-existent config"
+                if kind == "configmap"
+                else "references non-existent secret"
+            )
+            raise PayloadError(f"{noun} key: {item['key']}")
     return files
 
 
