@@ -177,3 +177,10 @@ async def test_grpc() -> None:
     async with serving(grpc_server(b"\x08\x02")) as (port, _):
         outcome = await probe(port, {"grpc": {"port": port}})
         assert outcome.text == 'service unhealthy (responded with "NOT_SERVING")'
+
+
+async def test_port_name_that_no_port_has() -> None:
+    prober = Prober(FakeRuntime(), Host())
+    for handler in ("httpGet", "tcpSocket"):
+        outcome = await prober.probe(target(1), {handler: {"port": "nosuch"}})
+        assert outcome.unknown and outcome.text == 'strconv.Atoi: parsing "nosuch": invalid syntax'

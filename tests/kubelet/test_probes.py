@@ -119,3 +119,15 @@ async def test_ended_probes_ask_no_more() -> None:
     asked = len(container.asked)
     await asyncio.sleep(0.03)
     assert len(container.asked) == asked
+
+
+async def test_what_could_not_be_asked_proves_nothing() -> None:
+    container = Probed(liveness=Outcome(False, "no such command", unknown=True))
+    probes = container.probes(liveness={"periodSeconds": 0.01, "failureThreshold": 1})
+    probes.begin(True)
+    await asyncio.sleep(0.05)
+    assert container.heard == [] and len(container.failures) > 1
+    assert container.answers["liveness"].complaint == (
+        "errored and resulted in unknown state: no such command"
+    )
+    probes.end()

@@ -40,7 +40,7 @@ class Prober:
         for field, handler in self._handlers():
             if (action := probe.get(field)) is not None:
                 return await handler(target, action, timeout_s)
-        return Outcome(False, "missing probe handler")
+        return Outcome(False, "missing probe handler", unknown=True)
 
     def _handlers(self) -> tuple[tuple[str, Callable[[Target, Obj, float], Awaitable[Outcome]]], ...]:
         return (
@@ -59,13 +59,13 @@ class Prober:
                 False, f'command timed out: "{" ".join(command)}" timed out after {duration(timeout_s)}'
             )
         except RuntimeFault as fault:
-            return Outcome(False, fault.message)
+            return Outcome(False, fault.message, unknown=True)
         return Outcome(code == 0, output)
 
     async def _http_get(self, target: Target, action: Obj, timeout_s: float) -> Outcome:
         port = port_number(target.container, action["port"])
         if port is None:
-            return Outcome(False, f'couldn\'t find port "{action["port"]}" in container')
+            return _no_port(action["port"])
         scheme, host, path = action.get("scheme", "HTTP"), action.get("host") or target.ip, action.get("path")
         headers = {header["name"]: header.get("value", "") for header in action.get("httpHeaders") or ()}
         try:
@@ -85,7 +85,7 @@ class Prober:
     async def _tcp_socket(self, target: Target, action: Obj, timeout_s: float) -> Outcome:
         port = port_number(target.container, action["port"])
         if port is None:
-            return Outcome(False, f'couldn\'t find port "{action["port"]}" in container')
+            return _no_port(action["port"])
         host = action.get("host") or target.ip
         try:
             async with asyncio.timeout(timeout_s):
@@ -134,6 +134,11 @@ async def run_command(
         await process.kill()
         raise
     return code, output.decode(errors="replace")
+
+
+def _no_port(name: object) -> Outcome:
+    """Upstream reads a name that no port has as a number, and says that it is none."""
+    return Outcome(False, f'strconv.Atoi: parsing "{name}": invalid syntax', unknown=True)
 
 
 def port_number(container: Obj, port: int | str) -> int | None:

@@ -28,11 +28,16 @@ EAGER_S = 0.004
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One probe's result; `refused`: nobody listened."""
+    """One probe's result; `refused`: nobody listened; `unknown`: it could not be asked, which proves nothing."""
 
     ok: bool
     text: str = ""
     refused: bool = False
+    unknown: bool = False
+
+    @property
+    def complaint(self) -> str:
+        return f"{'errored and resulted in unknown state' if self.unknown else 'failed'}: {self.text}"
 
 
 @dataclass(slots=True)
@@ -65,7 +70,7 @@ Run = Callable[[str, Obj], Awaitable[Outcome]]
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """Who hears of it: `changed(kind, result, text)` and `failed(kind, text)` for every single failure."""
+    """Who hears of it: `changed(kind, result, text)` and `failed(kind, complaint)` for every single failure."""
 
     changed: Callable[[str, bool, str], None]
     failed: Callable[[str, str], None]
@@ -136,7 +141,9 @@ class ContainerProbes:
 
     def _take(self, kind: str, outcome: Outcome) -> None:
         if not outcome.ok:
-            self._listener.failed(kind, outcome.text)
+            self._listener.failed(kind, outcome.complaint)
+        if outcome.unknown:
+            return
         tally = self._tallies[kind]
         if not tally.count(outcome.ok):
             return
