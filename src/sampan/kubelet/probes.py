@@ -28,7 +28,7 @@ EAGER_S = 0.004
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One probe's result; `refused`: nobody listened; `unknown`: it could not be asked, which proves nothing."""
+    """One probe's result. `refused`: nobody listened; `unknown`: it could not be asked, so it proves nothing."""
 
     ok: bool
     text: str = ""
@@ -70,7 +70,7 @@ Run = Callable[[str, Obj], Awaitable[Outcome]]
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """Who hears of it: `changed(kind, result, text)` and `failed(kind, complaint)` for every single failure."""
+    """Who hears of it: `changed(kind, result, text)`; `failed(kind, complaint)` for every single failure."""
 
     changed: Callable[[str, bool, str], None]
     failed: Callable[[str, str], None]
