@@ -8,9 +8,10 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from sampan.apiserver.pki import Pki
 from sampan.cli import cluster as clusters
 from sampan.cli import daemon, requirements
 from sampan.cli.cluster import Choices, Cluster
@@ -49,19 +50,20 @@ def run(parsed: argparse.Namespace) -> int:
     choices = _choose(cluster, mirrors, listener.getsockname()[1])
     target = parsed.kubeconfig
 
-    def work(line: daemon.Line) -> int:
+    def serve(line: daemon.Line, ready: Callable[[], None]) -> int:
         clusters.write_pid(lock)
-        return _serve(cluster, choices, listener, target, line)
+        return _serve(cluster, choices, listener, line, ready)
 
     if parsed.foreground:
-        return work(daemon.Line(None))
-    failure = daemon.detach(cluster.log, work, progress.show)
+        return serve(daemon.Line(None), lambda: _publish(cluster, choices, target))
+    failure = daemon.detach(cluster.log, lambda line: serve(line, line.ready), progress.show)
     os.close(lock)
     listener.close()
     if failure is not None:
         raise UserError(
             f"the cluster {cluster.name!r} did not come up: {failure}", f"Its log is {cluster.log}."
         )
+    _publish(cluster, choices, target)
     progress.done(
         f"sampan {cluster.name!r} is up in {progress.elapsed_s():.2f} s; "
         f"kubectl's context is {cluster.context!r} in {_kubeconfig_path(target)}"
@@ -71,9 +73,8 @@ def run(parsed: argparse.Namespace) -> int:
 
 def _already_up(cluster: Cluster, target: Path | None) -> int:
     choices = cluster.choices()
-    if choices is not None and cluster.kubeconfig.exists():
-        access = kubeconfig.access(cluster.kubeconfig)
-        kubeconfig.add_context(_kubeconfig_path(target), cluster.context, access)
+    if choices is not None and Pki(cluster.pki).key("admin").exists():
+        _publish(cluster, choices, target)
     print(f"sampan {cluster.name!r} is already up; kubectl's context is {cluster.context!r}")
     return 0
 
@@ -130,27 +131,32 @@ def _kubeconfig_path(target: Path | None) -> Path:
     return target.absolute() if target else kubeconfig.default_path()
 
 
+def _publish(cluster: Cluster, choices: Choices, target: Path | None) -> None:
+    """Writes the administrator's kubeconfigs. Not in the background: there YAML would stay in memory."""
+    keys = Pki(cluster.pki)
+    access = kubeconfig.Access(
+        server=f"https://127.0.0.1:{choices.api_port}",
+        ca=keys.ca.read_bytes(),
+        client_cert=keys.certificate("admin").read_bytes(),
+        client_key=keys.key("admin").read_bytes(),
+    )
+    for path in (cluster.kubeconfig, _kubeconfig_path(target)):
+        kubeconfig.add_context(path, cluster.context, access)
+
+
 def _serve(
-    cluster: Cluster, choices: Choices, listener: socket.socket, target: Path | None, line: daemon.Line
+    cluster: Cluster,
+    choices: Choices,
+    listener: socket.socket,
+    line: daemon.Line,
+    ready: Callable[[], None],
 ) -> int:
     """The background process: everything, until it is told to stop."""
-    from sampan.apiserver.server import ApiServer
     from sampan.cli.assembly import Assembly
 
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname).1s %(name)s: %(message)s", stream=sys.stderr
     )
-
-    def ready(server: ApiServer) -> None:
-        access = kubeconfig.Access(
-            server=server.server_url,
-            ca=server.pki.ca.read_bytes(),
-            client_cert=server.pki.certificate("admin").read_bytes(),
-            client_key=server.pki.key("admin").read_bytes(),
-        )
-        for path in (cluster.kubeconfig, _kubeconfig_path(target)):
-            kubeconfig.add_context(path, cluster.context, access)
-        line.ready()
 
     try:
         asyncio.run(Assembly(cluster, choices, listener).run(line.progress, ready))
