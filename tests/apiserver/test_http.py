@@ -10,12 +10,15 @@ from sampan.apiserver import http
 from sampan.apiserver.exchange import Exchange
 from sampan.apiserver.http import HttpServer, bound_socket
 
+BIG_BYTES = 20_000_000
+
 
 class Echo:
     """Answers with what was asked; `/slow` waits for `gate`, `/stream` streams, `/now` needs no task."""
 
     def __init__(self) -> None:
         self.gate = asyncio.Event()
+        self.big = 0
         self.cancelled = asyncio.Event()
 
     def answer_now(self, exchange: Exchange) -> bool:
@@ -25,6 +28,10 @@ class Echo:
         return True
 
     async def answer(self, exchange: Exchange) -> None:
+        if exchange.path == "/big":
+            self.big += 1
+            exchange.respond(200, b"x" * BIG_BYTES)
+            return
         if exchange.path == "/boom":
             raise ValueError("boom")
         if exchange.path == "/slow":
@@ -180,4 +187,41 @@ async def test_a_handler_that_fails_harms_only_its_connection(echo: Echo) -> Non
     reader, writer = await connect(echo)
     writer.write(b"GET /a HTTP/1.1\r\nHost: h\r\n\r\n")
     assert (await read_answer(reader))[0] == 200
+    writer.close()
+
+
+async def test_large_answer_is_whole_and_ends_the_connection_when_told(echo: Echo) -> None:
+    reader, writer = await connect(echo)
+    writer.write(b"GET /big HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+    code, body = await read_answer(reader)
+    assert (code, len(body), body.strip(b"x")) == (200, BIG_BYTES, b"")
+    assert await reader.read() == b""
+    writer.close()
+
+
+async def test_client_that_does_not_read_gets_one_answer_made_and_then_waits(echo: Echo) -> None:
+    reader, writer = await connect(echo)
+    writer.transport.pause_reading()  # type: ignore[attr-defined]
+    writer.write(b"GET /big HTTP/1.1\r\nHost: h\r\n\r\n" * 3)
+    await asyncio.sleep(0.3)
+    assert echo.big == 1
+    writer.transport.resume_reading()  # type: ignore[attr-defined]
+    for _ in range(3):
+        code, body = await read_answer(reader)
+        assert (code, len(body)) == (200, BIG_BYTES)
+    assert echo.big == 3
+    writer.close()
+
+
+async def test_client_that_never_reads_is_cut(echo: Echo, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "HEAD_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(http, "IDLE_TIMEOUT_S", 0.1)
+    _, writer = await connect(echo)
+    writer.transport.pause_reading()  # type: ignore[attr-defined]
+    writer.write(b"GET /big HTTP/1.1\r\nHost: h\r\n\r\n")
+    server: HttpServer = echo.server  # type: ignore[attr-defined]
+    await asyncio.sleep(0.2)
+    assert len(server.connections) == 1
+    await asyncio.sleep(1.2)
+    assert not server.connections
     writer.close()

@@ -19,8 +19,8 @@ class Wire:
     def __init__(self) -> None:
         self.sent = b""
 
-    def finish(self, exchange: Exchange, payload: bytes) -> None:
-        self.sent += payload
+    def finish(self, exchange: Exchange, *payload: bytes) -> None:
+        self.sent += b"".join(payload)
 
 
 def ask(path: str, **headers: str) -> tuple[int, dict[str, str], bytes]:

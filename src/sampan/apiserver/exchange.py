@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
 from sampan.api.request import JSON
+from sampan.apiserver.outbox import PIECE_BYTES
 
 if TYPE_CHECKING:
     from sampan.apiserver.http import Connection
@@ -95,8 +96,12 @@ class Exchange:
             raise RuntimeError("answered twice")
         self.started = True
         head = self._head(code, content_type, headers, f"Content-Length: {len(body)}\r\n")
-        payload = head if self.method == "HEAD" else head + body
-        self.connection.finish(self, payload)
+        if self.method == "HEAD":
+            self.connection.finish(self, head)
+        elif len(body) > PIECE_BYTES:
+            self.connection.finish(self, head, body)
+        else:
+            self.connection.finish(self, head + body)
 
     def start_stream(self, code: int, content_type: str, headers: Iterable[tuple[str, str]] = ()) -> None:
         """Begins an answer of unknown length; `send` its parts and `end` it."""

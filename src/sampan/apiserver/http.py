@@ -1,7 +1,8 @@
 """HTTP/1.1 on an asyncio transport: one `Connection` per socket.
 
-Requests of a connection are answered one after the other; while one is being answered, reading pauses, so
-pipelining costs no memory and a client that does not read stops only itself. Everything runs on one loop;
+Requests of a connection are answered one after the other; while one is being answered, or its answer is not
+taken, reading pauses, so pipelining costs no memory and a client that does not read stops only itself, until
+it has read nothing for so long that it is cut. Everything runs on one loop;
 a Connection's fields are touched from its callbacks and from the one task that answers its current request.
 """
 
@@ -11,6 +12,7 @@ import asyncio
 import logging
 import socket
 import ssl
+from asyncio import sslproto
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol, cast
@@ -19,6 +21,7 @@ from urllib.parse import unquote
 import httptools
 
 from sampan.apiserver.exchange import PHRASES, Duplex, Exchange
+from sampan.apiserver.outbox import Outbox
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +32,8 @@ WRITE_HIGH_BYTES = 256 * 1024
 HEAD_TIMEOUT_S = 15.0
 BODY_TIMEOUT_S = 60.0
 IDLE_TIMEOUT_S = 180.0
+TLS_READ_BYTES = 32 * 1024
+"""What every TLS connection holds for reading; asyncio's own 256 KiB make idle clients dear."""
 
 
 class Handler(Protocol):
@@ -61,6 +66,7 @@ class Connection(asyncio.Protocol):
         self._on_writable: Callable[[], None] | None = None
         self._pumping = False
         self.transport: asyncio.Transport = cast(asyncio.Transport, None)
+        self._outbox = cast(Outbox, None)
         self.task: asyncio.Task[None] | None = None
         self.cancel_when_lost = False
         self.lost = False
@@ -71,6 +77,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
         self.transport.set_write_buffer_limits(high=WRITE_HIGH_BYTES)
+        self._outbox = Outbox(self.transport)
         self._server.connections.add(self)
         self._timer = self._loop.call_later(HEAD_TIMEOUT_S, self._check_time)
 
@@ -79,19 +86,25 @@ class Connection(asyncio.Protocol):
         self._server.connections.discard(self)
         if self._timer is not None:
             self._timer.cancel()
+        self._queue.clear()
+        self._outbox.clear()
         self._release_writers()
         if self._duplex is not None:
             self._duplex.reader.feed_eof()
-        self._queue.clear()
         if self.task is not None and self.cancel_when_lost:
             self.task.cancel()
 
     def pause_writing(self) -> None:
-        if self._writable is None:
-            self._writable = self._loop.create_future()
+        self._outbox.blocked = True
+        self._hold_writers()
 
     def resume_writing(self) -> None:
-        self._release_writers()
+        self._outbox.blocked = False
+        self._since = self._loop.time()
+        self._outbox.push()
+        if not self._outbox.full:
+            self._release_writers()
+            self._pump()
 
     def data_received(self, data: bytes) -> None:
         if self._duplex is not None:
@@ -173,7 +186,9 @@ class Connection(asyncio.Protocol):
 
     def write(self, data: bytes) -> None:
         if not self.lost:
-            self.transport.write(data)
+            self._outbox.write(data)
+            if self._outbox.full:
+                self._hold_writers()
 
     async def drain(self) -> None:
         if self._writable is not None:
@@ -185,16 +200,17 @@ class Connection(asyncio.Protocol):
         """`callback` runs each time the peer takes data again; one per connection."""
         self._on_writable = callback
 
-    def finish(self, exchange: Exchange, payload: bytes) -> None:
+    def finish(self, exchange: Exchange, *payload: bytes) -> None:
         """The current answer's last bytes; the next request's turn comes."""
-        self.write(payload)
+        for part in payload:
+            self.write(part)
         if self._current is exchange:
             self._current = None
         self.cancel_when_lost = False
         self._on_writable = None
         self._since = self._loop.time()
         if not exchange.keep_alive or exchange.upgrade:
-            self.transport.close()
+            self._outbox.close()
             return
         if not self._pumping:
             self._loop.call_soon(self._pump)
@@ -213,7 +229,7 @@ class Connection(asyncio.Protocol):
     def close_when_idle(self) -> None:
         """Ends the connection now if it waits for a request, else after the current answer."""
         if self._current is None and self._duplex is None:
-            self.transport.close()
+            self._outbox.close()
         elif self._current is not None:
             self._current.keep_alive = False
 
@@ -223,7 +239,7 @@ class Connection(asyncio.Protocol):
             return
         self._pumping = True
         try:
-            while self._queue and self._current is None and not self.lost:
+            while self._queue and self._current is None and not self.lost and not self.paused:
                 exchange = self._queue.popleft()
                 self._current = exchange
                 if not self._server.handler.answer_now(exchange):
@@ -239,15 +255,15 @@ class Connection(asyncio.Protocol):
         """Garbage in: say so in HTTP and hang up; nobody else notices."""
         if self._current is None and not self.lost:
             phrase = PHRASES[code].encode()
-            self.transport.write(
+            self.write(
                 b"HTTP/1.1 %d %b\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n"
                 b"Content-Length: %d\r\n\r\n%b" % (code, phrase, len(phrase), phrase)
             )
         self._queue.clear()
-        self.transport.close()
+        self._outbox.close()
 
     def _check_time(self) -> None:
-        """The connection's one timer: idle, slow head, slow body. A request being answered has no limit."""
+        """The connection's one timer: idle, slow head, slow body, slow reader. Answering has no limit."""
         now = self._loop.time()
         if self._current is not None or self._duplex is not None:
             left = IDLE_TIMEOUT_S
@@ -257,7 +273,9 @@ class Connection(asyncio.Protocol):
             limit = BODY_TIMEOUT_S if self._incoming.method else HEAD_TIMEOUT_S
             left = self._since + limit - now
         if left <= 0:
-            if self._incoming is not None:
+            if self.paused or self.transport.is_closing():
+                self.transport.abort()
+            elif self._incoming is not None:
                 self._refuse(408)
             else:
                 self.transport.close()
@@ -284,6 +302,10 @@ class Connection(asyncio.Protocol):
             self._reading = True
             self.transport.resume_reading()
 
+    def _hold_writers(self) -> None:
+        if self._writable is None:
+            self._writable = self._loop.create_future()
+
     def _release_writers(self) -> None:
         waiting, self._writable = self._writable, None
         if waiting is not None and not waiting.done():
@@ -307,6 +329,7 @@ class HttpServer:
 
     async def listen(self, sock: socket.socket, context: ssl.SSLContext | None) -> None:
         loop = asyncio.get_running_loop()
+        sslproto.SSLProtocol.max_size = TLS_READ_BYTES
         timeout = HEAD_TIMEOUT_S if context is not None else None
         self._servers.append(
             await loop.create_server(
