@@ -120,3 +120,14 @@ async def test_tcp_answers_too_and_garbage_does_not_stop_it() -> None:
             (length,) = struct.unpack("!H", await reader.readexactly(2))
             assert wire.read_records(await reader.readexactly(length), wire.A)
         writer.close()
+
+
+async def test_a_burst_of_questions_for_others_pushes_none_of_ours_out() -> None:
+    async with serving() as (port, client):
+        await client.create(SERVICES, web("10.96.0.9"))
+        await asyncio.sleep(0.05)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            for number in range(2000):  # more than the kernel keeps by itself
+                sock.sendto(question(f"x{number}.example.com"), ("127.0.0.1", port))
+        reply = await ask(port, question("web.shop.svc.cluster.local"))
+        assert wire.read_records(reply, wire.A) == [(5, b"\x0a\x60\x00\x09")]

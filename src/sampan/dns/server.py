@@ -39,6 +39,9 @@ log = logging.getLogger(__name__)
 MAX_FORWARDED = 512
 BATCH = 64
 TCP_IDLE_S = 10.0
+RECEIVE_BYTES = 4 << 20
+"""What may wait to be read: a burst of questions to forward must not push those out that can be answered."""
+_SO_RCVBUFFORCE = 33
 
 
 class DnsServer:
@@ -68,6 +71,7 @@ class DnsServer:
         servers = [await asyncio.start_server(self._serve_stream, sock=sock) for sock in self._tcp]
         for sock in self._udp:
             sock.setblocking(False)
+            _make_room(sock)
             loop.add_reader(sock, self._read_datagrams, sock)
         try:
             await asyncio.Event().wait()
@@ -189,6 +193,13 @@ def _graft(query: Query, answer: Answer, reply: bytes, limit: int | None) -> byt
         found = []
     records = (Record(answer.leads_to, query.type, ttl_s, data) for ttl_s, data in found)
     return _encode(query, Answer(NOERROR, (*answer.answers, *records)), limit=limit)
+
+
+def _make_room(sock: socket.socket) -> None:
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, RECEIVE_BYTES)
+    except PermissionError:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BYTES)
 
 
 def _send(sock: socket.socket, reply: bytes, sender: Any) -> None:
