@@ -26,7 +26,7 @@ from sampan.store.contract import Event, Store, WatcherTooSlow
 
 ROOT = "/registry/"
 RING_SIZE = 1024
-RING_BYTES = 2 << 20
+RING_BYTES = 1 << 20
 """What a cache remembers of its past at most, in changes and in bytes; beyond that the store knows it."""
 
 

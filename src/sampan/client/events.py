@@ -7,6 +7,7 @@ write. The same thing said again raises `count` of the Event that is there.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 import time
 from collections import OrderedDict
@@ -43,6 +44,10 @@ class _Said(NamedTuple):
     reason: str
     message: str
 
+    def digest(self) -> bytes:
+        """As good as all of it, in a tenth of the memory."""
+        return hashlib.blake2b(repr(self).encode(), digest_size=16).digest()
+
 
 @dataclass(slots=True)
 class _Written:
@@ -66,7 +71,7 @@ class EventRecorder:
         self._component = component
         self._host = host
         self._pending: OrderedDict[_Said, _Pending] = OrderedDict()
-        self._written: OrderedDict[_Said, _Written] = OrderedDict()
+        self._written: OrderedDict[bytes, _Written] = OrderedDict()
         self._writer: asyncio.Task[None] | None = None
         self._dropped = 0
 
@@ -128,7 +133,8 @@ class EventRecorder:
         log.warning("%s: event %s dropped: API server unreachable", self._component, said.reason)
 
     async def _write_once(self, said: _Said, pending: _Pending) -> None:
-        written = self._written.get(said)
+        digest = said.digest()
+        written = self._written.get(digest)
         if written is not None:
             try:
                 await self._count_up(said, written, pending)
@@ -136,10 +142,10 @@ class EventRecorder:
             except StatusError as error:
                 if error.code != 404:
                     raise
-                del self._written[said]  # expired meanwhile: say it anew
+                del self._written[digest]  # expired meanwhile: say it anew
         body = self._new(said, pending)
         await self._client.create(EVENTS, body)
-        self._written[said] = _Written(body["metadata"]["name"], pending.times)
+        self._written[digest] = _Written(body["metadata"]["name"], pending.times)
         if len(self._written) > REMEMBERED_MOST:
             self._written.popitem(last=False)
 
@@ -148,7 +154,7 @@ class EventRecorder:
         patch: Obj = {"count": count, "lastTimestamp": format_time(pending.last_s)}
         await self._client.patch(EVENTS, written.name, patch, namespace=said.namespace)
         written.count = count
-        self._written.move_to_end(said)
+        self._written.move_to_end(said.digest())
 
     def _new(self, said: _Said, pending: _Pending) -> Obj:
         source = {"component": self._component} | ({"host": self._host} if self._host else {})

@@ -46,6 +46,9 @@ PAGE_BYTES = 8192
 CHECKPOINT_PAGES = 2000
 """WAL pages (16 MiB) after which they are carried over into the database file."""
 
+CACHE_KIB = 512
+"""Pages a connection keeps. The log grows at its end, and nobody reads it in a hurry; the default is 2000."""
+
 BUSY_MS = 5000
 """How long to wait for somebody who looks into the file with other tools."""
 
@@ -80,6 +83,7 @@ class Log:
     def _prepare(self) -> None:
         db = self._db
         db.set_busy_timeout(BUSY_MS)
+        db.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
         db.execute(f"PRAGMA page_size={PAGE_BYTES}")
         if (mode := db.execute("PRAGMA journal_mode=WAL").get) != "wal":
             raise StoreError(f"{self._path}: this file system cannot hold a write-ahead log (mode {mode})")
@@ -168,6 +172,7 @@ class History:
     def __init__(self, path: Path) -> None:
         self._db = apsw.Connection(os.fspath(path), flags=apsw.SQLITE_OPEN_READONLY)
         self._db.set_busy_timeout(BUSY_MS)
+        self._db.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
 
     def before(self, prefix: str, after: int, upto: int) -> dict[str, Stored | None]:
         """What keys of `prefix` that changed in (after, upto] held at `after`. Raises Compacted."""
