@@ -28,7 +28,10 @@ EAGER_S = 0.004
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One probe's result. `refused`: nobody listened; `unknown`: it could not be asked, so it proves nothing."""
+    """One probe's result.
+
+    `refused`: nobody listened. `unknown`: it could not be asked, which proves nothing.
+    """
 
     ok: bool
     text: str = ""
