@@ -23,7 +23,7 @@ class Route(NamedTuple):
     subresource: str
 
 
-@lru_cache(maxsize=8192)
+@lru_cache(maxsize=1024)
 def parse(path: str) -> Route | None:
     """The resource of a path, None for paths that are none. A trailing slash does not matter."""
     parts = path.strip("/").split("/")

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import logging
 import platform
 import signal
@@ -22,6 +21,7 @@ from typing import Any
 from sampan.api.request import UserInfo
 from sampan.api.streams import NodeStreams
 from sampan.apiserver.server import ApiServer, ServerConfig
+from sampan.cli import memory
 from sampan.cli.cluster import Choices, Cluster
 from sampan.cli.image import IMAGE_ROOT
 from sampan.client.client import Client
@@ -56,8 +56,6 @@ DNS_PORT = 53
 NODE_API_PORT = 6443
 """Where Pods find the API server, on the node's own address."""
 READY_TIMEOUT_S = 30.0
-COLLECT_AFTER = (1000, 5, 2)
-"""The collector's thresholds: the youngest objects, how often the young ones, how often all."""
 
 
 def user(name: str, *groups: str) -> UserInfo:
@@ -124,7 +122,8 @@ class Assembly:
             # Not what the API says of the node: after a crash that is what the process before had said.
             async with asyncio.timeout(READY_TIMEOUT_S):
                 await self._registered.wait()
-            settle()
+            memory.settle()
+            tasks.append(group.create_task(memory.tidy(), name="memory"))
             ready()
             await self._stopping.wait()
             log.info("stopping; Pods run on")
@@ -203,17 +202,6 @@ class Assembly:
         udp.bind((ip, DNS_PORT))
         tcp = await listening(node, ip, DNS_PORT)
         return DnsServer(informers, [udp], [tcp], Forwarder(Resolvers(exclude=[ip])))
-
-
-def settle() -> None:
-    """Takes what is there once all is up out of the collector's sight: modules and tables that stay anyway.
-
-    A full collection then costs microseconds and not 5 ms, and can come often: a Pod that has gone leaves
-    some hundred objects in cycles, which would otherwise add up to megabytes before the collector looks.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*COLLECT_AFTER)
 
 
 async def listening(node: NodeNamespace, ip: str, port: int) -> socket.socket:
