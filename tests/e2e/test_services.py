@@ -80,6 +80,9 @@ def test_reached_by_name_from_pod_and_by_address_from_node_and_host(node: Node, 
         assert "Welcome to nginx" in node.sh("shell", namespace, f"curl -sS -m 5 http://{name}/")
     dig = node.sh("shell", namespace, f"dig +short web-service.{namespace}.svc.cluster.local")
     assert dig.strip() == address
+    node.kubectl("run", "small", "--image=busybox", "-n", namespace, "--", "sleep", "infinity")
+    node.wait_ready("pod/small", namespace)
+    assert "Welcome to nginx" in node.sh("small", namespace, "wget -q -O - http://web-service/")
     assert ask(address)
     inside = ["nsenter", f"--net={node.data}/run/node.net", "curl", "-sS", "-m", "5", f"http://{address}/"]
     assert "Welcome" in subprocess.run(inside, capture_output=True, text=True, check=True).stdout
