@@ -19,8 +19,9 @@ def format_time(epoch_s: float) -> str:
 
 
 def format_micro_time(epoch_s: float) -> str:
-    whole = int(epoch_s)
-    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(whole))}.{int((epoch_s - whole) * 1e6):06d}Z"
+    # Rounded: a float seldom is the microsecond it was read from, but always next to it.
+    whole, micro = divmod(round(epoch_s * 1e6), 10**6)
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(whole))}.{micro:06d}Z"
 
 
 def parse_time(text: str) -> float:

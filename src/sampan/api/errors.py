@@ -148,7 +148,7 @@ def invalid(resource: Resource, name: str, errors: Sequence[FieldError]) -> Stat
     unique = list(dict.fromkeys(error.text for error in errors))
     body = unique[0] if len(unique) == 1 else f"[{', '.join(unique)}]"
     kind = f"{resource.kind}.{resource.group}" if resource.group else resource.kind
-    details: Obj = {"name": name}
+    details: Obj = {"name": name} if name else {}
     if resource.group:
         details["group"] = resource.group
     details["kind"] = resource.kind

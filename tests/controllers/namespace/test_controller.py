@@ -117,7 +117,7 @@ async def test_it_waits_for_finalizers_and_says_so() -> None:
             "Some content in the namespace has finalizers remaining: example.com/hold in 1 resource instances"
         )
         assert said("NamespaceContentRemaining") == (
-            "Some resources are remaining: pods has 1 resource instances"
+            "Some resources are remaining: pods. has 1 resource instances"
         )
         held = mutable(it.fake.get(PODS, "held", "ns") or {})
         held["metadata"]["finalizers"] = []

@@ -72,12 +72,12 @@ class NamespaceController:
         return again_s
 
     async def _empty(self, namespace: str) -> tuple[dict[str, list[Obj]], list[str]]:
-        """(objects left by resource, failures)."""
+        """(objects left by `plural.group`, failures)."""
         left: dict[str, list[Obj]] = {}
         failures: list[str] = []
         for resource in self._resources:
             try:
-                left[resource.qualified] = await self._empty_of(namespace, resource)
+                left[f"{resource.plural}.{resource.group}"] = await self._empty_of(namespace, resource)
             except StatusError as error:
                 if error.code not in (404, 405):  # 404, 405: the server does not serve it
                     failures.append(f"{resource.qualified}: {error.message}")

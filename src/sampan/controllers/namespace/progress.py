@@ -28,7 +28,7 @@ class Remains:
 
 
 def remains(left: Mapping[str, Sequence[Obj]], failures: Sequence[str]) -> Remains:
-    """From the objects left, by the resource's qualified name."""
+    """From the objects left, by `plural.group`, which for the core group ends in the dot."""
     finalizers = Counter(
         finalizer
         for objects in left.values()
