@@ -1,3 +1,4 @@
+import resource
 import socket
 from pathlib import Path
 
@@ -39,3 +40,13 @@ def test_port_that_another_program_took_meanwhile_is_left_to_it(
         with up._listener(cluster, Progress()) as listener:
             assert port_of(listener) != taken
     assert f"another program listens on port {taken}" in capsys.readouterr().err
+
+
+def test_a_shells_limit_of_open_files_is_not_the_clusters() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(256, hard), hard))
+        up._allow_open_files()
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (hard, hard)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

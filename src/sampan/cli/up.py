@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import logging
 import os
+import resource
 import socket
 import sys
 from collections.abc import Callable, Mapping
@@ -158,6 +159,7 @@ def _serve(
         level=logging.INFO, format="%(asctime)s %(levelname).1s %(name)s: %(message)s", stream=sys.stderr
     )
 
+    _allow_open_files()
     try:
         asyncio.run(Assembly(cluster, choices, listener).run(line.progress, ready))
     except BaseException as error:
@@ -166,6 +168,12 @@ def _serve(
         logging.getLogger(__name__).exception("the cluster ended")
         return 1
     return 0
+
+
+def _allow_open_files() -> None:
+    """As many as there may be: a thousand Pods' pidfds, logs and streams are more than a shell's usual 1024."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _first(error: BaseException) -> BaseException:
