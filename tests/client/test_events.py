@@ -133,3 +133,13 @@ async def test_close_leaves_no_task(transport: FakeTransport, recorder: EventRec
     recorder.event(POD, NORMAL, "One", "m")
     await recorder.close()
     assert len(asyncio.all_tasks()) == 1
+
+
+async def test_an_event_about_a_part_names_it_and_counts_apart(
+    transport: FakeTransport, recorder: EventRecorder
+) -> None:
+    for path in ("spec.containers{web}", "spec.containers{web}", "spec.containers{cache}", ""):
+        recorder.event(POD, NORMAL, "Started", "m", field_path=path)
+    await recorder.flush()
+    said = [(event["involvedObject"].get("fieldPath"), event["count"]) for event in transport.objects(EVENTS)]
+    assert said == [("spec.containers{web}", 2), ("spec.containers{cache}", 1), (None, 1)]

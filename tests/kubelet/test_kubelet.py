@@ -201,6 +201,20 @@ async def test_pod_runs_and_says_so(world: World) -> None:
     assert [reason for reason, _ in await world.said()] == ["Pulled", "Created", "Started"]
 
 
+async def test_events_name_the_container(world: World) -> None:
+    """`kubectl describe` and the conformance tests look at it."""
+
+    async def leave(process: Process) -> int:
+        return 0
+
+    world.runtime.programs["leave"] = leave
+    world.api.add(make_pod(initContainers=[{"name": "first", "command": ["leave"]}]))
+    await world.until(ready)
+    await world.said()
+    paths = [event["involvedObject"].get("fieldPath") for event in world.api.objects(EVENTS)]
+    assert paths == ["spec.initContainers{first}"] * 3 + ["spec.containers{web}"] * 3
+
+
 async def test_fast_start_costs_one_status_write(world: World) -> None:
     world.api.add(make_pod())
     await world.until(ready)

@@ -12,11 +12,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import platform
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Coroutine
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from typing import Any, Protocol
 
 from sampan.api.request import UserInfo
 from sampan.api.streams import NodeStreams
@@ -56,6 +55,23 @@ DNS_PORT = 53
 NODE_API_PORT = 6443
 """Where Pods find the API server, on the node's own address."""
 READY_TIMEOUT_S = 30.0
+
+
+class Controller(Protocol):
+    async def run(self) -> None: ...
+
+
+CONTROLLERS: Mapping[str, Callable[[Client, Informers, EventRecorder], Controller]] = {
+    "deployment-controller": DeploymentController,
+    "replicaset-controller": ReplicaSetController,
+    "endpoint-slice-controller": EndpointSliceController,
+    "endpoint-controller": EndpointsController,
+    "namespace-controller": NamespaceController,
+    "garbage-collector-controller": GarbageCollector,
+    "pod-garbage-collector-controller": PodGarbageCollector,
+    "node-controller": NodeLifecycleController,
+}
+"""By the names with which upstream's controllers sign their events."""
 
 
 def user(name: str, *groups: str) -> UserInfo:
@@ -181,20 +197,12 @@ class Assembly:
         self._registered = kubelet.registered
         yield "kubelet", kubelet.run()
 
-        events = EventRecorder(manager, "controller-manager", platform.node())
         yield "scheduler", Scheduler(manager, informers, EventRecorder(manager, "default-scheduler")).run()
+        events = EventRecorder(manager, "serviceaccount-controller")
         yield "serviceaccount", ServiceAccountController(manager, informers, events, server.pki.ca_pem).run()
-        for controller in (
-            DeploymentController,
-            ReplicaSetController,
-            EndpointSliceController,
-            EndpointsController,
-            NamespaceController,
-            GarbageCollector,
-            PodGarbageCollector,
-            NodeLifecycleController,
-        ):
-            yield controller.__name__, controller(manager, informers, events).run()
+        for component, controller in CONTROLLERS.items():
+            events = EventRecorder(manager, component)
+            yield component, controller(manager, informers, events).run()
 
     async def _dns(self, node: NodeNamespace, informers: Informers) -> DnsServer:
         ip = str(node.plan.families[0].dns)

@@ -75,9 +75,20 @@ class EventRecorder:
         self._writer: asyncio.Task[None] | None = None
         self._dropped = 0
 
-    def event(self, obj: Obj, type: Literal["Normal", "Warning"], reason: str, message: str) -> None:
-        """Notes an event about `obj` (which must have apiVersion and kind) and returns at once."""
-        subject = object_reference(obj)
+    def event(
+        self,
+        obj: Obj,
+        type: Literal["Normal", "Warning"],
+        reason: str,
+        message: str,
+        *,
+        field_path: str = "",
+    ) -> None:
+        """Notes an event about `obj` (which must have apiVersion and kind) and returns at once.
+
+        `field_path` is the part of it that is meant: `spec.containers{web}`.
+        """
+        subject = object_reference(obj) | ({"fieldPath": field_path} if field_path else {})
         identity = tuple((key, subject[key]) for key in sorted(subject) if key != "resourceVersion")
         said = _Said(subject.get("namespace", "default"), identity, type, reason, message)
         now_s = time.time()

@@ -28,7 +28,7 @@ class Health:
             lambda kind, probe: self._probe(container, record, probe),
             Listener(
                 lambda kind, result, text: self._probed(container, record, kind, result),
-                self._probe_failed,
+                lambda kind, complaint: self._probe_failed(container, kind, complaint),
             ),
             age_s=age_s,
         )
@@ -55,8 +55,8 @@ class Health:
             container.unhealthy_grace_s = None if grace_s is None else float(grace_s)
         self._awake()
 
-    def _probe_failed(self, kind: str, complaint: str) -> None:
-        self._say("Warning", "Unhealthy", f"{kind.capitalize()} probe {complaint}")
+    def _probe_failed(self, container: ContainerView, kind: str, complaint: str) -> None:
+        self._say("Warning", "Unhealthy", f"{kind.capitalize()} probe {complaint}", container)
 
     def ending(self, container: ContainerView) -> None:
         """It was told to stop: only its readiness matters still."""

@@ -38,7 +38,8 @@ class ImagePull:
             self._failed(container, fault)
             return
         if found is not None and policy != "Always":
-            self._say("Normal", "Pulled", f'Container image "{reference}" already present on machine')
+            text = f'Container image "{reference}" already present on machine'
+            self._say("Normal", "Pulled", text, container)
             self._have(container, found)
         elif policy == "Never":
             text = f'Container image "{reference}" is not present with pull policy of Never'
@@ -52,7 +53,7 @@ class ImagePull:
             container.pull_backoff = container.pull_backoff.after_retry(
                 container.pull_fault.at_s, time.time()
             )
-        self._say("Normal", "Pulling", f'Pulling image "{reference}"')
+        self._say("Normal", "Pulling", f'Pulling image "{reference}"', container)
         began_s = time.perf_counter()
         try:
             auth = await starter.pull_secrets(self._parts, self._view.pod)
@@ -68,6 +69,7 @@ class ImagePull:
                 "Pulled",
                 f'Successfully pulled image "{reference}" in {took} ({took} including waiting). '
                 f"Image size: {image.size_bytes} bytes.",
+                container,
             )
             self._have(container, image)
         finally:
@@ -86,12 +88,13 @@ class ImagePull:
             # The first repetition comes after ten seconds, not at once as for containers.
             container.pull_backoff = container.pull_backoff.after_retry(time.time(), time.time())
         if fault.reason == "ErrImagePull":
-            self._say("Warning", "Failed", f'Failed to pull image "{reference}": {fault.message}')
+            text = f'Failed to pull image "{reference}": {fault.message}'
+            self._say("Warning", "Failed", text, container)
         elif fault.reason == "InvalidImageName":
-            self._say("Warning", "InspectFailed", fault.message)
+            self._say("Warning", "InspectFailed", fault.message, container)
         else:
-            self._say("Warning", fault.reason, fault.message)
-        self._say("Warning", "Failed", f"Error: {fault.reason}")
+            self._say("Warning", fault.reason, fault.message, container)
+        self._say("Warning", "Failed", f"Error: {fault.reason}", container)
 
     def cancel(self) -> None:
         for task in self._tasks.values():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 from sampan.api.objects import Obj
 from sampan.client.client import Client
@@ -14,14 +14,24 @@ from sampan.kubelet.env import Surroundings
 from sampan.kubelet.hooks import Hooks
 from sampan.kubelet.images.contract import Images
 from sampan.kubelet.network.contract import PodNetwork
+from sampan.kubelet.podview import ContainerView
 from sampan.kubelet.probers import Prober
 from sampan.kubelet.references import References
 from sampan.kubelet.resolvconf import Resolver
 from sampan.kubelet.runtime.contract import Runtime
 from sampan.kubelet.volumes.volumes import Volumes
 
-Say = Callable[[Literal["Normal", "Warning"], str, str], None]
-"""(type, reason, message): an Event about the Pod at hand."""
+
+class Say(Protocol):
+    """An Event about the Pod at hand, or about one container of it."""
+
+    def __call__(
+        self,
+        kind: Literal["Normal", "Warning"],
+        reason: str,
+        message: str,
+        container: ContainerView | None = None,
+    ) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,6 +82,11 @@ class ContainerView:
     ending: Ending | None = None
 
     @property
+    def field_path(self) -> str:
+        """Which part of the Pod it is, as events name it: `spec.containers{web}`."""
+        return f"spec.{'initContainers' if self.init else 'containers'}{{{self.name}}}"
+
+    @property
     def name(self) -> str:
         return self.spec["name"]  # type: ignore[no-any-return]
 

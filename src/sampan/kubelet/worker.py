@@ -245,7 +245,7 @@ class Worker:
         try:
             spec = await starter.configure(self._parts, self.view, container, container_id)
             await starter.create(self._parts, spec)
-            self._event("Normal", "Created", f"Created container: {container.name}")
+            self._event("Normal", "Created", f"Created container: {container.name}", container)
             record = await starter.start(self._parts, spec)
         except starter.StartFault as fault:
             self._start_failed(container, fault)
@@ -254,7 +254,7 @@ class Worker:
             # Cancelled or not expected: what the runtime has of it is found by the next process.
             container.failed(Fault("RunContainerError", str(error), time.time()))
             raise
-        self._event("Normal", "Started", f"Started container {container.name}")
+        self._event("Normal", "Started", f"Started container {container.name}", container)
         ended = self._early.pop(container_id, None) or record.exit
         if ended is not None:
             self._exit(container, replace(record, exit=ended))
@@ -265,7 +265,7 @@ class Worker:
         await starter.discard_old(self._parts, self.view, container)
 
     def _start_failed(self, container: ContainerView, fault: starter.StartFault) -> None:
-        self._event("Warning", "Failed", f"Error: {fault.message}")
+        self._event("Warning", "Failed", f"Error: {fault.message}", container)
         shown = Fault(fault.reason, fault.message, time.time())
         if fault.record is None:
             container.failed(shown)
@@ -287,7 +287,7 @@ class Worker:
             await self._parts.hooks.run(target(self.view, container, record), handler)
         except HookFailed as failure:
             text = f"PostStartHook failed: {failure}"
-            self._event("Warning", "FailedPostStartHook", text)
+            self._event("Warning", "FailedPostStartHook", text, container)
             if container.record is record and record.exit is None:
                 container.unhealthy = "FailedPostStartHook"
             return
@@ -304,7 +304,7 @@ class Worker:
         container.stopping(time.time(), grace_s)
         self._cancel_hook(container)
         self._health.ending(container)
-        self._event("Normal", "Killing", why)
+        self._event("Normal", "Killing", why, container)
         handler = (container.spec.get("lifecycle") or {}).get("preStop")
         if handler is not None and grace_s > 0:
             self._hooks[container.name] = self._spawn(self._pre_stop(container, record, handler), "pre-stop")
@@ -317,10 +317,10 @@ class Worker:
             async with asyncio.timeout(ending.grace_s if ending else 0):
                 await self._parts.hooks.run(target(self.view, container, record), handler)
         except HookFailed as failure:
-            self._event("Warning", "FailedPreStopHook", f"PreStopHook failed: {failure}")
+            self._event("Warning", "FailedPreStopHook", f"PreStopHook failed: {failure}", container)
         except TimeoutError:
             text = "PreStopHook failed: the grace period ended before it did"
-            self._event("Warning", "FailedPreStopHook", text)
+            self._event("Warning", "FailedPreStopHook", text, container)
         finally:
             self._hooks.pop(container.name, None)
         if container.ending is ending:
@@ -340,12 +340,13 @@ class Worker:
     def _announce(self, container: ContainerView) -> None:
         if container.pull_fault is not None:
             container.announced = container.pull_fault
-            self._event("Normal", "BackOff", f'Back-off pulling image "{container.spec["image"]}"')
-            self._event("Warning", "Failed", "Error: ImagePullBackOff")
+            text = f'Back-off pulling image "{container.spec["image"]}"'
+            self._event("Normal", "BackOff", text, container)
+            self._event("Warning", "Failed", "Error: ImagePullBackOff", container)
         else:
             container.announced = container.attempt
             text = f"Back-off restarting failed container {container.name} in pod {self.view.full_name}"
-            self._event("Warning", "BackOff", text)
+            self._event("Warning", "BackOff", text, container)
 
     def _end(self, grace_s: float) -> None:
         view = self.view
@@ -441,8 +442,15 @@ class Worker:
         assert container is not None
         return container
 
-    def _event(self, kind: Literal["Normal", "Warning"], reason: str, message: str) -> None:
-        self._parts.events.event(self.view.pod, kind, reason, message)
+    def _event(
+        self,
+        kind: Literal["Normal", "Warning"],
+        reason: str,
+        message: str,
+        container: ContainerView | None = None,
+    ) -> None:
+        path = "" if container is None else container.field_path
+        self._parts.events.event(self.view.pod, kind, reason, message, field_path=path)
 
     def _silence(self) -> None:
         for timer in (self._timer, self._refresh_timer):
