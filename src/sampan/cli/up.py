@@ -171,7 +171,7 @@ def _serve(
 
 
 def _allow_open_files() -> None:
-    """As many as there may be: a thousand Pods' pidfds, logs and streams are more than a shell's usual 1024."""
+    """As many as there may be: a thousand Pods' pidfds and streams are more than a shell's usual 1024."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
