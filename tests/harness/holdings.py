@@ -1,0 +1,73 @@
+"""What one running cluster holds of the machine, counted: all that must be given back when Pods go."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+from harness.node import Node
+
+DIRECTORIES = ("containers", "pods", "addresses", "run")
+
+
+def holdings(node: Node) -> dict[str, int]:
+    """How many of each kind of thing; two of these, before and after, are equal if nothing leaks."""
+    process = Path(f"/proc/{node.pid}")
+    data = str(node.data)
+    directories = {f"{name}/": _entries(node.data / name) for name in DIRECTORIES}
+    return directories | {
+        "conmon": sum(f"{data}/" in command for command in _commands()),
+        "zombies": _zombies(node.pid),
+        "descriptors": _entries(process / "fd"),
+        "inotify watches": sum(_inotify_watches(info) for info in (process / "fdinfo").iterdir()),
+        "mounts": Path("/proc/self/mountinfo").read_text().count(f" {data}/"),
+        "cgroups": sum(f"/sampan-{node.name}/" in f"{path}/" for path, _, _ in os.walk("/sys/fs/cgroup")),
+        "links": len(_links(node.data / "run" / "node.net")),
+    }
+
+
+def resident_kib(node: Node) -> int:
+    """RSS of the cluster's own process."""
+    status = Path(f"/proc/{node.pid}/status").read_text()
+    return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmRSS:")))
+
+
+def _entries(directory: Path) -> int:
+    return len(list(directory.iterdir())) if directory.exists() else 0
+
+
+def _commands() -> list[str]:
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                found.append((entry / "cmdline").read_bytes().decode("latin-1"))
+            except OSError:
+                continue
+    return found
+
+
+def _zombies(parent: int) -> int:
+    """Children of `parent` that have ended and were not waited for."""
+    found = 0
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                state, ppid = (entry / "stat").read_text().rpartition(")")[2].split()[:2]
+            except OSError:
+                continue
+            found += state == "Z" and int(ppid) == parent
+    return found
+
+
+def _inotify_watches(info: Path) -> int:
+    try:
+        return info.read_text().count("inotify wd:")
+    except OSError:
+        return 0
+
+
+def _links(namespace: Path) -> list[str]:
+    argv = ["nsenter", f"--net={namespace}", "ip", "-o", "link"]
+    return subprocess.run(argv, capture_output=True, text=True, check=True).stdout.splitlines()
