@@ -8,7 +8,7 @@ from harness.node import Node, eventually
 WARM_CYCLES, CYCLES, PODS = 2, 5, 12
 GROWTH_KIB = 80
 """Of the process per Pod that came and went. Its Events stay for an hour, some 12 KiB; the rest is slack for
-an allocator that fills its pages. With dicts kept in the watch caches it was 130."""
+an allocator that fills its pages. With dicts kept in the watch cache it was 320."""
 
 COMMON = """
 apiVersion: v1
