@@ -20,13 +20,18 @@ def settle() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*COLLECT_AFTER)
+    trim()
+
+
+def trim() -> None:
+    """Gives back to the system what the allocator holds for nobody. A millisecond."""
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "malloc_trim"):  # glibc's alone; others give back by themselves
+        libc.malloc_trim(0)
 
 
 async def tidy() -> None:
     """Gives back what one large answer or a thousand Pods needed for a moment; until cancelled."""
-    libc = ctypes.CDLL(None)
-    if not hasattr(libc, "malloc_trim"):  # glibc's alone; others give back by themselves
-        return
     while True:
         await asyncio.sleep(TIDY_S)
-        await asyncio.to_thread(libc.malloc_trim, 0)
+        await asyncio.to_thread(trim)
