@@ -176,6 +176,48 @@ async def test_a_watcher_that_does_not_read_is_cut_and_nobody_waits(api, https: 
                 await https.reader.readexactly(100_000)
 
 
+async def test_a_watcher_lags_no_more_than_so_many_bytes(api, https: Https, monkeypatch) -> None:
+    monkeypatch.setattr(sinks, "BACKLOG_BYTES", 4_000_000)
+    await https.send("GET", f"/api/v1/configmaps?watch=1&resourceVersion={api.server.store.revision}")
+    await https.head()
+    https.reader._transport.pause_reading()  # type: ignore[attr-defined]
+    for number in range(60):
+        body = {"metadata": {"name": f"c{number}"}, "data": {"k": "x" * 200_000}}
+        await api.create(CONFIG_MAPS, body)
+    https.reader._transport.resume_reading()  # type: ignore[attr-defined]
+    with pytest.raises((ConnectionError, asyncio.IncompleteReadError, ssl.SSLError)):
+        async with asyncio.timeout(10):
+            while True:
+                await https.reader.readexactly(100_000)
+
+
+async def test_a_get_of_what_has_not_happened_yet_is_refused(api, https: Https, monkeypatch) -> None:
+    """It must not be answered with something older than the client has seen."""
+    monkeypatch.setattr("sampan.apiserver.lister.FRESH_TIMEOUT_S", 0.01)
+    await api.create(CONFIG_MAPS, {"metadata": {"name": "a"}})
+    path = "/api/v1/namespaces/default/configmaps/a?resourceVersion="
+    assert (await https.ask("GET", f"{path}0"))[0] == 200
+    code, _, refused = await https.ask("GET", f"{path}{api.server.store.revision + 1000}")
+    assert code == 504 and refused["details"]["causes"][0]["reason"] == "ResourceVersionTooLarge"
+
+
+async def test_endpoints_are_outdated_and_said_to_be(api, https: Https) -> None:
+    path = "/api/v1/namespaces/default/endpoints"
+    said = "v1 endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 endpointslice"
+    body = {"metadata": {"name": "a"}, "subsets": []}
+    asked = [
+        ("POST", path, body),
+        ("GET", path, None),
+        ("GET", f"{path}/a", None),
+        ("DELETE", f"{path}/a", None),
+    ]
+    for method, where, sent in asked:
+        _, headers, _ = await https.ask(method, where, sent)
+        assert headers["warning"] == f'299 - "{said}"'
+    await https.send("GET", f"{path}?watch=1&timeoutSeconds=1")
+    assert (await https.head())[1]["warning"] == f'299 - "{said}"'
+
+
 async def test_events_are_one_thing_in_two_groups(api, https: Https) -> None:
     body = {
         "metadata": {"name": "e"},

@@ -18,8 +18,8 @@ from sampan.apiserver.authz import Attributes, Authorizer, refusal
 from sampan.apiserver.conversion import from_storage
 from sampan.apiserver.entry import Entry
 from sampan.apiserver.filters import Filter, parse
-from sampan.apiserver.lister import Page, list_page
-from sampan.apiserver.params import flag
+from sampan.apiserver.lister import Page, list_page, wait_fresh
+from sampan.apiserver.params import flag, revision
 from sampan.apiserver.pipeline import Pipeline, scope_prefix
 from sampan.apiserver.registry.hooks import Call
 from sampan.apiserver.registry.namespaces import finalize
@@ -101,6 +101,8 @@ class Dispatcher:
         return self.pipeline.cache(request.resource), parse(request.resource, prefix, params)
 
     async def _get(self, call: Call) -> Answer:
+        if wanted := revision(call.request.params):
+            await wait_fresh(self.pipeline.hub, wanted)
         entry = self.pipeline.get(call)
         if call.request.subresource == "scale":
             return Answer(scale.view(entry.obj))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import orjson
 
-from sampan.api import decode, errors, patch, protobuf
+from sampan.api import decode, errors, patch, protobuf, resources
 from sampan.api.errors import StatusError
 from sampan.api.request import Request, UserInfo
-from sampan.api.resources import Resource
+from sampan.api.resources import ENDPOINTS, Resource
 from sampan.apiserver import negotiation, params, render, route, watching
 from sampan.apiserver.conversion import storage_resource
 from sampan.apiserver.dispatch import Answer, Dispatcher
@@ -19,6 +19,10 @@ from sampan.apiserver.lister import Page
 from sampan.apiserver.pipeline import PATCH_TYPES, key_for, not_a_patch
 from sampan.apiserver.route import Route
 
+_DEPRECATED: Mapping[Resource, str] = {
+    ENDPOINTS: "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
+    resources.resource("", "v1", "componentstatuses"): "v1 ComponentStatus is deprecated in v1.19+",
+}
 _DELETES = frozenset(["delete", "deletecollection"])
 _DELETE_OPTIONS = ("v1", "DeleteOptions")
 
@@ -35,7 +39,7 @@ class Rest:
         if found is None or not found.name or found.subresource:
             return False
         resource = found.resource
-        if storage_resource(resource) is not resource:
+        if storage_resource(resource) is not resource or resource in _DEPRECATED:
             return False
         if negotiation.choose(exchange.headers.get("accept", "")) != negotiation.PLAIN:
             return False
@@ -55,16 +59,18 @@ class Rest:
         resource = found.resource
         include = query.get("includeObject", "")
         request = Request(verb, resource, found.namespace, found.name, found.subresource, query)
+        outdated = [_DEPRECATED[resource]] if resource in _DEPRECATED else []
         if verb == "watch":
             cache, wanted = self._dispatcher.watched(user, request)
             encode = render.encoder(resource, form, include)
             hub = self._dispatcher.pipeline.hub
-            await watching.stream(hub, cache, wanted, query, exchange, form.content_type, encode)
+            headers = warning_headers(outdated)
+            await watching.stream(hub, cache, wanted, query, exchange, form.content_type, encode, headers)
             return
         request, warnings = read_body(exchange, request)
         answer, call = await self._dispatcher.perform(user, request)
         body = self._encode(resource, answer, form, include)
-        headers = warning_headers([*warnings, *call.warnings])
+        headers = warning_headers([*outdated, *warnings, *call.warnings])
         exchange.respond(answer.code, body, form.content_type, headers)
 
     def _encode(self, resource: Resource, answer: Answer, form: negotiation.Form, include: str) -> bytes:

@@ -25,6 +25,7 @@ from sampan.apiserver.watchcache import Batch
 
 QUEUE_LIMIT = 100_000  # events a component in this process may lag behind
 BACKLOG_LIMIT = 8192  # pieces an HTTP watcher may lag behind, beyond its socket's buffers
+BACKLOG_BYTES = 16 << 20  # and bytes: pieces may be as large as objects may be
 INITIAL_SLICE = 256  # objects written between two looks at the client's pace
 
 Encoder = Callable[[str, Entry], bytes]
@@ -117,6 +118,7 @@ class StreamSink:
         # The shared bytes of a change are already framed as a chunk: fit for HTTP/1.1 and no transformation.
         self._shared = encode is None and exchange.chunked
         self._backlog: deque[bytes] = deque()
+        self._backlog_bytes = 0
         self._live = False
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._connection.when_writable(self._flush)
@@ -195,11 +197,14 @@ class StreamSink:
             self._connection.write(data)
             return
         self._backlog.append(data)
-        if len(self._backlog) > BACKLOG_LIMIT:
+        self._backlog_bytes += len(data)
+        if len(self._backlog) > BACKLOG_LIMIT or self._backlog_bytes > BACKLOG_BYTES:
             self._backlog.clear()
             self._connection.transport.abort()
             self.shut()
 
     def _flush(self) -> None:
         while self._live and self._backlog and not self._connection.paused:
-            self._connection.write(self._backlog.popleft())
+            piece = self._backlog.popleft()
+            self._backlog_bytes -= len(piece)
+            self._connection.write(piece)

@@ -80,6 +80,7 @@ async def stream(
     exchange: Exchange,
     content_type: str,
     encode: Encoder | None,
+    headers: Iterable[tuple[str, str]] = (),
 ) -> None:
     """Serves a watch over HTTP until its time is over, the client leaves or lags, or the server stops."""
     start = await prepare(hub, cache, wanted, query)
@@ -99,7 +100,7 @@ async def stream(
 
     timer = asyncio.get_running_loop().call_later(timeout_of(query), time_is_over)
     try:
-        exchange.start_stream(200, content_type)
+        exchange.start_stream(200, content_type, headers)
         if start.history:
             await _stream_history(hub, wanted, start.revision, sink)
         else:
