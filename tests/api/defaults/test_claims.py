@@ -28,7 +28,7 @@ def test_a_request_for_devices_is_for_one_unless_it_says_otherwise(wanted: Obj, 
     claim: Obj = {"spec": devices(wanted)}
     defaults.apply_kind("resource.k8s.io", "ResourceClaim", claim)
     assert claim["spec"] == devices(after)
-    template: Obj = {"spec": {"spec": devices(after)}}
+    template: Obj = {"spec": {"spec": devices(wanted)}}
     defaults.apply_kind("resource.k8s.io", "ResourceClaimTemplate", template)
     assert template["spec"]["spec"] == devices(after)
 

@@ -1,0 +1,167 @@
+"""A Pod as an endpoint: conditions, ports, families."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from sampan.api.objects import Obj
+from sampan.controllers.endpointslice.endpoints import (
+    Group,
+    Ports,
+    address_types,
+    by_family,
+    desired,
+    endpoint_of,
+    identity,
+    ports_of,
+    selects,
+)
+
+HTTP = {
+    "name": "http",
+    "port": 80,
+    "targetPort": "web",
+    "protocol": "TCP",
+    "appProtocol": "kubernetes.io/h2c",
+}
+
+
+def service(*ports: Obj, **spec: Any) -> Obj:
+    return {
+        "metadata": {"name": "web", "namespace": "default"},
+        "spec": {"selector": {"app": "web"}, "ports": list(ports), **spec},
+    }
+
+
+def pod(
+    name: str = "p", ready: bool = True, deleting: bool = False, phase: str = "Running", **spec: Any
+) -> Obj:
+    metadata: Obj = {"name": name, "namespace": "default", "uid": f"uid-{name}", "labels": {"app": "web"}}
+    if deleting:
+        metadata["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    ips = spec.pop("ips", ["10.0.0.1"])
+    container = {"name": "c", "ports": spec.pop("ports", [])}
+    return {
+        "metadata": metadata,
+        "spec": {"nodeName": "n1", "containers": [container], **spec},
+        "status": {
+            "phase": phase,
+            "podIPs": [{"ip": ip} for ip in ips],
+            "conditions": [{"type": "Ready", "status": str(ready)}],
+        },
+    }
+
+
+@pytest.mark.parametrize("publish", [False, True])
+@pytest.mark.parametrize(
+    ("ready", "deleting", "takes_traffic"),
+    [(True, False, True), (False, False, False), (True, True, False), (False, True, False)],
+)
+def test_ready_serving_terminating(ready: bool, deleting: bool, takes_traffic: bool, publish: bool) -> None:
+    of = service(publishNotReadyAddresses=publish)
+    assert endpoint_of(of, pod(ready=ready, deleting=deleting), "10.0.0.1", {})["conditions"] == {
+        "ready": takes_traffic or publish,
+        "serving": ready,
+        "terminating": deleting,
+    }
+
+
+def test_an_endpoint_names_its_pod_its_node_and_the_nodes_zone() -> None:
+    assert endpoint_of(service(), pod(), "10.0.0.1", {"n1": "z1", "n2": "z2"}) == {
+        "addresses": ["10.0.0.1"],
+        "conditions": {"ready": True, "serving": True, "terminating": False},
+        "targetRef": {"kind": "Pod", "namespace": "default", "name": "p", "uid": "uid-p"},
+        "nodeName": "n1",
+        "zone": "z1",
+    }
+    assert "zone" not in endpoint_of(service(), pod(), "10.0.0.1", {"n2": "z2"})
+    assert "nodeName" not in endpoint_of(service(), pod(nodeName=""), "10.0.0.1", {"": "z"})
+
+
+@pytest.mark.parametrize(
+    ("spec", "hostname"),
+    [
+        ({"hostname": "db-0", "subdomain": "web"}, "db-0"),
+        ({"hostname": "db-0", "subdomain": "other"}, None),
+        ({"hostname": "db-0"}, None),
+        ({"subdomain": "web"}, None),
+    ],
+)
+def test_a_name_of_its_own_has_who_is_in_the_services_subdomain(spec: Obj, hostname: str | None) -> None:
+    assert endpoint_of(service(), pod(**spec), "10.0.0.1", {}).get("hostname") == hostname
+
+
+@pytest.mark.parametrize(
+    ("ports", "declared", "found"),
+    [
+        ([{"port": 80}], [], (("", 80, "TCP", ""),)),
+        ([{"port": 80, "targetPort": 8080}], [], (("", 8080, "TCP", ""),)),
+        ([HTTP], [{"name": "web", "containerPort": 81}], (("http", 81, "TCP", "kubernetes.io/h2c"),)),
+        ([HTTP], [{"name": "web", "containerPort": 81, "protocol": "UDP"}], ()),
+        ([HTTP], [], ()),
+        (
+            [{"name": "a", "port": 1, "protocol": "UDP"}, HTTP, {"name": "b", "port": 2}],
+            [],
+            (("a", 1, "UDP", ""), ("b", 2, "TCP", "")),
+        ),
+    ],
+)
+def test_a_name_the_pod_does_not_declare_leads_nowhere(
+    ports: list[Obj], declared: list[Obj], found: Ports
+) -> None:
+    assert ports_of(ports, pod(ports=declared)) == found
+
+
+def names(found: dict[Group, dict[str, Obj]]) -> dict[Group, list[str]]:
+    return {
+        group: [each["targetRef"]["name"] for each in endpoints.values()]
+        for group, endpoints in found.items()
+    }
+
+
+def test_pods_that_serve_on_other_ports_are_another_group() -> None:
+    old, new = ([{"name": "web", "containerPort": port}] for port in (80, 8080))
+    pods = [pod("a", ports=old), pod("b", ports=new), pod("c", ports=old), pod("portless")]
+    assert names(desired(service(HTTP), pods, {})) == {
+        Group("IPv4", (("http", 80, "TCP", "kubernetes.io/h2c"),)): ["a", "c"],
+        Group("IPv4", (("http", 8080, "TCP", "kubernetes.io/h2c"),)): ["b"],
+    }
+
+
+def test_a_headless_service_without_ports_still_has_its_pods() -> None:
+    assert names(desired(service(clusterIP="None"), [pod("a")], {})) == {Group("IPv4", ()): ["a"]}
+
+
+@pytest.mark.parametrize("gone", [pod(phase="Succeeded"), pod(phase="Failed"), pod(ips=[])])
+def test_a_pod_that_has_ended_or_has_no_address_is_no_endpoint(gone: Obj) -> None:
+    assert names(desired(service({"port": 80}), [gone], {})) == {Group("IPv4", ()): []}
+
+
+def test_each_family_of_the_service_has_a_group_be_it_empty() -> None:
+    dual = service({"port": 80}, ipFamilies=["IPv6", "IPv4"])
+    both, four = pod("both", ips=["10.0.0.1", "fd00::1", "10.0.0.9"]), pod("four", ips=["10.0.0.2"])
+    ports = (("", 80, "TCP", ""),)
+    assert names(desired(dual, [both, four], {})) == {
+        Group("IPv6", ports): ["both"],
+        Group("IPv4", ports): ["both", "four"],
+    }
+    assert names(desired(dual, [four], {})) == {Group("IPv4", ports): ["four"], Group("IPv6", ()): []}
+    assert address_types(service()) == ["IPv4"]
+    assert by_family(["fd00::2", "10.0.0.1", "10.0.0.2"]) == {"IPv6": "fd00::2", "IPv4": "10.0.0.1"}
+
+
+def test_a_namesake_or_a_new_address_is_another_endpoint() -> None:
+    def of(uid: str, address: str) -> str:
+        return identity({"targetRef": {"uid": uid}, "addresses": [address]})
+
+    assert len({of("a", "1.1.1.1"), of("b", "1.1.1.1"), of("a", "2.2.2.2")}) == 3
+
+
+@pytest.mark.parametrize(
+    ("selector", "expected"),
+    [({"app": "web"}, True), ({"app": "web", "tier": "x"}, False), ({}, False), (None, False)],
+)
+def test_no_selector_selects_nothing(selector: Obj | None, expected: bool) -> None:
+    assert selects(service(selector=selector), pod()) is expected
