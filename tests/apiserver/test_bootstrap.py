@@ -9,7 +9,7 @@ import pytest
 
 from sampan.api.objects import Obj
 from sampan.api.request import Request, Transport, UserInfo
-from sampan.api.resources import ENDPOINT_SLICES, ENDPOINTS, SERVICES, Resource
+from sampan.api.resources import ENDPOINT_SLICES, ENDPOINTS, NAMESPACES, SERVICES, Resource
 from sampan.apiserver import pki
 from sampan.apiserver.server import ApiServer, ServerConfig
 from sampan.store.memory import MemoryStore
@@ -49,6 +49,22 @@ async def test_way_to_the_api_comes_back_when_deleted(transport: Transport, reso
     assert new["metadata"]["uid"] != old["metadata"]["uid"]
     if resource is SERVICES:
         assert new["spec"]["clusterIP"] == old["spec"]["clusterIP"] == "10.96.0.1"
+
+
+async def test_namespace_of_the_leases_comes_back(transport: Transport) -> None:
+    """Without it no node can say that it lives."""
+    await asyncio.sleep(0)
+    name = "kube-node-lease"
+    old = await transport.call(Request("get", NAMESPACES, "", name))
+    await transport.call(Request("delete", NAMESPACES, "", name))
+    emptied = Request("update", NAMESPACES, "", name, "finalize", body={**old, "spec": {"finalizers": []}})
+    emptied.body["metadata"].pop("resourceVersion", None)
+    await transport.call(emptied)
+    async with asyncio.timeout(2):
+        async for event in transport.watch(Request("watch", NAMESPACES)):
+            metadata = event.object["metadata"]
+            if metadata["name"] == name and metadata["uid"] != old["metadata"]["uid"]:
+                return
 
 
 async def test_endpoints_of_the_api_that_somebody_bends_are_bent_back(transport: Transport) -> None:

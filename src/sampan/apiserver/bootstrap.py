@@ -61,14 +61,20 @@ async def bootstrap(transport: Transport, advertised: Advertised) -> None:
 
 
 async def keep(transport: Transport, advertised: Advertised) -> None:
-    """Puts back what somebody deletes or changes of the `kubernetes` Service; runs until cancelled."""
+    """Puts back what somebody deletes or changes of the `kubernetes` Service, and first namespaces.
+
+    Nodes would be lost without that of their leases. Runs until cancelled.
+    """
+    named = {"fieldSelector": "metadata.name=kubernetes"}
+    kept = [
+        Request("watch", each, "default", params=named) for each in (SERVICES, ENDPOINTS, ENDPOINT_SLICES)
+    ]
     async with asyncio.TaskGroup() as group:
-        for resource in (SERVICES, ENDPOINTS, ENDPOINT_SLICES):
-            group.create_task(_keep(transport, advertised, resource))
+        for request in (*kept, Request("watch", NAMESPACES)):
+            group.create_task(_keep(transport, advertised, request))
 
 
-async def _keep(transport: Transport, advertised: Advertised, resource: Resource) -> None:
-    request = Request("watch", resource, "default", params={"fieldSelector": "metadata.name=kubernetes"})
+async def _keep(transport: Transport, advertised: Advertised, request: Request) -> None:
     due = False
     while True:
         try:
@@ -76,12 +82,15 @@ async def _keep(transport: Transport, advertised: Advertised, resource: Resource
                 await bootstrap(transport, advertised)
                 due = False
             async for event in transport.watch(request):
-                if event.type in ("MODIFIED", "DELETED"):
+                name = event.object["metadata"]["name"]
+                gone = event.type == "DELETED" and name in ("kubernetes", *_NAMESPACES)
+                if gone or (event.type == "MODIFIED" and name == "kubernetes"):
                     due = True
                     await bootstrap(transport, advertised)
                     due = False
+            due = True  # between two watches something may have gone
         except StatusError as error:  # a full disk, say
-            log.warning("the kubernetes Service: %s", error.message)
+            log.warning("objects that every cluster has: %s", error.message)
             await asyncio.sleep(RETRY_S)
 
 
