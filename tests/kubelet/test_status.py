@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from harness.podviews import NOW, end, make_view, run, up
 from sampan.api.objects import Obj, mutable
+from sampan.api.patch import strategic_merge_patch
 from sampan.kubelet.lifecycle import PodState
 from sampan.kubelet.podview import Fault, PodView
 from sampan.kubelet.runtime.contract import Exit
@@ -146,6 +147,17 @@ def test_patch_takes_back_reasons_and_leaves_others_conditions() -> None:
     assert set(changed) == {"Ready", "ContainersReady"}
     assert changed["Ready"]["reason"] is None and changed["Ready"]["message"] is None
     assert status_patch(view.pod, status(view), status(view)) is None
+
+
+def test_address_of_a_new_sandbox_takes_the_place_of_the_old_one() -> None:
+    view = up(make_view())
+    old = mutable(status(view)) | {"podIP": "10.0.0.1", "podIPs": [{"ip": "10.0.0.1"}]}
+    new = old | {"podIP": "10.0.0.2", "podIPs": [{"ip": "10.0.0.2"}]}
+    patch = status_patch(view.pod, old, new)
+    assert patch is not None
+    patched = strategic_merge_patch({"status": old}, patch, "v1", "Pod")
+    assert patched["status"]["podIPs"] == [{"ip": "10.0.0.2"}]
+    assert strategic_merge_patch({"status": new}, patch, "v1", "Pod")["status"]["podIPs"] == new["podIPs"]
 
 
 def test_only_what_others_act_on_is_urgent() -> None:

@@ -74,11 +74,16 @@ def _ended(descriptor: int, timeout_s: float) -> bool:
 
 async def _clear(cluster: Cluster) -> None:
     """Containers, mounts, cgroups, then the node's namespace with its uplink and routes."""
+    from sampan.kubelet.network.contract import NetworkFault
     from sampan.kubelet.network.node import NodeNamespace, choose_plan
     from sampan.kubelet.runtime.crun import purge
 
     await purge(cluster.data, cluster.cgroup)
     if cluster.address_plan.exists():
-        node = NodeNamespace(choose_plan(cluster.name, cluster.node_pin, cluster.address_plan))
+        try:
+            plan = choose_plan(cluster.name, cluster.node_pin, cluster.address_plan)
+        except NetworkFault:
+            return  # a torn file, and no uplink that bears the cluster's name
+        node = NodeNamespace(plan)
         await node.remove()
         node.close()

@@ -76,9 +76,13 @@ def pod_phase(view: PodView, init: Sequence[Obj], app: Sequence[Obj]) -> str:
 def status_patch(pod: Obj, old: Obj, new: Obj) -> Obj | None:
     """A strategic merge patch from status `old` to `new`, bound to the Pod's uid; None if nothing differs.
 
-    Lists of containers are replaced; conditions are merged by type, so those that others set stay.
+    Lists of containers are replaced, and lists of addresses once one goes (a new sandbox has a new one);
+    conditions are merged by type, so those that others set stay.
     """
     changed: Obj = {key: value for key, value in new.items() if key != "conditions" and old.get(key) != value}
+    for key in ("podIPs", "hostIPs"):
+        if key in changed and any(entry not in changed[key] for entry in old.get(key) or ()):
+            changed[key] = [{"$patch": "replace"}, *changed[key]]
     changed |= {key: None for key in ("reason", "message") if key in old and key not in new}
     known = {condition["type"]: condition for condition in old.get("conditions") or ()}
     conditions = []

@@ -119,3 +119,13 @@ async def test_index_of_another_cluster_is_left_alone(node: NodeNamespace, tmp_p
     other = choose_plan("rival", tmp_path / "rival", tmp_path / "rival.json")
     assert other.index != node.plan.index
     assert choose_plan("rival", tmp_path / "rival", tmp_path / "rival.json").index == other.index
+
+
+async def test_plan_in_a_torn_file_is_read_off_the_uplink(node: NodeNamespace, tmp_path: Path) -> None:
+    memory = tmp_path / "network.json"
+    memory.write_text("{")
+    found = choose_plan(node.plan.name, node.plan.pin, memory)
+    assert found == node.plan == choose_plan(node.plan.name, node.plan.pin, memory)
+    memory.write_text("{")
+    with pytest.raises(NetworkFault, match=r"network.json cannot be read"):
+        choose_plan("nobody", node.plan.pin, memory)

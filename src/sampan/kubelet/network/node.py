@@ -19,7 +19,7 @@ from socket import socket as Socket
 from sampan.kubelet.network import namespace, netlink, rtnetlink
 from sampan.kubelet.network.contract import NetworkFault
 from sampan.kubelet.network.netlink import Link, LinkEnd, Network, Request, mac_of
-from sampan.kubelet.network.plan import NodePlan, free_index, node_plan
+from sampan.kubelet.network.plan import MAX_INDEX, NodePlan, free_index, node_plan
 
 NODE_LINK = "uplink"
 _LOOPBACK = 1
@@ -202,11 +202,24 @@ def choose_plan(name: str, pin: Path, memory: Path) -> NodePlan:
     The index must outlive a reboot: the Services in the store carry addresses of its range.
     """
     try:
-        index = int(json.loads(memory.read_text())["index"])
+        return node_plan(int(json.loads(memory.read_text())["index"]), name, pin)
     except FileNotFoundError:
         index = free_index(host_networks())
-        remember(memory, index)
+    except (ValueError, LookupError, TypeError) as error:
+        index = uplink_index(name, pin, NetworkFault(f"{memory} cannot be read: {error}"))
+    remember(memory, index)
     return node_plan(index, name, pin)
+
+
+def uplink_index(name: str, pin: Path, otherwise: NetworkFault) -> int:
+    """The index that cluster `name` has by its uplink on the host; raises `otherwise` if it has none."""
+    with rtnetlink.open_socket() as sock:
+        links = {link.name: link.alias for link in netlink.links(rtnetlink.dump(sock, netlink.get_links()))}
+    for index in range(MAX_INDEX + 1):
+        plan = node_plan(index, name, pin)
+        if links.get(plan.host_link) == plan.owner:
+            return index
+    raise otherwise
 
 
 def remember(memory: Path, index: int) -> None:
