@@ -6,9 +6,13 @@ have to hold; a term without any matches nothing.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from sampan.api.objects import Obj, labels_of, name_of
+
+_INTEGER = re.compile(r"[+-]?[0-9]+")
+"""As upstream reads one; Python's own would take `1_0` as well, which a label may hold."""
 
 
 def matches_required(spec: Obj, node: Obj) -> bool:
@@ -64,10 +68,7 @@ def requirement_holds(requirement: Obj, labels: Mapping[str, str]) -> bool:
 
 
 def _integer(text: str | None) -> int | None:
-    try:
-        return None if text is None else int(text)
-    except ValueError:
-        return None
+    return int(text) if text is not None and _INTEGER.fullmatch(text) else None
 
 
 def _is_empty(term: Obj) -> bool:

@@ -11,7 +11,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from sampan.api.objects import Obj, controller_of, key_of, labels_of, name_of, namespace_of, uid_of
+from sampan.api.objects import (
+    Obj,
+    controller_of,
+    is_deleting,
+    key_of,
+    labels_of,
+    name_of,
+    namespace_of,
+    uid_of,
+)
 from sampan.api.podspec import amount, requests
 
 DEFAULT_CPU = 100
@@ -43,6 +52,8 @@ class PodFacts:
     priority: int
     owner: str
     """uid of the controller, or ""."""
+    terminating: bool
+    """It is on its way out; its room is taken all the same."""
     spec: Obj
     """For what few Pods have: affinity, tolerations, spread constraints, nodeSelector."""
 
@@ -64,6 +75,7 @@ def pod_facts(pod: Obj) -> PodFacts:
         tuple(_host_ports(spec)),
         spec.get("priority") or 0,
         owner["uid"] if owner else "",
+        is_deleting(pod),
         spec,
     )
 

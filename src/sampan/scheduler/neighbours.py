@@ -157,8 +157,9 @@ def spreads(
         for info in nodes:
             if not all(key in info.labels for key in keys) or not _counts(constraint, pod, info):
                 continue
+            # Who is on its way out will not be there when this Pod is.
             here = sum(
-                other.namespace == pod.namespace and selector.matches(other.labels)
+                other.namespace == pod.namespace and not other.terminating and selector.matches(other.labels)
                 for other in info.pods.values()
             )
             domain = info.labels[constraint["topologyKey"]]

@@ -55,6 +55,16 @@ def replica_set(
     }
 
 
+def test_the_names_that_kubectl_reads() -> None:
+    assert (HASH_LABEL, REVISION, REVISION_HISTORY, DESIRED_REPLICAS, MAX_REPLICAS) == (
+        "pod-template-hash",
+        "deployment.kubernetes.io/revision",
+        "deployment.kubernetes.io/revision-history",
+        "deployment.kubernetes.io/desired-replicas",
+        "deployment.kubernetes.io/max-replicas",
+    )
+
+
 @pytest.mark.parametrize(
     ("other", "same"),
     [

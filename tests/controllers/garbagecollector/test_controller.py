@@ -15,7 +15,6 @@ from sampan.client.events import EventRecorder
 from sampan.client.fake import FakeTransport
 from sampan.client.informers import Informers
 from sampan.controllers.garbagecollector.controller import GarbageCollector, collected_resources
-from sampan.controllers.garbagecollector.graph import Owner, Phase, Verdict, judge
 
 
 def config_map(name: str, *owners: str, block: bool = True) -> Obj:
@@ -141,30 +140,6 @@ async def test_a_namesake_of_the_owner_is_not_the_owner() -> None:
         it.fake.remove(CONFIG_MAPS, "a", "default")
         it.fake.add(namesake)
         await it.until(lambda: it.names() == {"a"})
-
-
-OWNERS = {name: Owner(name, "v1", "ConfigMap", name, True) for name in "abc"}
-
-
-@pytest.mark.parametrize(
-    ("phases", "has_dependents", "verdict", "loose"),
-    [
-        ({"a": Phase.LIVES}, False, Verdict.KEEP, set()),
-        ({"a": None}, False, Verdict.DELETE, {"a"}),
-        ({"a": None}, True, Verdict.DELETE, {"a"}),
-        ({"a": None, "b": Phase.LIVES}, False, Verdict.CUT, {"a"}),
-        ({"a": Phase.WAITS, "b": Phase.LIVES}, True, Verdict.CUT, {"a"}),
-        ({"a": Phase.WAITS}, False, Verdict.DELETE, {"a"}),
-        ({"a": Phase.WAITS, "b": None}, True, Verdict.DELETE_FOREGROUND, {"a", "b"}),
-        ({"a": Phase.GOES}, False, Verdict.KEEP, set()),
-        ({}, False, Verdict.KEEP, set()),
-    ],
-)
-def test_verdicts(
-    phases: dict[str, Phase | None], has_dependents: bool, verdict: Verdict, loose: set[str]
-) -> None:
-    owners = [(OWNERS[name], phase) for name, phase in phases.items()]
-    assert judge(owners, has_dependents) == (verdict, loose)
 
 
 def test_it_follows_everything_but_events() -> None:

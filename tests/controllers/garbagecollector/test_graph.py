@@ -8,7 +8,16 @@ from hypothesis import strategies as st
 
 from sampan.api.objects import Obj
 from sampan.api.resources import PODS
-from sampan.controllers.garbagecollector.graph import Graph, Item, Owner, Phase, item_of, phase_of
+from sampan.controllers.garbagecollector.graph import (
+    Graph,
+    Item,
+    Owner,
+    Phase,
+    Verdict,
+    item_of,
+    judge,
+    phase_of,
+)
 
 DELETED = {"deletionTimestamp": "2026-01-01T00:00:00Z"}
 UIDS = st.sampled_from("abcd")
@@ -111,3 +120,24 @@ def test_the_graph_is_what_was_said_last_and_forgets_the_rest(steps: list[Item |
         assert graph.get(uid) == last.get(uid)
         expected = {each.uid for each in last.values() if uid in {of.uid for of in each.owners}}
         assert {each.uid for each in graph.dependents(uid)} == expected
+
+
+@pytest.mark.parametrize(
+    ("phases", "has_dependents", "verdict", "loose"),
+    [
+        ({"a": Phase.LIVES}, False, Verdict.KEEP, set()),
+        ({"a": None}, False, Verdict.DELETE, {"a"}),
+        ({"a": None}, True, Verdict.DELETE, {"a"}),
+        ({"a": None, "b": Phase.LIVES}, False, Verdict.CUT, {"a"}),
+        ({"a": Phase.WAITS, "b": Phase.LIVES}, True, Verdict.CUT, {"a"}),
+        ({"a": Phase.WAITS}, False, Verdict.DELETE, {"a"}),
+        ({"a": Phase.WAITS, "b": None}, True, Verdict.DELETE_FOREGROUND, {"a", "b"}),
+        ({"a": Phase.GOES}, False, Verdict.KEEP, set()),
+        ({}, False, Verdict.KEEP, set()),
+    ],
+)
+def test_verdicts(
+    phases: dict[str, Phase | None], has_dependents: bool, verdict: Verdict, loose: set[str]
+) -> None:
+    owners = [(owner(name), phase) for name, phase in phases.items()]
+    assert judge(owners, has_dependents) == (verdict, loose)
