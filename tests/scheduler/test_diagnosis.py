@@ -9,6 +9,7 @@ from sampan.scheduler.diagnosis import message
 from sampan.scheduler.filters import Refusal
 
 CPU = Refusal(("Insufficient cpu",), final=False)
+LOWER = Refusal(("Insufficient cpu",), final=False, victims=True)
 HUGE = Refusal(("Insufficient cpu", "Insufficient memory"), final=True)
 TAINT = Refusal(("node(s) had untolerated taint(s)",), final=True)
 
@@ -29,6 +30,13 @@ TAINT = Refusal(("node(s) had untolerated taint(s)",), final=True)
             "0/3 nodes are available: 1 Insufficient memory, 1 node(s) had untolerated taint(s), "
             "2 Insufficient cpu. preemption: 0/3 nodes are available: "
             "1 No preemption victims found for incoming pod, 2 Preemption is not helpful for scheduling.",
+        ),
+        (
+            [LOWER, CPU],
+            {},
+            "0/2 nodes are available: 2 Insufficient cpu. preemption: 0/2 nodes are available: "
+            "1 No preemption victims found for incoming pod, "
+            "1 node(s) had Pods of lower priority, which this scheduler does not preempt.",
         ),
         (
             [CPU],

@@ -65,6 +65,33 @@ async def test_a_wake_up_waits_for_the_back_off() -> None:
     assert await names(queue, 1) == ["a"]
 
 
+async def test_back_off_does_not_turn_priorities_round() -> None:
+    """Room appears while the important Pod, which came last, still backs off."""
+    queue = made()
+    queue.add(pod("low", 1))
+    await names(queue, 1)
+    queue.failed(pod("low", 1), frozenset({"NodeResourcesFit"}))
+    await asyncio.sleep(0.03)
+    queue.add(pod("high", 9))
+    await names(queue, 1)
+    queue.failed(pod("high", 9), frozenset({"NodeResourcesFit"}))
+    queue.wake()
+    assert await names(queue, 2) == ["high", "low"]
+    assert await is_idle(queue)
+
+
+async def test_who_was_forgotten_overtakes_nobody() -> None:
+    queue = made()
+    queue.add(pod("high", 9))
+    await names(queue, 1)
+    queue.failed(pod("high", 9), frozenset({"Nodes"}))
+    queue.wake()
+    queue.forget("high")
+    queue.add(pod("low"))
+    assert await names(queue, 1) == ["low"]
+    assert await is_idle(queue)
+
+
 async def test_a_change_during_a_try_is_not_missed() -> None:
     queue = made()
     queue.add(pod("a"))

@@ -122,6 +122,20 @@ async def test_a_new_node_wakes_those_that_wait() -> None:
         await it.until(lambda: it.place("early") == "n1")
 
 
+async def test_spread_counts_a_pod_no_more_from_when_it_is_told_to_go() -> None:
+    web = {"matchLabels": {"app": "web"}}
+    constraint = {"maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "labelSelector": web}
+    constraint["whenUnsatisfiable"] = "DoNotSchedule"
+    old, new = pod("old", nodeName="n1"), pod("new", topologySpreadConstraints=[constraint])
+    for each in (old, new):
+        each["metadata"]["labels"] = {"app": "web"}
+    async with world(node("n1"), node("n2", unschedulable=True), old, new) as it:
+        await it.until(lambda: it.verdict("new") is not None)
+        assert it.place("new") == ""
+        await it.client.delete(PODS, "old", namespace="default", grace_period_s=30)
+        await it.until(lambda: it.place("new") == "n1")
+
+
 async def test_a_burst_never_overbooks() -> None:
     async with world(node("n1"), node("n2")) as it:
         it.fake.add(*(pod(f"p{n}") for n in range(50)))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine
+from dataclasses import replace
 
 from sampan.api.clock import now
 from sampan.api.errors import StatusError
@@ -87,7 +88,7 @@ class Scheduler:
             self.queue.forget(uid)
             if old is None or _differs(old, new):
                 news = self._cache.place(pod_facts(new), new["spec"]["nodeName"])
-                if news or labels_of(new) != labels_of(old or {"metadata": {}}):
+                if news or is_deleting(new) or labels_of(new) != labels_of(old or {"metadata": {}}):
                     self.queue.wake(lambda entry: not entry.blockers.isdisjoint(COMPANY))
         elif not _is_ours(new):
             self.queue.forget(uid)
@@ -112,7 +113,8 @@ class Scheduler:
             if refusal is None:
                 fitting.append(info)
             else:
-                refusals.append(refusal)
+                lower = any(other.priority < facts.priority for other in info.pods.values())
+                refusals.append(replace(refusal, victims=lower))
         if fitting:
             chosen = best(facts, fitting, namespace_labels).name
             self._cache.assume(facts, chosen)
@@ -194,4 +196,6 @@ def _is_ours(pod: Obj) -> bool:
 
 def _differs(old: Obj, new: Obj) -> bool:
     """Whether anything changed that a decision is made from."""
-    return old["spec"] != new["spec"] or labels_of(old) != labels_of(new)
+    return (
+        old["spec"] != new["spec"] or labels_of(old) != labels_of(new) or is_deleting(old) != is_deleting(new)
+    )
