@@ -80,6 +80,17 @@ async def test_back_off_does_not_turn_priorities_round() -> None:
     assert await is_idle(queue)
 
 
+async def test_what_backs_off_again_and_again_leaves_no_trace() -> None:
+    queue = made()
+    queue.add(pod("a"))
+    for _ in range(20):
+        await names(queue, 1)
+        queue.failed(pod("a"), frozenset({"Nodes"}))
+        queue.wake()
+        queue._backed_off("a")
+    assert len(queue._late) <= 2
+
+
 async def test_who_was_forgotten_overtakes_nobody() -> None:
     queue = made()
     queue.add(pod("high", 9))

@@ -1,4 +1,7 @@
-"""Why a Pod fits nowhere, in the sentence that upstream's scheduler says. Pure."""
+"""Why a Pod fits nowhere, in the sentence that upstream's scheduler says. Pure.
+
+No Pod is preempted here: where upstream would look for victims among Pods of lower priority, we say so.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from sampan.scheduler.filters import Refusal
 
 NO_NODES = "no nodes available to schedule pods"
 NO_VICTIMS = "No preemption victims found for incoming pod"
+NOT_SERVED = "node(s) had Pods of lower priority, which this scheduler does not preempt"
 NO_HELP = "Preemption is not helpful for scheduling"
 
 
@@ -21,8 +25,14 @@ def message(refusals: Collection[Refusal], pod_spec: Obj) -> str:
     head = _sentence(len(refusals), reasons)
     if pod_spec.get("preemptionPolicy") == "Never":
         return f"{head} preemption: not eligible due to preemptionPolicy=Never."
-    hopes = Counter(NO_HELP if refusal.final else NO_VICTIMS for refusal in refusals)
+    hopes = Counter(map(_hope, refusals))
     return f"{head} preemption: {_sentence(len(refusals), hopes)}"
+
+
+def _hope(refusal: Refusal) -> str:
+    if refusal.final:
+        return NO_HELP
+    return NOT_SERVED if refusal.victims else NO_VICTIMS
 
 
 def _sentence(nodes: int, reasons: Counter[str]) -> str:

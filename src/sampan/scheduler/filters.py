@@ -33,6 +33,8 @@ class Refusal:
     reasons: tuple[str, ...]
     final: bool
     filter: str = ""
+    victims: bool = False
+    """Pods of lower priority run there, which would have to go if Pods were preempted."""
 
 
 Filter: TypeAlias = Callable[[Asked, NodeInfo], Refusal | None]

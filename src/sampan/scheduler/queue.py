@@ -44,9 +44,11 @@ class SchedulingQueue:
         self._entries: dict[str, Entry] = {}
         """Every Pod the queue knows, also the one that is being tried."""
         self._heap: list[_Place] = []
-        """May name Pods that have left `_active` since; `get` skips them."""
+        """May name Pods that have left `_active` since; `_let_overtake` skips them."""
         self._active: set[str] = set()
         self._backoff: dict[str, asyncio.TimerHandle] = {}
+        self._late: list[_Place] = []
+        """Those in `_backoff` that a change woke; may name others too, which are skipped."""
         self._waiting: set[str] = set()
         self._changes = 0
         """Counts wake-ups, so that a change during a try is not missed by the Pod being tried."""
@@ -86,12 +88,12 @@ class SchedulingQueue:
 
     async def get(self) -> Entry:
         while True:
-            while self._heap:
+            self._let_overtake()
+            if self._heap:
                 uid = heapq.heappop(self._heap).uid
-                if uid in self._active:
-                    self._active.remove(uid)
-                    self._tried_at[uid] = self._changes
-                    return self._entries[uid]
+                self._active.remove(uid)
+                self._tried_at[uid] = self._changes
+                return self._entries[uid]
             self._filled.clear()
             await self._filled.wait()
 
@@ -125,13 +127,35 @@ class SchedulingQueue:
         elif uid not in self._backoff:
             loop = asyncio.get_running_loop()
             self._backoff[uid] = loop.call_later(pause_s, self._backed_off, uid)
+            if self._entries[uid].blockers:
+                heapq.heappush(self._late, self._place(uid))
+            if len(self._late) > 2 * len(self._backoff):
+                self._late = [self._place(each) for each in self._backoff if self._entries[each].blockers]
+                heapq.heapify(self._late)
+
+    def _let_overtake(self) -> None:
+        """Makes the first of `_heap` the one to try next.
+
+        Back-off does not turn priorities round: what a Pod waits for must not go to a lesser one meanwhile.
+        It is tried early once for each change that woke it, so a busy cluster makes no busy loop.
+        """
+        while self._heap and self._heap[0].uid not in self._active:
+            heapq.heappop(self._heap)
+        while self._late and self._heap and self._late[0].priority < self._heap[0].priority:
+            uid = heapq.heappop(self._late).uid
+            if (timer := self._backoff.pop(uid, None)) is not None:
+                timer.cancel()
+                self._activate(uid)
 
     def _backed_off(self, uid: str) -> None:
         del self._backoff[uid]
         self._activate(uid)
 
     def _activate(self, uid: str) -> None:
-        priority = self._entries[uid].pod["spec"].get("priority") or 0
         self._active.add(uid)
-        heapq.heappush(self._heap, _Place(-priority, next(self._numbers), uid))
+        heapq.heappush(self._heap, self._place(uid))
         self._filled.set()
+
+    def _place(self, uid: str) -> _Place:
+        priority = self._entries[uid].pod["spec"].get("priority") or 0
+        return _Place(-priority, next(self._numbers), uid)
