@@ -11,7 +11,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn, TextIO
+from typing import NoReturn
 
 READY = "ready"
 FAILED = "failed"
@@ -40,7 +40,7 @@ class Line:
             return
         message = f"{kind} {text}".replace("\n", "\v") + "\n"
         try:
-            os.write(self._descriptor, message.encode())
+            os.write(self._descriptor, message.encode(errors="surrogateescape"))
         except BrokenPipeError:
             self._close()
 
@@ -62,18 +62,19 @@ def detach(log: Path, work: Callable[[Line], int], show: Callable[[str], None]) 
         os.close(reading)
         _become_daemon(log, work, writing)
     os.close(writing)
-    with os.fdopen(reading) as lines:
-        return _listen(lines, show)
+    return _listen(reading, show)
 
 
-def _listen(lines: TextIO, show: Callable[[str], None]) -> str | None:
-    for line in lines:
-        kind, _, text = line.rstrip("\n").replace("\v", "\n").partition(" ")
-        if kind == READY:
-            return None
-        if kind == FAILED:
-            return text
-        show(text)
+def _listen(reading: int, show: Callable[[str], None]) -> str | None:
+    # Only a newline ends a message: texts of other programs may hold any other end of line, and file names.
+    with os.fdopen(reading, encoding="utf-8", errors="surrogateescape", newline="\n") as lines:
+        for line in lines:
+            kind, _, text = line.rstrip("\n").replace("\v", "\n").partition(" ")
+            if kind == READY:
+                return None
+            if kind == FAILED:
+                return text
+            show(text)
     return "it ended before it was ready"
 
 

@@ -33,9 +33,9 @@ class Progress:
 
 def size(count_bytes: float) -> str:
     """`5.4 MB`: decimal units, as image sizes are commonly given."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if count_bytes < 1000:
-            return f"{count_bytes:.0f} {unit}" if unit == "B" else f"{count_bytes:.1f} {unit}"
+    for unit, digits in (("B", 0), ("kB", 1), ("MB", 1), ("GB", 1)):
+        if round(count_bytes, digits) < 1000:
+            return f"{count_bytes:.{digits}f} {unit}"
         count_bytes /= 1000
     return f"{count_bytes:.1f} TB"
 
