@@ -74,4 +74,8 @@ async def test_priority_comes_from_the_class(api, pod) -> None:
     body["spec"]["priorityClassName"] = "none"
     with pytest.raises(StatusError) as caught:
         await api.create(PODS, body)
-    assert "no PriorityClass with name none was found" in caught.value.message
+    assert caught.value.message == 'pods "c" is forbidden: no PriorityClass with name none was found'
+    body["metadata"] = {"generateName": "web-"}
+    with pytest.raises(StatusError) as caught:
+        await api.create(PODS, body)
+    assert caught.value.message == 'pods "web-" is forbidden: no PriorityClass with name none was found'

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from sampan.api import errors, names
+from sampan.api.errors import StatusError
 from sampan.api.objects import Obj
 from sampan.api.resources import NODES, PODS, PRIORITY_CLASSES, SERVICE_ACCOUNTS, Resource
 from sampan.apiserver.conversion import storage_prefix
@@ -53,14 +54,14 @@ class Admission:
         name = spec.get("serviceAccountName") or "default"
         spec["serviceAccountName"] = name
         spec.setdefault("serviceAccount", name)
-        account = await self._account(call, name)
+        account = await self._account(call, pod, name)
         if not spec.get("imagePullSecrets") and account.get("imagePullSecrets"):
             spec["imagePullSecrets"] = [dict(item) for item in account["imagePullSecrets"]]
         wanted = spec.get("automountServiceAccountToken", account.get("automountServiceAccountToken", True))
         if wanted:
             _mount_token(spec)
 
-    async def _account(self, call: Call, name: str) -> Obj:
+    async def _account(self, call: Call, pod: Obj, name: str) -> Obj:
         namespace = call.request.namespace
         cache = self._hub.cache(storage_prefix(SERVICE_ACCOUNTS))
         key = f"{storage_prefix(SERVICE_ACCOUNTS)}{namespace}/{name}"
@@ -69,7 +70,7 @@ class Admission:
             entry = await cache.appears(key, ACCOUNT_WAIT_S)
         if entry is None:
             why = f'error looking up service account {namespace}/{name}: serviceaccount "{name}" not found'
-            raise errors.forbidden(PODS, call.request.name, why)
+            raise _refused(pod, why)
         return entry.obj
 
     async def _priority(self, call: Call, pod: Obj, old: Obj | None) -> None:
@@ -78,31 +79,31 @@ class Admission:
             return
         spec = pod["spec"]
         cache = self._hub.cache(storage_prefix(PRIORITY_CLASSES))
-        chosen = self._class_of(call, cache, spec)
+        chosen = self._class_of(cache, pod)
         value = chosen.get("value", 0) if chosen else 0
         if "priority" in spec and spec["priority"] != value:
             why = (
                 f"the integer value of priority ({spec['priority']}) must not be provided in pod spec; "
                 f"priority admission controller computed {value} from the given PriorityClass name"
             )
-            raise errors.forbidden(PODS, call.request.name, why)
+            raise _refused(pod, why)
         spec["priority"] = value
         policy = (chosen or {}).get("preemptionPolicy", "PreemptLowerPriority")
         spec.setdefault("preemptionPolicy", policy)
 
-    def _class_of(self, call: Call, cache: Cache, spec: Obj) -> Obj | None:
-        name = spec.get("priorityClassName")
+    def _class_of(self, cache: Cache, pod: Obj) -> Obj | None:
+        name = pod["spec"].get("priorityClassName")
         if name:
             entry = cache.get(storage_prefix(PRIORITY_CLASSES) + name)
             if entry is None:
                 why = f"no PriorityClass with name {name} was found"
-                raise errors.forbidden(PODS, call.request.name, why)
+                raise _refused(pod, why)
             return entry.obj
         defaults = [entry.obj for entry in cache.entries.values() if entry.obj.get("globalDefault")]
         if not defaults:
             return None
         lowest = min(defaults, key=lambda found: found.get("value", 0))
-        spec["priorityClassName"] = lowest["metadata"]["name"]
+        pod["spec"]["priorityClassName"] = lowest["metadata"]["name"]
         return lowest
 
 
@@ -166,3 +167,9 @@ def _refuse_external_ips(call: Call, new: Obj, old: Obj | None) -> None:
     if asked - allowed:
         why = "Use of external IPs is denied by admission control"
         raise errors.forbidden(call.resource, new["metadata"].get("name", ""), why)
+
+
+def _refused(pod: Obj, why: str) -> StatusError:
+    """Names the Pod as its author did: by the prefix, where the rest of the name was made up."""
+    fields = pod["metadata"]
+    return errors.forbidden(PODS, fields.get("generateName") or fields.get("name", ""), why)

@@ -23,6 +23,17 @@ async def test_a_new_pod_is_pending_and_knows_its_class(api, pod) -> None:
     assert made["status"] == {"phase": "Pending", "qosClass": "BestEffort"}
 
 
+async def test_a_gated_pod_says_why_it_waits(api, pod) -> None:
+    body = pod("a")
+    body["spec"]["schedulingGates"] = [{"name": "example.com/gate"}]
+    (condition,) = (await api.create(PODS, body))["status"]["conditions"]
+    assert (condition["type"], condition["status"], condition["reason"]) == (
+        "PodScheduled",
+        "False",
+        "SchedulingGated",
+    )
+
+
 async def test_binding_sets_node_and_condition_in_one_step(api, pod) -> None:
     made = await api.create(PODS, pod("a"))
     answer = await api.call("create", PODS, "a", binding("a"), sub="binding")

@@ -10,12 +10,21 @@ from sampan.apiserver.registry.hooks import Call, Hooks
 
 _BINDING = Resource("", "v1", "Binding", "pods/binding", "binding", True)
 
+_GATED = {
+    "type": "PodScheduled",
+    "status": "False",
+    "reason": "SchedulingGated",
+    "message": "Scheduling is blocked due to non-empty scheduling gates",
+}
+
 
 class PodHooks(Hooks):
     returns_deleted = True
 
     def prepare_create(self, call: Call, obj: Obj) -> None:
         obj["status"] = {"phase": "Pending", "qosClass": podspec.qos_class(obj)}
+        if obj["spec"].get("schedulingGates"):
+            obj["status"]["conditions"] = [dict(_GATED)]
 
     def prepare_status(self, call: Call, new: Obj, old: Obj) -> None:
         """The status endpoint leaves owners alone, and quality of service never changes."""
