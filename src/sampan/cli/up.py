@@ -9,12 +9,14 @@ import os
 import resource
 import socket
 import sys
+import threading
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from sampan.apiserver.pki import Pki
 from sampan.cli import cluster as clusters
-from sampan.cli import daemon, requirements
+from sampan.cli import daemon, requirements, revival
 from sampan.cli.cluster import Choices, Cluster
 from sampan.cli.errors import UserError
 from sampan.cli.terminal import Progress
@@ -53,7 +55,7 @@ def run(parsed: argparse.Namespace) -> int:
 
     def serve(line: daemon.Line, ready: Callable[[], None]) -> int:
         clusters.write_pid(lock)
-        return _serve(cluster, choices, listener, line, ready)
+        return _serve(cluster, choices, listener, line, ready, _kubeconfig_path(target))
 
     if parsed.foreground:
         return serve(daemon.Line(None), lambda: _publish(cluster, choices, target))
@@ -151,6 +153,7 @@ def _serve(
     listener: socket.socket,
     line: daemon.Line,
     ready: Callable[[], None],
+    target: Path,
 ) -> int:
     """The background process: everything, until it is told to stop."""
     from sampan.cli.assembly import Assembly
@@ -160,12 +163,26 @@ def _serve(
     )
 
     _allow_open_files()
+    was_up = threading.Event()
+
+    def up() -> None:
+        ready()
+        was_up.set()
+
     try:
-        asyncio.run(Assembly(cluster, choices, listener).run(line.progress, ready))
+        asyncio.run(Assembly(cluster, choices, listener).run(line.progress, up))
     except BaseException as error:
         cause = _first(error)
         line.failed(f"{type(cause).__name__}: {cause}" if str(cause) else type(cause).__name__)
-        logging.getLogger(__name__).exception("the cluster ended")
+        log = logging.getLogger(__name__)
+        log.exception("the cluster ended")
+        if (
+            was_up.is_set()
+            and isinstance(cause, Exception)
+            and revival.helps(revival.earlier(), time.monotonic())
+        ):
+            log.warning("starting anew; Pods run on")
+            revival.revive(cluster, target)
         return 1
     return 0
 
