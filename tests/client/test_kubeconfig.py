@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -136,6 +137,19 @@ def test_a_lock_left_behind_is_named(path: Path, monkeypatch: pytest.MonkeyPatch
     (path.parent / "config.lock").touch()
     with pytest.raises(KubeconfigError, match=r"remove .*config\.lock"):
         kubeconfig.add_context(path, "c", ACCESS)
+
+
+def test_a_lock_that_a_killed_process_left_is_nobodys(path: Path) -> None:
+    program = (
+        "import os, sys; from pathlib import Path; from sampan.client import kubeconfig\n"
+        "with kubeconfig._locked(Path(sys.argv[1])): os.kill(os.getpid(), 9)"
+    )
+    path.parent.mkdir()
+    subprocess.run([sys.executable, "-c", program, str(path)], check=False)
+    assert (path.parent / "config.lock").exists()
+    kubeconfig.add_context(path, "c", ACCESS)
+    assert kubeconfig.access(path).server == ACCESS.server
+    assert not (path.parent / "config.lock").exists()
 
 
 @pytest.mark.root

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from sampan import KUBERNETES_VERSION, __version__
 from sampan.cli.errors import UserError
+from sampan.client.kubeconfig import KubeconfigError
 
 VERBS = {
     "up": "bring a cluster up, or the one that is there back up",
@@ -50,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parsed = build_parser(verb).parse_args(arguments)
     try:
         code: int = parsed.run(parsed)
-    except UserError as error:
+    except (UserError, KubeconfigError) as error:
         print(f"sampan: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

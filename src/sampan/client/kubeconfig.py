@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import fcntl
 import os
 import tempfile
 import time
@@ -19,6 +20,7 @@ from typing import Any
 from sampan.api.objects import Obj
 
 LOCK_WAIT_S = 2.0
+_LOCK_MARK = b"sampan\n"
 
 
 class KubeconfigError(Exception):
@@ -206,20 +208,54 @@ def _save(path: Path, config: Obj) -> None:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """The lock that kubectl takes, too: a file that only one can create."""
+    """The lock that kubectl takes, too: a file that only one can create.
+
+    Ours is told from kubectl's by what is in it, and the kernel's lock on it ends with its process: one that a
+    killed process left is taken away.
+    """
     lock = path.with_name(f"{path.name}.lock")
+    descriptor, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{lock.name}.")
+    try:
+        os.write(descriptor, _LOCK_MARK)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        _link(beside, lock, path)
+        try:
+            yield
+        finally:
+            lock.unlink()
+    finally:
+        os.close(descriptor)
+        os.unlink(beside)
+
+
+def _link(beside: str, lock: Path, path: Path) -> None:
     deadline_s = time.monotonic() + LOCK_WAIT_S
     while True:
         try:
-            os.close(os.open(lock, os.O_CREAT | os.O_EXCL, 0o600))
-            break
+            os.link(beside, lock)
+            return
         except FileExistsError:
+            if _remove_abandoned(lock):
+                continue
             if time.monotonic() > deadline_s:
                 raise KubeconfigError(
                     f"{path} is being changed by somebody else; if not, remove {lock} and try again"
                 ) from None
             time.sleep(0.02)
+
+
+def _remove_abandoned(lock: Path) -> bool:
+    """Whether the lock is gone now. One whose holder lives, or that kubectl made, stays."""
     try:
-        yield
-    finally:
-        lock.unlink()
+        with lock.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if file.read() != _LOCK_MARK:
+                return False
+            # Still the file that we hold: nobody else may remove it, or put another in its place.
+            if os.path.samestat(os.fstat(file.fileno()), lock.stat()):
+                lock.unlink()
+            return True
+    except BlockingIOError:
+        return False
+    except FileNotFoundError:
+        return True
