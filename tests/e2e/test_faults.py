@@ -417,9 +417,9 @@ def test_killed_while_coming_up_and_going_down(fresh: Victim) -> None:
     fresh.up()
     fresh.apply(deployment("many", 8), "default")
     time.sleep(0.4)
-    going = start(fresh, "down")
-    time.sleep(0.25)
     assert remains(fresh)
+    going = start(fresh, "down")
+    time.sleep(0.15)
     shoot_all(fresh)
     going.communicate()
     if fresh.data.exists():

@@ -210,8 +210,8 @@ def _save(path: Path, config: Obj) -> None:
 def _locked(path: Path) -> Iterator[None]:
     """The lock that kubectl takes, too: a file that only one can create.
 
-    Ours is told from kubectl's by what is in it, and the kernel's lock on it ends with its process: one that a
-    killed process left is taken away.
+    Ours is told from kubectl's by what is in it, and the kernel's lock on it ends with its process: one that
+    a killed process left is taken away.
     """
     lock = path.with_name(f"{path.name}.lock")
     descriptor, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{lock.name}.")
@@ -225,7 +225,7 @@ def _locked(path: Path) -> Iterator[None]:
             lock.unlink()
     finally:
         os.close(descriptor)
-        os.unlink(beside)
+        Path(beside).unlink()
 
 
 def _link(beside: str, lock: Path, path: Path) -> None:
