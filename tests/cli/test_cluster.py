@@ -1,3 +1,5 @@
+import argparse
+import os
 from pathlib import Path
 
 import pytest
@@ -44,4 +46,72 @@ def test_an_empty_directory_and_one_of_an_up_that_died_early_are_fine(tmp_path: 
 def test_a_word_that_is_off_leaves_nothing_behind(tmp_path: Path) -> None:
     data = tmp_path / "data"
     assert main.main(["up", "--name", "one", "--data-dir", str(data), "--registry-mirror", "nonsense"]) == 1
+    assert not data.exists()
+
+
+def parsed(*words: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    clusters.add_arguments(parser)
+    return parser.parse_args(words)
+
+
+@pytest.mark.parametrize(
+    ("words", "name", "data", "context", "cgroup"),
+    [
+        ((), "sampan", "/var/lib/sampan/sampan", "sampan", "/sampan-sampan"),
+        (("--name", "two"), "two", "/var/lib/sampan/two", "sampan-two", "/sampan-two"),
+        (("--name", "a" * 32, "--data-dir", "/x/../y"), "a" * 32, "/x/../y", f"sampan-{'a' * 32}", None),
+    ],
+)
+def test_where_a_cluster_lives_follows_from_its_name(
+    words: tuple[str, ...], name: str, data: str, context: str, cgroup: str | None
+) -> None:
+    cluster = clusters.from_arguments(parsed(*words))
+    assert (cluster.name, str(cluster.data), cluster.context) == (name, data, context)
+    assert cgroup is None or cluster.cgroup == cgroup
+
+
+@pytest.mark.parametrize("name", ["", "-a", "a-", "A", "a.b", "a/b", "a" * 33, "a\n", "..", "\u00e9"])
+def test_a_name_that_no_interface_or_path_can_have_is_refused(name: str) -> None:
+    with pytest.raises(UserError, match="cannot be a cluster's name"):
+        clusters.from_arguments(parsed(f"--name={name}"))
+
+
+def test_choices_are_the_same_at_the_next_up(tmp_path: Path) -> None:
+    cluster = Cluster("one", tmp_path)
+    assert cluster.choices() is None
+    choices = Choices(6444, "one", {"docker.io": "http://127.0.0.1:5000"})
+    cluster.keep(choices)
+    assert cluster.choices() == choices
+    assert [path.name for path in tmp_path.iterdir()] == ["cluster.json"]
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '"x"', '{"api_port": 1}', '{"unknown": 1}', "null"])
+def test_choices_that_cannot_be_read_are_said_to_be_and_how_to_go_on(tmp_path: Path, text: str) -> None:
+    cluster = Cluster("one", tmp_path)
+    (tmp_path / "cluster.json").write_text(text)
+    with pytest.raises(UserError, match=r"cluster.json cannot be read") as caught:
+        cluster.choices()
+    assert "sampan down --name one" in caught.value.do
+
+
+def test_one_process_at_a_time_holds_the_lock_and_is_known_by_its_pid(tmp_path: Path) -> None:
+    cluster = Cluster("one", tmp_path / "deep" / "data")
+    assert cluster.running_pid() is None
+    lock = cluster.lock()
+    assert lock is not None and cluster.running_pid() == 0
+    clusters.write_pid(lock)
+    assert cluster.running_pid() == os.getpid()
+    assert cluster.lock() is None
+    os.close(lock)
+    assert cluster.running_pid() is None
+    again = cluster.lock()
+    assert again is not None
+    os.close(again)
+
+
+def test_a_cluster_that_never_was_is_not_made_by_looking(tmp_path: Path) -> None:
+    data = tmp_path / "none"
+    with pytest.raises(UserError, match="there is no cluster 'one'"):
+        clusters.existing(parsed("--name", "one", "--data-dir", str(data)))
     assert not data.exists()

@@ -6,6 +6,7 @@ import pytest
 
 from sampan.cli import up
 from sampan.cli.cluster import Choices, Cluster
+from sampan.cli.errors import UserError
 from sampan.cli.terminal import Progress
 
 
@@ -50,3 +51,39 @@ def test_a_shells_limit_of_open_files_is_not_the_clusters() -> None:
         assert resource.getrlimit(resource.RLIMIT_NOFILE) == (hard, hard)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.parametrize(
+    ("words", "mirrors"),
+    [
+        ([], {}),
+        (["docker.io=http://127.0.0.1:5000/"], {"docker.io": "http://127.0.0.1:5000"}),
+        (["a=https://x?a=b", "a=http://y", "b=http://z"], {"a": "http://y", "b": "http://z"}),
+    ],
+)
+def test_mirrors_are_given_by_host_and_the_last_one_counts(words: list[str], mirrors: dict[str, str]) -> None:
+    assert up._mirrors(words) == mirrors
+
+
+@pytest.mark.parametrize(
+    "word", ["", "docker.io", "=http://x", "docker.io=", "docker.io=ftp://x", "docker.io=x"]
+)
+def test_a_mirror_that_is_none_is_refused_with_an_example(word: str) -> None:
+    with pytest.raises(UserError) as caught:
+        up._mirrors([word])
+    assert caught.value.what == f"--registry-mirror {word!r} is not HOST=URL"
+    assert caught.value.do == "For instance: --registry-mirror docker.io=http://127.0.0.1:5000"
+
+
+def test_mirrors_of_an_earlier_up_are_kept_and_the_nodes_name_with_them(tmp_path: Path) -> None:
+    cluster = Cluster("one", tmp_path)
+    cluster.keep(Choices(1, "node", {"a": "http://a", "b": "http://b"}))
+    chosen = up._choose(cluster, {"b": "http://new"}, 2)
+    assert chosen == Choices(2, "node", {"a": "http://a", "b": "http://new"})
+    assert cluster.choices() == chosen
+
+
+def test_what_a_part_died_of_is_dug_out_of_the_groups_it_came_in() -> None:
+    cause = OSError("no room")
+    assert up._first(ExceptionGroup("x", [ExceptionGroup("y", [cause]), ValueError("later")])) is cause
+    assert up._first(cause) is cause

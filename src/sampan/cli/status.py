@@ -5,10 +5,13 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sampan.api.objects import condition_is_true, name_of
+from sampan.api.objects import Obj, condition_is_true, name_of
+from sampan.api.podspec import phase
 from sampan.api.resources import NODES, PODS, SERVICES
 from sampan.cli import cluster as clusters
 from sampan.cli.cluster import Choices, Cluster
@@ -34,7 +37,7 @@ def run(parsed: argparse.Namespace) -> int:
         )
     try:
         facts = asyncio.run(_look(cluster, choices, pid))
-    except Unreachable as error:
+    except (Unreachable, kubeconfig.KubeconfigError) as error:
         raise UserError(
             f"process {pid} runs, but its API does not answer: {error}", f"Its log is {cluster.log}."
         ) from error
@@ -50,10 +53,17 @@ async def _look(cluster: Cluster, choices: Choices, pid: int) -> dict[str, Any]:
         )
     finally:
         await client.close()
-    phases: dict[str, int] = {}
-    for pod in pods["items"]:
-        phase = pod["status"]["phase"]
-        phases[phase] = phases.get(phase, 0) + 1
+    return _facts(cluster, choices, pid, nodes["items"], pods["items"], services["items"])
+
+
+def _facts(
+    cluster: Cluster,
+    choices: Choices,
+    pid: int,
+    nodes: Sequence[Obj],
+    pods: Sequence[Obj],
+    services: Sequence[Obj],
+) -> dict[str, Any]:
     return {
         "name": cluster.name,
         "pid": pid,
@@ -63,23 +73,23 @@ async def _look(cluster: Cluster, choices: Choices, pid: int) -> dict[str, Any]:
         "log": str(cluster.log),
         "memory_bytes": _resident_bytes(pid),
         "nodes": [
-            {
-                "name": name_of(node),
-                "ready": condition_is_true(node, "Ready"),
-                "address": next(
-                    (a["address"] for a in node["status"]["addresses"] if a["type"] == "InternalIP"), ""
-                ),
-            }
-            for node in nodes["items"]
+            {"name": name_of(node), "ready": condition_is_true(node, "Ready"), "address": _address(node)}
+            for node in nodes
         ],
-        "pods": phases,
-        "services": len(services["items"]),
+        "pods": dict(Counter(phase(pod) or "Unknown" for pod in pods)),
+        "services": len(services),
     }
+
+
+def _address(node: Obj) -> str:
+    """A node that somebody has only written down has none."""
+    listed = (node.get("status") or {}).get("addresses") or ()
+    return next((each["address"] for each in listed if each["type"] == "InternalIP"), "")
 
 
 def _screen(facts: dict[str, Any]) -> str:
     nodes = ", ".join(
-        f"{node['name']} ({node['address']}) {'Ready' if node['ready'] else 'NotReady'}"
+        f"{node['name']} ({node['address'] or 'no address'}) {'Ready' if node['ready'] else 'NotReady'}"
         for node in facts["nodes"]
     )
     pods = ", ".join(f"{count} {phase}" for phase, count in sorted(facts["pods"].items())) or "none"
