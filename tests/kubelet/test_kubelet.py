@@ -495,6 +495,19 @@ async def test_reboot_counts_on(world: World) -> None:
     await world.until(lambda pod: restarts(pod) == 1 and ready(pod))
 
 
+async def test_restarts_count_on_when_only_the_newest_container_was_lost(world: World) -> None:
+    world.api.add(make_pod())
+    await world.until(ready)
+    world.runtime.finish(world.runtime.records()[0].spec.id, 1)
+    await world.until(lambda pod: restarts(pod) == 1 and ready(pod))
+    await world.stop()
+    newest = max(world.runtime.records(), key=lambda record: record.spec.attempt)
+    await world.runtime.remove(newest.spec.id)
+    assert world.runtime.records()
+    world.start()
+    await world.until(lambda pod: restarts(pod) == 2)
+
+
 async def test_service_account_token_and_labels_are_kept_up_to_date(world: World) -> None:
     sources = [
         {"serviceAccountToken": {"path": "token"}},

@@ -19,13 +19,12 @@ def adopt(view: PodView, sandbox: Sandbox | None, records: Sequence[Record], pla
         # It had ended and was given back; releasing again costs little and mends a crash in between.
         view.state, view.finished = PodState.STOPPED, True
         return
-    if not records:
-        _count_on(view)
     # Without a sandbox (after a reboot) what ran has ended; a new one is made for what is restarted.
     view.sandbox = sandbox
     for container in view.containers:
         own = [record for record in records if record.spec.labels.get(LABEL_CONTAINER) == container.name]
         container.adopt(sorted(own, key=lambda record: record.spec.attempt))
+        _count_on(view, container, own)
         _resume(view, container, place)
 
 
@@ -49,9 +48,13 @@ def _resume(view: PodView, container: ContainerView, place: PodPlace) -> None:
         container.ready = bool(reported.get("ready"))
 
 
-def _count_on(view: PodView) -> None:
-    """Nothing is left to adopt, but restarts are counted on from what the API says."""
-    for container in view.containers:
-        reported = container_status(view.pod, container.name)
-        if reported and reported.get("containerID"):
-            container.attempt = reported["restartCount"] + 1
+def _count_on(view: PodView, container: ContainerView, own: Sequence[Record]) -> None:
+    """Restarts are counted on from what the API says, if nothing is left of the container that it names."""
+    reported = container_status(view.pod, container.name) or {}
+    named = reported.get("containerID")
+    if not named or named in (SCHEME + record.spec.id for record in own):
+        return
+    if container.record is None:
+        container.attempt = reported["restartCount"] + 1
+    elif container.record.exit is not None:
+        container.attempt = max(container.attempt, reported["restartCount"])
