@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import asyncio
 import time
 
 from sampan.api.clock import format_time
 from sampan.api.resources import EVENTS
 from sampan.apiserver.conversion import storage_prefix
 from sampan.apiserver.housekeeping import EVENT_LIFETIME_S, Housekeeping
+from sampan.store.contract import StoreFull
 
 
 async def say(api, name: str, seen: float) -> None:
@@ -38,3 +40,20 @@ async def test_events_written_within_the_hour_are_not_looked_at(api) -> None:
     assert names(api) == ["first", "second"]
     await housekeeping.expire_events(now + 300 + EVENT_LIFETIME_S)
     assert names(api) == ["second"]
+
+
+async def test_a_full_disk_puts_it_off_and_does_not_end_it(api, monkeypatch) -> None:
+    monkeypatch.setattr("sampan.apiserver.housekeeping.INTERVAL_S", 0.01)
+    asked = asyncio.Queue()
+
+    async def compact(revision: int) -> None:
+        asked.put_nowait(revision)
+        raise StoreFull("no space left")
+
+    monkeypatch.setattr(api.server.store, "compact", compact)
+    before = api.server.hub.revision
+    task = asyncio.create_task(Housekeeping(api.server.hub, api.transport).run())
+    async with asyncio.timeout(2):
+        assert [await asked.get(), await asked.get()] == [before, before]
+    task.cancel()
+    await asyncio.wait([task])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import deque
 
@@ -13,9 +14,12 @@ from sampan.api.request import Request, Transport
 from sampan.api.resources import EVENTS
 from sampan.apiserver.conversion import storage_prefix
 from sampan.apiserver.watchcache import Hub
+from sampan.store.contract import StoreError
 
 INTERVAL_S = 300.0
 EVENT_LIFETIME_S = 3600.0
+
+log = logging.getLogger(__name__)
 
 
 class Housekeeping:
@@ -32,10 +36,14 @@ class Housekeeping:
         while True:
             self.note(time.time())
             await asyncio.sleep(INTERVAL_S)
-            await self.expire_events(time.time())
             now = self._hub.revision
-            await self._hub.store.compact(before)
-            before = now
+            try:
+                await self.expire_events(time.time())
+                await self._hub.store.compact(before)
+            except (StatusError, StoreError) as error:  # a full disk, say; it will not always be full
+                log.warning("old Events and revisions stay for now: %s", error)
+            else:
+                before = now
 
     def note(self, now: float) -> None:
         self._reached.append((now, self._hub.revision))
