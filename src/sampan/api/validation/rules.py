@@ -7,7 +7,17 @@ from dataclasses import dataclass
 
 from sampan.api.errors import FieldError
 from sampan.api.objects import Obj
-from sampan.api.validation import core, endpoints, pod, podchange, service, workload
+from sampan.api.validation import (
+    core,
+    endpoints,
+    governance,
+    networking,
+    pod,
+    podchange,
+    service,
+    storage,
+    workload,
+)
 
 
 def _nothing(obj: Obj) -> Iterable[FieldError]:
@@ -55,4 +65,28 @@ RULES: dict[tuple[str, str], Rules] = {
     ("apps", "DaemonSet"): Rules(workload.daemon_set, workload.daemon_set_update),
     ("batch", "Job"): Rules(workload.job, workload.job_update),
     ("batch", "CronJob"): Rules(workload.cron_job, workload.cron_job_update),
+    ("networking.k8s.io", "Ingress"): Rules(networking.ingress, networking.ingress_update),
+    ("networking.k8s.io", "IngressClass"): Rules(networking.ingress_class, networking.ingress_class_update),
+    ("networking.k8s.io", "NetworkPolicy"): Rules(
+        networking.network_policy, networking.network_policy_update
+    ),
+    ("rbac.authorization.k8s.io", "Role"): Rules(governance.role, governance.role_update),
+    ("rbac.authorization.k8s.io", "ClusterRole"): Rules(
+        governance.cluster_role, governance.cluster_role_update
+    ),
+    ("rbac.authorization.k8s.io", "RoleBinding"): Rules(
+        governance.role_binding, governance.role_binding_update
+    ),
+    ("rbac.authorization.k8s.io", "ClusterRoleBinding"): Rules(
+        governance.cluster_role_binding, governance.cluster_role_binding_update
+    ),
+    ("policy", "PodDisruptionBudget"): Rules(
+        governance.disruption_budget, governance.disruption_budget_update
+    ),
+    ("autoscaling", "HorizontalPodAutoscaler"): Rules(governance.autoscaler, governance.autoscaler_update),
+    ("", "ResourceQuota"): Rules(governance.resource_quota, governance.resource_quota_update),
+    ("", "LimitRange"): Rules(governance.limit_range, governance.limit_range_update),
+    ("", "PersistentVolume"): Rules(storage.volume, storage.volume_update),
+    ("", "PersistentVolumeClaim"): Rules(storage.claim, storage.claim_update),
+    ("storage.k8s.io", "StorageClass"): Rules(storage.storage_class, storage.storage_class_update),
 }

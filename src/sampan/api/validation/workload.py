@@ -99,7 +99,7 @@ def _rolling(path: str, rolling: Obj) -> Errors:
     yield from int_or_percent(f"{path}.maxSurge", surge)
     if _amount(unavailable) == 0 and _amount(surge) == 0:
         yield invalid_value(f"{path}.maxUnavailable", unavailable, "may not be 0 when `maxSurge` is 0")
-    yield from _at_most_everything(f"{path}.maxUnavailable", unavailable)
+    yield from at_most_everything(f"{path}.maxUnavailable", unavailable)
 
 
 def _amount(value: int | str) -> int:
@@ -116,7 +116,7 @@ def int_or_percent(path: str, value: int | str) -> Errors:
         yield invalid_value(path, value, "must be an integer or percentage (e.g '5%%')")
 
 
-def _at_most_everything(path: str, value: int | str) -> Errors:
+def at_most_everything(path: str, value: int | str) -> Errors:
     share = intstr.percentage(value)
     if share is not None and share > 100:
         yield invalid_value(path, value, "must not be greater than 100%")
@@ -208,7 +208,7 @@ def stateful_set(obj: Obj) -> Errors:
         yield from int_or_percent(at, rolling["maxUnavailable"])
         if _amount(rolling["maxUnavailable"]) == 0:
             yield invalid_value(at, rolling["maxUnavailable"], "cannot be 0")
-        yield from _at_most_everything(at, rolling["maxUnavailable"])
+        yield from at_most_everything(at, rolling["maxUnavailable"])
     retention = spec.get("persistentVolumeClaimRetentionPolicy") or {}
     for field in ("whenDeleted", "whenScaled"):
         at = f"spec.persistentVolumeClaimRetentionPolicy.{field}"
@@ -247,9 +247,9 @@ def daemon_set(obj: Obj) -> Errors:
 def _rolling_daemon(path: str, rolling: Obj) -> Errors:
     unavailable, surge = rolling.get("maxUnavailable", 0), rolling.get("maxSurge", 0)
     yield from int_or_percent(f"{path}.maxUnavailable", unavailable)
-    yield from _at_most_everything(f"{path}.maxUnavailable", unavailable)
+    yield from at_most_everything(f"{path}.maxUnavailable", unavailable)
     yield from int_or_percent(f"{path}.maxSurge", surge)
-    yield from _at_most_everything(f"{path}.maxSurge", surge)
+    yield from at_most_everything(f"{path}.maxSurge", surge)
     if _amount(unavailable) and _amount(surge):
         yield invalid_value(f"{path}.maxSurge", surge, "may not be set when maxUnavailable is non-zero")
     elif not _amount(unavailable) and not _amount(surge):

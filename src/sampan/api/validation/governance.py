@@ -1,0 +1,244 @@
+"""Rules of what governs others: roles and their bindings, budgets, autoscalers, quotas, limits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sampan.api import names, quantity
+from sampan.api.errors import duplicate, forbidden_value, invalid_value, required
+from sampan.api.objects import Obj
+from sampan.api.validation import labels
+from sampan.api.validation.check import Errors, amount, complain, dicts, form, needed, one_of, unsupported
+from sampan.api.validation.workload import at_most_everything, int_or_percent
+
+RBAC = "rbac.authorization.k8s.io"
+
+
+# --- RBAC ---------------------------------------------------------------------------------------------------
+
+
+def role(obj: Obj) -> Errors:
+    return _rules(obj, namespaced=True)
+
+
+def role_update(new: Obj, old: Obj) -> Errors:
+    return role(new)
+
+
+def cluster_role(obj: Obj) -> Errors:
+    yield from _rules(obj, namespaced=False)
+    for index, selector in dicts(obj.get("aggregationRule"), "clusterRoleSelectors"):
+        yield from labels.selector(f"aggregationRule.clusterRoleSelectors[{index}]", selector)
+
+
+def cluster_role_update(new: Obj, old: Obj) -> Errors:
+    return cluster_role(new)
+
+
+def _rules(obj: Obj, *, namespaced: bool) -> Errors:
+    for index, rule in dicts(obj, "rules"):
+        at, urls = f"rules[{index}]", rule.get("nonResourceURLs")
+        yield from needed(f"{at}.verbs", rule.get("verbs"), "verbs must contain at least one value")
+        if urls and namespaced:
+            sentence = "namespaced rules cannot apply to non-resource URLs"
+            yield invalid_value(f"{at}.nonResourceURLs", urls, sentence)
+        elif urls:
+            if any(rule.get(field) for field in ("apiGroups", "resources", "resourceNames")):
+                sentence = "rules cannot apply to both regular resources and non-resource URLs"
+                yield invalid_value(f"{at}.nonResourceURLs", urls, sentence)
+        else:
+            sentence = "resource rules must supply at least one api group"
+            yield from needed(f"{at}.apiGroups", rule.get("apiGroups"), sentence)
+            sentence = "resource rules must supply at least one resource"
+            yield from needed(f"{at}.resources", rule.get("resources"), sentence)
+
+
+def role_binding(obj: Obj) -> Errors:
+    return _binding(obj, ("Role", "ClusterRole"))
+
+
+def cluster_role_binding(obj: Obj) -> Errors:
+    return _binding(obj, ("ClusterRole",))
+
+
+def _binding(obj: Obj, kinds: Sequence[str]) -> Errors:
+    ref = obj.get("roleRef") or {}
+    if ref.get("apiGroup") != RBAC:
+        yield unsupported("roleRef.apiGroup", ref.get("apiGroup") or "", (RBAC,))
+    if ref.get("kind") not in kinds:
+        yield unsupported("roleRef.kind", ref.get("kind") or "", kinds)
+    yield from needed("roleRef.name", ref.get("name"))
+    for index, subject in dicts(obj, "subjects"):
+        yield from _subject(f"subjects[{index}]", subject)
+
+
+def _subject(path: str, subject: Obj) -> Errors:
+    kind, group = subject.get("kind") or "", subject.get("apiGroup") or ""
+    yield from needed(f"{path}.name", subject.get("name"))
+    if kind == "ServiceAccount":
+        if group:
+            yield unsupported(f"{path}.apiGroup", group, ("",))
+        yield from needed(f"{path}.namespace", subject.get("namespace"))
+    elif kind in ("User", "Group"):
+        if group != RBAC:
+            yield unsupported(f"{path}.apiGroup", group, (RBAC,))
+    else:
+        yield unsupported(f"{path}.kind", kind, ("ServiceAccount", "User", "Group"))
+
+
+def role_binding_update(new: Obj, old: Obj) -> Errors:
+    yield from role_binding(new)
+    yield from _same_role(new, old)
+
+
+def cluster_role_binding_update(new: Obj, old: Obj) -> Errors:
+    yield from cluster_role_binding(new)
+    yield from _same_role(new, old)
+
+
+def _same_role(new: Obj, old: Obj) -> Errors:
+    if new.get("roleRef") != old.get("roleRef"):
+        yield invalid_value("roleRef", new.get("roleRef"), "cannot change roleRef")
+
+
+# --- PodDisruptionBudget ------------------------------------------------------------------------------------
+
+
+def disruption_budget(obj: Obj) -> Errors:
+    spec = obj.get("spec") or {}
+    least, most = spec.get("minAvailable"), spec.get("maxUnavailable")
+    if least is not None and most is not None:
+        yield invalid_value("spec", spec, "minAvailable and maxUnavailable cannot be both set")
+    for field, value in (("minAvailable", least), ("maxUnavailable", most)):
+        if value is not None:
+            yield from int_or_percent(f"spec.{field}", value)
+            yield from at_most_everything(f"spec.{field}", value)
+    yield from labels.selector("spec.selector", spec.get("selector"))
+
+
+def disruption_budget_update(new: Obj, old: Obj) -> Errors:
+    return disruption_budget(new)
+
+
+# --- HorizontalPodAutoscaler --------------------------------------------------------------------------------
+
+
+def autoscaler(obj: Obj) -> Errors:
+    spec = obj.get("spec") or {}
+    least, most = spec.get("minReplicas"), spec.get("maxReplicas") or 0
+    if least is not None and least < 1:
+        yield invalid_value("spec.minReplicas", least, "must be greater than or equal to 1")
+    if most < 1:
+        yield invalid_value("spec.maxReplicas", most, "must be greater than 0")
+    if least is not None and most < least:
+        yield invalid_value("spec.maxReplicas", most, "must be greater than or equal to `minReplicas`")
+    target = spec.get("scaleTargetRef") or {}
+    yield from needed("spec.scaleTargetRef.kind", target.get("kind"))
+    yield from needed("spec.scaleTargetRef.name", target.get("name"))
+    for index, metric in dicts(spec, "metrics"):
+        at, kind = f"spec.metrics[{index}]", metric.get("type") or ""
+        field = kind[:1].lower() + kind[1:]
+        if not kind:
+            yield required(f"{at}.type", "must specify a metric source type")
+        elif field and metric.get(field) is None:
+            sentence = "must populate information for the given metric source"
+            yield required(f"{at}.{field}", sentence)
+
+
+def autoscaler_update(new: Obj, old: Obj) -> Errors:
+    return autoscaler(new)
+
+
+# --- ResourceQuota, LimitRange ------------------------------------------------------------------------------
+
+_COMPUTE = ("cpu", "memory", "ephemeral-storage")
+_COUNTED = (
+    "pods",
+    "resourcequotas",
+    "services",
+    "replicationcontrollers",
+    "secrets",
+    "configmaps",
+    "persistentvolumeclaims",
+    "services.nodeports",
+    "services.loadbalancers",
+)
+_QUOTA_NAMES = frozenset(
+    [
+        *_COUNTED,
+        *_COMPUTE,
+        *(f"limits.{name}" for name in _COMPUTE),
+        *(f"requests.{name}" for name in (*_COMPUTE, "storage")),
+    ]
+)
+
+
+def resource_quota(obj: Obj) -> Errors:
+    for name, text in ((obj.get("spec") or {}).get("hard") or {}).items():
+        at = f"spec.hard[{name}]"
+        complaints = names.qualified_name(name)
+        yield from complain(at, name, complaints)
+        if not complaints and "/" not in name and name not in _QUOTA_NAMES and "hugepages-" not in name:
+            yield invalid_value(at, name, "must be a standard resource type or fully qualified")
+            yield invalid_value(at, name, "must be a standard resource for quota")
+        yield from amount(at, text)
+
+
+def resource_quota_update(new: Obj, old: Obj) -> Errors:
+    yield from resource_quota(new)
+    scopes = ((each.get("spec") or {}).get("scopes") or [] for each in (new, old))
+    now, was = (sorted(each) for each in scopes)
+    if now != was:
+        yield invalid_value("spec.scopes", now, "field is immutable")
+
+
+_LIMITS: tuple[tuple[str, str, str], ...] = (
+    ("min", "max", "min value {} is greater than max value {}"),
+    ("min", "default", "min value {} is greater than default value {}"),
+    ("min", "defaultRequest", "min value {} is greater than default request value {}"),
+    ("defaultRequest", "max", "default request value {} is greater than max value {}"),
+    ("defaultRequest", "default", "default request value {} is greater than default limit value {}"),
+    ("default", "max", "default value {} is greater than max value {}"),
+)
+"""(what must not be more, than what, the complaint); each is said at the first."""
+
+
+def limit_range(obj: Obj) -> Errors:
+    seen = set()
+    for index, limit in dicts(obj.get("spec"), "limits"):
+        at, kind = f"spec.limits[{index}]", limit.get("type") or ""
+        yield from one_of_or_qualified(f"{at}.type", kind)
+        if kind in seen:
+            yield duplicate(f"{at}.type", kind)
+        seen.add(kind)
+        for field in ("default", "defaultRequest"):
+            if kind == "Pod" and limit.get(field):
+                yield forbidden_value(f"{at}.{field}", "may not be specified when `type` is 'Pod'")
+        yield from _orders(at, limit)
+
+
+def limit_range_update(new: Obj, old: Obj) -> Errors:
+    return limit_range(new)
+
+
+def one_of_or_qualified(path: str, kind: str) -> Errors:
+    if "/" in kind:
+        return form(path, kind, names.qualified_name)
+    return one_of(path, kind, ("Container", "PersistentVolumeClaim", "Pod"))
+
+
+def _orders(path: str, limit: Obj) -> Errors:
+    for field in ("max", "min", "default", "defaultRequest"):
+        for name, text in (limit.get(field) or {}).items():
+            yield from amount(f"{path}.{field}[{name}]", text)
+    for low, high, sentence in _LIMITS:
+        for name, text in (limit.get(low) or {}).items():
+            other = (limit.get(high) or {}).get(name)
+            if other is None:
+                continue
+            try:
+                less, more = quantity.quantity(text), quantity.quantity(other)
+            except ValueError:
+                continue  # said already
+            if less > more:
+                yield invalid_value(f"{path}.{low}[{name}]", str(less), sentence.format(less, more))
