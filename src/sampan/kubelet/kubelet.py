@@ -235,7 +235,7 @@ class Kubelet:
             log.info("killing what is left of Pod %s", uid)
         # Removing the sandbox kills what still runs.
         await preparation.release(self._parts, uid)
-        preparation.forget(self._parts, uid)
+        await preparation.forget(self._parts, uid)
 
     def _namespace_at(self, path: str) -> Namespace:
         if self._traveller is None:

@@ -47,13 +47,13 @@ async def release(parts: Parts, uid: str) -> None:
     """Gives everything back but the logs. Idempotent."""
     await parts.runtime.remove_sandbox(uid)
     await parts.network.detach(uid)
-    parts.volumes.teardown(uid)
+    await parts.volumes.teardown(uid)
     parts.references.release(uid)
 
 
-def forget(parts: Parts, uid: str) -> None:
+async def forget(parts: Parts, uid: str) -> None:
     """Removes what is left on disk of a Pod that nobody will ask about again."""
-    shutil.rmtree(parts.config.pods / uid, ignore_errors=True)
+    await asyncio.to_thread(shutil.rmtree, parts.config.pods / uid, ignore_errors=True)
 
 
 def sandbox_spec(parts: Parts, pod: Obj) -> SandboxSpec:

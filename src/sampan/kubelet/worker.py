@@ -18,7 +18,7 @@ from typing import Any, Literal
 from sampan.api.errors import StatusError
 from sampan.api.objects import Obj, annotations_of, is_deleting, key_of, labels_of, name_of, namespace_of
 from sampan.api.resources import PODS
-from sampan.kubelet import adoption, plan, preparation, starter
+from sampan.kubelet import adoption, plan, preparation, starter, steady
 from sampan.kubelet.containerspec import PodPlace
 from sampan.kubelet.health import Health, target
 from sampan.kubelet.hooks import HookFailed
@@ -132,7 +132,7 @@ class Worker:
 
     def _step(self) -> None:
         while True:
-            actions = plan.plan(self.view, time.time())
+            actions = plan.plan(self.view, steady.now_s())
             wake_s = 0.0
             acted = False
             for action in actions:
@@ -151,7 +151,7 @@ class Worker:
             self._timer.cancel()
             self._timer = None
         if at_s:
-            delay_s = max(at_s - time.time(), 0.0) + 0.001
+            delay_s = max(at_s - steady.now_s(), 0.0) + 0.001
             self._timer = asyncio.get_running_loop().call_later(delay_s, self._awake)
 
     def _awake(self) -> None:
@@ -208,7 +208,7 @@ class Worker:
                 self.view.deleting = True
                 self._spawn(self._delete(), "delete")
             case plan.Forget():
-                preparation.forget(self._parts, self.view.uid)
+                self._spawn(preparation.forget(self._parts, self.view.uid), "forget")
                 self._forgotten = True
 
     async def _prepare(self) -> None:
@@ -216,7 +216,7 @@ class Worker:
         event = PodEvent.FAILED
         pause_s = PREPARE_RETRY_S[min(self._prepare_failures, len(PREPARE_RETRY_S) - 1)]
         self._prepare_failures += 1
-        view.prepare_due_s = time.time() + pause_s
+        view.prepare_due_s = steady.now_s() + pause_s
         try:
             view.sandbox, view.ips = await preparation.prepare(self._parts, view.pod)
             event = PodEvent.PREPARED
@@ -234,7 +234,7 @@ class Worker:
                 view.advance(event)
 
     def _begin(self, container: ContainerView) -> None:
-        container.begin(time.time())
+        container.begin(steady.now_s())
         container_id = starter.new_id()
         self._early.clear()
         self._ids = {known: view for known, view in self._ids.items() if view is not container}
@@ -252,7 +252,7 @@ class Worker:
             return
         except BaseException as error:
             # Cancelled or not expected: what the runtime has of it is found by the next process.
-            container.failed(Fault("RunContainerError", str(error), time.time()))
+            container.failed(Fault("RunContainerError", str(error), steady.now_s()))
             raise
         self._event("Normal", "Started", f"Started container {container.name}", container)
         ended = self._early.pop(container_id, None) or record.exit
@@ -266,11 +266,12 @@ class Worker:
 
     def _start_failed(self, container: ContainerView, fault: starter.StartFault) -> None:
         self._event("Warning", "Failed", f"Error: {fault.message}", container)
-        shown = Fault(fault.reason, fault.message, time.time())
+        shown = Fault(fault.reason, fault.message, steady.now_s())
         if fault.record is None:
             container.failed(shown)
         else:
             container.exited(fault.record, fault.message, shown)
+            container.ended_s = steady.now_s()
 
     def _begin_running(self, container: ContainerView, record: Record) -> None:
         handler = (container.spec.get("lifecycle") or {}).get("postStart")
@@ -301,7 +302,7 @@ class Worker:
         record = container.record
         assert record is not None
         container.replace = container.replace or "definition changed" in why
-        container.stopping(time.time(), grace_s)
+        container.stopping(steady.now_s(), grace_s)
         self._cancel_hook(container)
         self._health.ending(container)
         self._event("Normal", "Killing", why, container)
@@ -328,7 +329,7 @@ class Worker:
 
     def _send_stop(self, container: ContainerView, record: Record) -> None:
         if container.ending is not None:
-            container.ending.signalled_s = time.time()
+            container.ending.signalled_s = steady.now_s()
         self._parts.runtime.signal(record.spec.id, signal_number(record.spec.stop_signal))
 
     def _kill(self, container: ContainerView) -> None:
@@ -351,7 +352,7 @@ class Worker:
     def _end(self, grace_s: float) -> None:
         view = self.view
         view.advance(PodEvent.STOP)
-        view.ending_s, view.grace_s = time.time(), grace_s
+        view.ending_s, view.grace_s = steady.now_s(), grace_s
         self._images.cancel()
         if self._refresh_timer is not None:
             self._refresh_timer.cancel()
@@ -371,7 +372,7 @@ class Worker:
     async def _release(self) -> None:
         view = self.view
         event = PodEvent.FAILED
-        view.release_due_s = time.time() + RELEASE_RETRY_S
+        view.release_due_s = steady.now_s() + RELEASE_RETRY_S
         try:
             await self._reporter.flush()
             await preparation.release(self._parts, view.uid)
@@ -394,7 +395,7 @@ class Worker:
             log.warning("Pod %s not deleted: %s", key_of(pod), error)
         else:
             return
-        self.view.deleting, self.view.delete_due_s = False, time.time() + DELETE_RETRY_S
+        self.view.deleting, self.view.delete_due_s = False, steady.now_s() + DELETE_RETRY_S
 
     # -- ends, adoption, and what is said
 
@@ -403,6 +404,7 @@ class Worker:
         self._cancel_hook(container)
         self._health.ended(container)
         container.exited(record, adoption.last_words(container, record, record.exit, self._place))
+        container.ended_s = steady.now_s()
 
     def _begin_adopted(self) -> None:
         if self.view.sandbox is None:

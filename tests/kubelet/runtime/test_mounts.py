@@ -2,6 +2,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
+from sampan.kubelet.runtime import libc, mounts
 from sampan.kubelet.runtime.mounts import below, parse_mountinfo
 
 TABLE = """\
@@ -21,3 +24,18 @@ def test_mountinfo_is_read() -> None:
 
 def test_the_last_mounted_goes_first() -> None:
     assert below(Path("/var/lib/x"), list(parse_mountinfo(TABLE))) == ["/var/lib/x/a b", "/var/lib/x"]
+
+
+@pytest.mark.root
+def test_odd_names_are_taken_away_too(tmp_path: Path) -> None:
+    place = tmp_path / "a b#c\\d"
+    place.mkdir()
+    (place / "in").mkdir()
+    libc.mount("t", str(place), "tmpfs")
+    (place / "in").mkdir()
+    libc.mount("t", str(place / "in"), "tmpfs")
+    mounts.detach_below(place)
+    left = mounts.below(tmp_path, mounts.table())
+    for target in left:
+        libc.umount(target)
+    assert not left

@@ -75,9 +75,21 @@ def detach(path: Path) -> None:
 
 def detach_below(root: Path) -> None:
     """Takes away all at and below `root`. What a bind mount hid comes up after it, hence the rounds."""
-    while targets := below(root, table()):
+    while targets := below(root, _about(root)):
         for target in targets:
             detach(Path(target))
+
+
+def _about(root: Path) -> list[MountPoint]:
+    """All mounts at or below `root`, and maybe others; of thousands, few lines are worth to be parsed."""
+    needle = _mangled(str(root))
+    text = Path("/proc/self/mountinfo").read_text()
+    return list(parse_mountinfo("\n".join(line for line in text.splitlines() if needle in line)))
+
+
+def _mangled(path: str) -> str:
+    """As the kernel writes a path there."""
+    return "".join(f"\\{ord(char):03o}" if char in " \t\n\\" else char for char in path)
 
 
 def _plain(field: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import shutil
@@ -37,7 +38,8 @@ async def mount(bundle: Path, lower_dirs: Sequence[str]) -> Path:
     data = options(lower_dirs, str(upper), str(work))
     try:
         if len(os.fsencode(data)) <= _MAX_OPTIONS:
-            libc.mount("overlay", str(root), "overlay", 0, data)
+            # Milliseconds in the kernel, in which the event loop has other Pods to serve.
+            await asyncio.to_thread(libc.mount, "overlay", str(root), "overlay", 0, data)
         else:
             await _mount_from_inside(lower_dirs, upper, work, root)
     except OSError as error:

@@ -89,10 +89,13 @@ class Volumes:
             )
         return made
 
-    def teardown(self, uid: str) -> None:
+    async def teardown(self, uid: str) -> None:
         """Unmounts and removes everything of a Pod's volumes; hostPaths stay. Idempotent."""
         self._tokens.forget(uid)
-        base = self._root / uid
+        # An emptyDir may hold a million files: nobody else waits for them.
+        await asyncio.to_thread(self._remove, self._root / uid)
+
+    def _remove(self, base: Path) -> None:
         for part in (SUBPATHS, VOLUMES):
             if (base / part).exists():
                 self._mounter.unmount(str(base / part))
