@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sampan.api.podspec import container_status, is_terminal
-from sampan.kubelet import termination
+from sampan.kubelet import steady, termination
 from sampan.kubelet.containerspec import PodPlace
 from sampan.kubelet.containerstatus import SCHEME
 from sampan.kubelet.lifecycle import PodState
@@ -40,6 +40,7 @@ def _resume(view: PodView, container: ContainerView, place: PodPlace) -> None:
         return
     if record.exit is not None:
         container.message = last_words(container, record, record.exit, place)
+        container.ended_s = min(record.exit.finished_at_s, steady.now_s())
     if last is not None and last.exit is not None:
         container.last_message = last_words(container, last, last.exit, place)
     reported = container_status(view.pod, container.name) or {}

@@ -12,7 +12,7 @@ from typing import Any
 
 from sampan.api.errors import StatusError
 from sampan.api.podspec import default_pull_policy
-from sampan.kubelet import starter
+from sampan.kubelet import starter, steady
 from sampan.kubelet.backoff import Backoff
 from sampan.kubelet.images.contract import Image, ImageFault
 from sampan.kubelet.parts import Parts, Say
@@ -51,7 +51,7 @@ class ImagePull:
     async def _pull(self, container: ContainerView, reference: str) -> None:
         if container.pull_fault is not None:
             container.pull_backoff = container.pull_backoff.after_retry(
-                container.pull_fault.at_s, time.time()
+                container.pull_fault.at_s, steady.now_s()
             )
         self._say("Normal", "Pulling", f'Pulling image "{reference}"', container)
         began_s = time.perf_counter()
@@ -83,10 +83,10 @@ class ImagePull:
     def _failed(self, container: ContainerView, fault: ImageFault) -> None:
         reference = container.spec.get("image", "")
         first = container.pull_fault is None
-        container.pull_fault = Fault(fault.reason, fault.message, time.time())
+        container.pull_fault = Fault(fault.reason, fault.message, steady.now_s())
         if first:
             # The first repetition comes after ten seconds, not at once as for containers.
-            container.pull_backoff = container.pull_backoff.after_retry(time.time(), time.time())
+            container.pull_backoff = container.pull_backoff.after_retry(steady.now_s(), steady.now_s())
         if fault.reason == "ErrImagePull":
             text = f'Failed to pull image "{reference}": {fault.message}'
             self._say("Warning", "Failed", text, container)

@@ -146,7 +146,8 @@ def is_finished(view: PodView) -> bool:
 def retry_due_s(container: ContainerView) -> float:
     """When a container that is not running may be tried again."""
     if container.state is ContainerState.EXITED and container.exit is not None:
-        return 0.0 if container.replace else container.backoff.due_s(container.exit.finished_at_s)
+        ended_s = container.ended_s or container.exit.finished_at_s
+        return 0.0 if container.replace else container.backoff.due_s(ended_s)
     return container.fault.at_s + RETRY_S if container.fault else 0.0
 
 

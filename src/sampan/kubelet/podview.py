@@ -61,6 +61,8 @@ class ContainerView:
     message: str = ""
     """The termination message of `record`."""
     last_message: str = ""
+    ended_s: float = 0.0
+    """When the end of `record` was seen, on the steady clock; its exit has the wall's time."""
     image: Image | None = None
     """Looked up for the next attempt; None once that attempt has ended."""
     pulling: bool = False
@@ -102,10 +104,10 @@ class ContainerView:
         """The next attempt is handed to the runtime."""
         if self.record is not None:
             if (ended := self.record.exit) is not None:
-                self.backoff = self.backoff.after_retry(ended.finished_at_s, now_s)
+                self.backoff = self.backoff.after_retry(self.ended_s or ended.finished_at_s, now_s)
             self.last, self.last_message = self.record, self.message
             self.attempt += 1
-        self.record, self.message = None, ""
+        self.record, self.message, self.ended_s = None, "", 0.0
         self.started = self.ready = self.replace = False
         self.unhealthy, self.unhealthy_grace_s = "", None
         self.state = step(CONTAINER, self.state, ContainerEvent.START)
