@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from sampan.kubelet.runtime import mounts, rootfs
+from sampan.kubelet.runtime import crun, mounts, rootfs
 from sampan.kubelet.runtime.contract import (
     ContainerSpec,
     Exit,
@@ -26,6 +26,7 @@ from sampan.kubelet.runtime.contract import (
     Security,
 )
 from sampan.kubelet.runtime.crun import CrunRuntime, purge
+from sampan.kubelet.runtime.process import Watched, identify, is_zombie, spawn
 
 pytestmark = pytest.mark.root
 
@@ -128,6 +129,23 @@ async def node(busybox_layer: Path) -> AsyncIterator[Node]:
         await found.runtime.close()
         await purge(found.root)
         assert leftovers(found.root) == []
+
+
+async def test_a_lingering_conmon_is_killed_and_buried(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(crun, "CONMON_DEADLINE_S", 0.05)
+    await node.sandbox()
+    container_id = await node.start("true")
+    await node.ended(container_id)
+    container = node.runtime._containers[container_id]
+    await container.wait_conmon()
+    lingering = spawn(["sleep", "100"])
+    identity = identify(lingering.pid)
+    assert identity is not None
+    container._conmon_gone.clear()
+    container._conmon = Watched(identity, container._conmon_ended)
+    await node.runtime.remove(container_id)
+    assert not is_zombie(lingering.pid)
+    lingering.wait()
 
 
 async def test_containers_of_a_pod_share_network_name_and_memory(node: Node) -> None:
@@ -488,7 +506,7 @@ async def main(root, layer, cgroup):
     def spec(name, *argv):
         return ContainerSpec(name, "u1", name, 0, (layer,), argv, {}, "/", "", (), root + f"/logs/{name}.log",
                              f"{cgroup}/podu1/{name}")
-    for name, *argv in (("stays", "sleep", "100"), ("ends", "sh", "-c", "sleep 0.3; exit 42"),
+    for name, *argv in (("stays", "sleep", "100"), ("ends", "sh", "-c", "sleep 1; exit 42"),
                         ("conmonless", "sleep", "100")):
         await runtime.create(spec(name, *argv))
         await runtime.start(name)
@@ -510,7 +528,7 @@ async def test_after_kill_9_everything_is_taken_over(node: Node) -> None:
     done = await asyncio.to_thread(subprocess.run, crash, capture_output=True, text=True)
     assert done.returncode == -signal.SIGKILL, done.stderr
     os.kill(int((node.root / "containers" / "conmonless" / "conmon.pid").read_text()), signal.SIGKILL)
-    await asyncio.sleep(0.6)
+    await asyncio.sleep(1.2)
     node.runtime = node.another()
     await node.runtime.open()
     records = {record.spec.id: record for record in node.runtime.records()}
