@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections import Counter
 from pathlib import Path
 
 from harness.node import Node
@@ -16,15 +17,18 @@ def holdings(node: Node) -> dict[str, int]:
     process = Path(f"/proc/{node.pid}")
     data = str(node.data)
     directories = {f"{name}/": _entries(node.data / name) for name in DIRECTORIES}
-    return directories | {
-        "conmon": sum(f"{data}/" in command for command in _commands()),
-        "zombies": _zombies(node.pid),
-        "descriptors": _entries(process / "fd"),
-        "inotify watches": sum(_inotify_watches(info) for info in (process / "fdinfo").iterdir()),
-        "mounts": Path("/proc/self/mountinfo").read_text().count(f" {data}/"),
-        "cgroups": sum(f"/sampan-{node.name}/" in f"{path}/" for path, _, _ in os.walk("/sys/fs/cgroup")),
-        "links": len(_links(node.data / "run" / "node.net")),
-    }
+    return (
+        directories
+        | _descriptors(process / "fd", data)
+        | {
+            "conmon": sum(f"{data}/" in command for command in _commands()),
+            "zombies": _zombies(node.pid),
+            "inotify watches": sum(_inotify_watches(info) for info in (process / "fdinfo").iterdir()),
+            "mounts": Path("/proc/self/mountinfo").read_text().count(f" {data}/"),
+            "cgroups": sum(f"/sampan-{node.name}/" in f"{path}/" for path, _, _ in os.walk("/sys/fs/cgroup")),
+            "links": len(_links(node.data / "run" / "node.net")),
+        }
+    )
 
 
 def resident_kib(node: Node) -> int:
@@ -35,6 +39,24 @@ def resident_kib(node: Node) -> int:
 
 def _entries(directory: Path) -> int:
     return len(list(directory.iterdir())) if directory.exists() else 0
+
+
+def _descriptors(directory: Path, data: str) -> dict[str, int]:
+    """Open descriptors by what they lead to. SQLite opens its files when it first needs them, and once."""
+    found: Counter[str] = Counter()
+    for entry in directory.iterdir():
+        try:
+            target = str(entry.readlink())
+        except OSError:
+            continue
+        if not target.startswith(f"{data}/store.db"):
+            found[f"descriptors of {_kind(target)}"] += 1
+    return dict(found)
+
+
+def _kind(target: str) -> str:
+    """`socket:[4711]` is one of many."""
+    return target.partition(":[")[0] if target[-1] == "]" and "anon_inode" not in target else target
 
 
 def _commands() -> list[str]:

@@ -61,6 +61,7 @@ from sampan.kubelet.runtime.state import ContainerState
 log = logging.getLogger(__name__)
 
 KILL_DEADLINE_S = 10.0
+CONMON_DEADLINE_S = 1.0
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
@@ -278,9 +279,10 @@ class CrunRuntime:
         await self._crun.delete(container.id)
         if container.state.conmon is not None:
             try:
-                await asyncio.wait_for(container.wait_conmon(), 1.0)
+                await asyncio.wait_for(container.wait_conmon(), CONMON_DEADLINE_S)
             except TimeoutError:
                 container.kill_conmon()
+                await container.wait_conmon()  # its zombie is ours to bury: who stops watching leaves it
         container.release()
         await asyncio.to_thread(rootfs.discard, container.bundle)
         await asyncio.to_thread(self._cgroups.remove, self._cgroup_of(container.state.spec))
