@@ -404,9 +404,12 @@ async def test_readiness_probe_decides(world: World) -> None:
     condition = condition_of(pod, "ContainersReady")
     assert condition is not None
     assert condition["message"] == "containers with unready status: [web]"
+    deadline = time.monotonic() + 3
+    while ("Unhealthy", "Readiness probe failed: not yet\n") not in await world.said():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.01)
     healthy = True
     await world.until(ready)
-    assert ("Unhealthy", "Readiness probe failed: not yet\n") in await world.said()
 
 
 async def test_liveness_failure_restarts(world: World) -> None:
