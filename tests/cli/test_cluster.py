@@ -1,15 +1,28 @@
 import argparse
 import os
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from sampan.cli import cluster as clusters
-from sampan.cli import main
+from sampan.cli import daemon, down, main
 from sampan.cli.cluster import Choices, Cluster
 from sampan.cli.errors import UserError
 
 
+@pytest.fixture
+def harmless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever a verb gets to, it makes no cluster and takes none away."""
+
+    def never(*_: object) -> NoReturn:
+        raise AssertionError("it went on")
+
+    monkeypatch.setattr(daemon, "detach", never)
+    monkeypatch.setattr(down, "_clear", never)
+
+
+@pytest.mark.usefixtures("harmless")
 def test_a_directory_of_somebody_else_is_neither_taken_nor_taken_away(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -43,6 +56,7 @@ def test_an_empty_directory_and_one_of_an_up_that_died_early_are_fine(tmp_path: 
     clusters.check_place(cluster)
 
 
+@pytest.mark.usefixtures("harmless")
 def test_a_word_that_is_off_leaves_nothing_behind(tmp_path: Path) -> None:
     data = tmp_path / "data"
     assert main.main(["up", "--name", "one", "--data-dir", str(data), "--registry-mirror", "nonsense"]) == 1

@@ -6,25 +6,7 @@ import time
 
 from harness.node import Node, eventually
 from harness.traffic import Load
-
-WEBAPP = """
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: webapp}
-spec:
-  replicas: 3
-  selector: {matchLabels: {app: web}}
-  template:
-    metadata: {labels: {app: web}}
-    spec: {containers: [{name: nginx, image: nginx}]}
----
-apiVersion: v1
-kind: Service
-metadata: {name: web-service}
-spec:
-  selector: {app: web}
-  ports: [{port: 80, targetPort: 80}]
-"""
+from harness.webapp import WEBAPP
 
 READY = (
     '{"spec":{"template":{"spec":{"containers":[{"name":"nginx","readinessProbe":'

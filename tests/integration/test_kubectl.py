@@ -14,27 +14,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from harness.webapp import WEBAPP
+
 KUBECTL = shutil.which("kubectl")
 pytestmark = pytest.mark.skipif(KUBECTL is None, reason="kubectl is not installed")
-
-WEB = """
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: webapp}
-spec:
-  replicas: 3
-  selector: {matchLabels: {app: web}}
-  template:
-    metadata: {labels: {app: web}}
-    spec: {containers: [{name: nginx, image: nginx}]}
----
-apiVersion: v1
-kind: Service
-metadata: {name: web-service}
-spec:
-  selector: {app: web}
-  ports: [{port: 80, targetPort: 80}]
-"""
 
 Kubectl = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -69,15 +52,15 @@ def test_create_get_describe_delete(kubectl: Kubectl) -> None:
 
 
 def test_apply_three_times(kubectl: Kubectl) -> None:
-    first = kubectl("apply", "-f", "-", stdin=WEB).stdout
+    first = kubectl("apply", "-f", "-", stdin=WEBAPP).stdout
     assert first == "deployment.apps/webapp created\nservice/web-service created\n"
-    second = kubectl("apply", "-f", "-", stdin=WEB).stdout
+    second = kubectl("apply", "-f", "-", stdin=WEBAPP).stdout
     assert second == "deployment.apps/webapp unchanged\nservice/web-service unchanged\n"
-    third = kubectl("apply", "-f", "-", stdin=WEB.replace("image: nginx", "image: nginx:2")).stdout
+    third = kubectl("apply", "-f", "-", stdin=WEBAPP.replace("image: nginx", "image: nginx:2")).stdout
     assert third == "deployment.apps/webapp configured\nservice/web-service unchanged\n"
     image = kubectl("get", "deploy", "webapp", "-o", "jsonpath={.spec.template.spec.containers[*].image}")
     assert image.stdout == "nginx:2"
-    dry = kubectl("apply", "--dry-run=server", "-f", "-", stdin=WEB).stdout
+    dry = kubectl("apply", "--dry-run=server", "-f", "-", stdin=WEBAPP).stdout
     assert "deployment.apps/webapp configured (server dry run)" in dry
     assert kubectl("get", "deploy", "webapp", "-o", "jsonpath={.metadata.generation}").stdout == "2"
 
@@ -98,7 +81,7 @@ def test_scale_label_patch_expose(kubectl: Kubectl) -> None:
 
 
 def test_unknown_fields_are_refused(kubectl: Kubectl) -> None:
-    wrong = WEB.replace("replicas", "replicass").replace("webapp", "other")
+    wrong = WEBAPP.replace("replicas", "replicass").replace("webapp", "other")
     assert 'unknown field "spec.replicass"' in kubectl("create", "-f", "-", stdin=wrong, code=1).stderr
     warned = kubectl("create", "--validate=warn", "-f", "-", stdin=wrong, code=1)  # the Service is there
     assert 'Warning: unknown field "spec.replicass"' in warned.stderr

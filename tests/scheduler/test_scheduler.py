@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
+from harness.world import World as BaseWorld
+from harness.world import running
 from sampan.api.errors import status_error
 from sampan.api.objects import Obj, condition_of
-from sampan.api.resources import EVENTS, PODS
-from sampan.client.client import Client
-from sampan.client.events import EventRecorder
-from sampan.client.fake import FakeTransport
-from sampan.client.informers import Informers
+from sampan.api.resources import PODS
 from sampan.scheduler.scheduler import Scheduler
 
 
@@ -39,12 +36,7 @@ def pod(name: str, cpu: str = "100m", **spec: Any) -> Obj:
     }
 
 
-class World:
-    def __init__(self, *objects: Obj) -> None:
-        self.fake = FakeTransport(*objects)
-        self.client = Client(self.fake)
-        self.events = EventRecorder(self.client, "default-scheduler")
-
+class World(BaseWorld):
     def place(self, name: str) -> str:
         found = self.fake.get(PODS, name, "default")
         assert found is not None
@@ -55,34 +47,9 @@ class World:
         found = self.fake.get(PODS, name, "default")
         return condition_of(found, "PodScheduled") if found else None
 
-    async def until(self, true: Callable[[], bool]) -> None:
-        for _ in range(5000):
-            if true():
-                return
-            await asyncio.sleep(0.001)
-        raise AssertionError("never came true")
 
-    async def messages(self, reason: str) -> list[str]:
-        await self.events.flush()
-        return [event["message"] for event in self.fake.objects(EVENTS) if event["reason"] == reason]
-
-
-@asynccontextmanager
-async def world(*objects: Obj) -> AsyncIterator[World]:
-    made = World(*objects)
-    informers = Informers(made.client)
-    tasks = [
-        asyncio.create_task(Scheduler(made.client, informers, made.events).run()),
-        asyncio.create_task(informers.run()),
-    ]
-    try:
-        yield made
-    finally:
-        for task in tasks:
-            task.cancel()
-        results = await asyncio.gather(*tasks, return_exceptions=True)
-        assert all(isinstance(result, asyncio.CancelledError) for result in results), results
-        await made.events.close()
+def world(*objects: Obj) -> AbstractAsyncContextManager[World]:
+    return running(World(*objects), Scheduler)
 
 
 async def test_pods_are_bound_and_said_to_be() -> None:

@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 
-import pytest
-
+from harness.world import World, running
 from sampan.api import clock
 from sampan.api.objects import Obj, annotations_of, condition_of, is_deleting, labels_of, mutable, name_of
-from sampan.api.resources import DEPLOYMENTS, EVENTS, PODS, REPLICA_SETS
-from sampan.client.client import Client
-from sampan.client.events import EventRecorder
-from sampan.client.fake import FakeTransport
-from sampan.client.informers import Informers
+from sampan.api.resources import DEPLOYMENTS, PODS, REPLICA_SETS
 from sampan.controllers.deployment.controller import DeploymentController
 from sampan.controllers.replicaset.controller import ReplicaSetController
 
@@ -43,15 +37,13 @@ def deployment(image: str = "web:1", replicas: int = 3, **spec: object) -> Obj:
     }
 
 
-@dataclass
-class Cluster:
-    fake: FakeTransport
-    client: Client
-    events: EventRecorder
-    broken: set[str] = field(default_factory=set)
-    """Images whose Pods never become ready."""
-    seen: list[tuple[int, int]] = field(default_factory=list)
-    """(all Pods, ready Pods) after every change of a Pod."""
+class Cluster(World):
+    def __init__(self, *objects: Obj, broken: tuple[str, ...]) -> None:
+        super().__init__(*objects)
+        self.broken = set(broken)
+        """Images whose Pods never become ready."""
+        self.seen: list[tuple[int, int]] = []
+        """(all Pods, ready Pods) after every change of a Pod."""
 
     def get(self) -> Obj:
         found = self.fake.get(DEPLOYMENTS, "web", "default")
@@ -78,13 +70,9 @@ class Cluster:
 
         await self.change(change)
 
-    async def until(self, true: Callable[[], bool], what: str = "") -> None:
-        for _ in range(2000):
-            if true():
-                return
-            await asyncio.sleep(0.001)
-        state = {image: (rs["spec"]["replicas"], rs.get("status")) for image, rs in self.sets().items()}
-        pytest.fail(f"never came true: {what}; {state}; {self.get().get('status')}")
+    def state(self) -> object:
+        sets = {image: (rs["spec"]["replicas"], rs.get("status")) for image, rs in self.sets().items()}
+        return sets, self.get().get("status")
 
     async def complete(self, image: str, replicas: int) -> None:
         def done() -> bool:
@@ -100,12 +88,8 @@ class Cluster:
 
         await self.until(done, f"{replicas} of {image}")
 
-    def messages(self, reason: str) -> list[str]:
-        return [event["message"] for event in self.fake.objects(EVENTS) if event["reason"] == reason]
-
     async def ready_pods(self) -> None:
-        informers = Informers(self.client)
-        informer = informers.informer(PODS)
+        informer = self.informers.informer(PODS)
         fresh: asyncio.Queue[Obj] = asyncio.Queue()
 
         def changed(old: Obj | None, new: Obj | None) -> None:
@@ -116,42 +100,22 @@ class Cluster:
                 fresh.put_nowait(new)
 
         informer.subscribe(changed)
-        async with asyncio.TaskGroup() as group:
-            group.create_task(informers.run())
-            while True:
-                pod = mutable(await fresh.get())
-                if self.fake.get(PODS, name_of(pod), "default") is None:
-                    continue
-                ready = {"type": "Ready", "status": "True", "lastTransitionTime": clock.now()}
-                status = {"status": {"phase": "Running", "conditions": [ready]}}
-                await self.client.patch(PODS, name_of(pod), status, namespace="default", subresource="status")
+        while True:
+            pod = mutable(await fresh.get())
+            if self.fake.get(PODS, name_of(pod), "default") is None:
+                continue
+            ready = {"type": "Ready", "status": "True", "lastTransitionTime": clock.now()}
+            status = {"status": {"phase": "Running", "conditions": [ready]}}
+            await self.client.patch(PODS, name_of(pod), status, namespace="default", subresource="status")
 
 
 def image_of(obj: Obj) -> str:
     return str(obj["spec"]["containers"][0]["image"])
 
 
-@asynccontextmanager
-async def cluster(*objects: Obj, broken: tuple[str, ...] = ()) -> AsyncIterator[Cluster]:
-    fake = FakeTransport(*objects)
-    client = Client(fake)
-    informers = Informers(client)
-    events = EventRecorder(client, "controller")
-    world = Cluster(fake, client, events, set(broken))
-    parts = [
-        DeploymentController(client, informers, events).run(),
-        ReplicaSetController(client, informers, events).run(),
-        informers.run(),
-        world.ready_pods(),
-    ]
-    tasks = [asyncio.create_task(part) for part in parts]
-    try:
-        yield world
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await events.close()
+def cluster(*objects: Obj, broken: tuple[str, ...] = ()) -> AbstractAsyncContextManager[Cluster]:
+    made = Cluster(*objects, broken=broken)
+    return running(made, DeploymentController, ReplicaSetController, beside=made.ready_pods())
 
 
 async def test_a_deployment_comes_up() -> None:
@@ -172,7 +136,8 @@ async def test_a_deployment_comes_up() -> None:
             "deployment.kubernetes.io/max-replicas": "4",
         }
         assert replica_set["spec"]["selector"]["matchLabels"] == {"app": "web", "pod-template-hash": hashed}
-        assert world.messages("ScalingReplicaSet") == [f"Scaled up replica set web-{hashed} from 0 to 3"]
+        said = await world.messages("ScalingReplicaSet")
+        assert said == [f"Scaled up replica set web-{hashed} from 0 to 3"]
         available = condition_of(obj, "Available")
         assert available is not None
         assert (available["status"], available["reason"]) == ("True", "MinimumReplicasAvailable")

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
+from harness.world import World as BaseWorld
+from harness.world import running
 from sampan.api.errors import conflict
 from sampan.api.objects import Obj, labels_of, mutable
 from sampan.api.resources import ENDPOINT_SLICES, ENDPOINTS, PODS, SERVICES
-from sampan.client.client import Client
-from sampan.client.events import EventRecorder
-from sampan.client.fake import FakeTransport
-from sampan.client.informers import Informers
 from sampan.controllers.endpoints.controller import EndpointsController
 from sampan.controllers.endpointslice.controller import EndpointSliceController
 
@@ -47,11 +44,7 @@ def pod(number: int, ready: bool = True, app: str = "web") -> Obj:
     }
 
 
-class World:
-    def __init__(self, *objects: Obj) -> None:
-        self.fake = FakeTransport(*objects)
-        self.client = Client(self.fake)
-
+class World(BaseWorld):
     def ready(self) -> list[str]:
         """Addresses in the slices that take traffic, one entry for every time they are named."""
         return sorted(
@@ -65,31 +58,12 @@ class World:
         found = self.fake.get(ENDPOINTS, "web", "default")
         return found.get("subsets") if found else None
 
-    async def until(self, true: Callable[[], bool]) -> None:
-        for _ in range(3000):
-            if true():
-                return
-            await asyncio.sleep(0.001)
-        raise AssertionError(f"never came true: {self.ready()} {self.subsets()}")
+    def state(self) -> object:
+        return self.ready(), self.subsets()
 
 
-@asynccontextmanager
-async def world(*objects: Obj) -> AsyncIterator[World]:
-    made = World(*objects)
-    informers = Informers(made.client)
-    events = EventRecorder(made.client, "endpoints")
-    tasks = [
-        asyncio.create_task(EndpointSliceController(made.client, informers, events).run()),
-        asyncio.create_task(EndpointsController(made.client, informers, events).run()),
-        asyncio.create_task(informers.run()),
-    ]
-    try:
-        yield made
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await events.close()
+def world(*objects: Obj) -> AbstractAsyncContextManager[World]:
+    return running(World(*objects), EndpointSliceController, EndpointsController)
 
 
 async def test_endpoints_follow_the_pods() -> None:

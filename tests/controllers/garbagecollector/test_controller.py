@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 
 import pytest
 
+from harness.world import World as BaseWorld
+from harness.world import running
 from sampan.api.objects import Obj
 from sampan.api.resources import CONFIG_MAPS, PODS
-from sampan.client.client import Client
-from sampan.client.events import EventRecorder
-from sampan.client.fake import FakeTransport
-from sampan.client.informers import Informers
 from sampan.controllers.garbagecollector.controller import GarbageCollector, collected_resources
 
 
@@ -28,11 +25,7 @@ def config_map(name: str, *owners: str, block: bool = True) -> Obj:
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}
 
 
-class World:
-    def __init__(self, *objects: Obj) -> None:
-        self.fake = FakeTransport(*objects)
-        self.client = Client(self.fake)
-
+class World(BaseWorld):
     def names(self) -> set[str]:
         return {obj["metadata"]["name"] for obj in self.fake.objects(CONFIG_MAPS)}
 
@@ -44,29 +37,12 @@ class World:
     async def delete(self, name: str, propagation: str) -> None:
         await self.client.delete(CONFIG_MAPS, name, namespace="default", propagation=propagation)
 
-    async def until(self, true: Callable[[], bool]) -> None:
-        for _ in range(3000):
-            if true():
-                return
-            await asyncio.sleep(0.001)
-        raise AssertionError(f"never came true: {self.names()}")
+    def state(self) -> object:
+        return self.names()
 
 
-@asynccontextmanager
-async def world(*objects: Obj) -> AsyncIterator[World]:
-    made = World(*objects)
-    informers = Informers(made.client)
-    events = EventRecorder(made.client, "garbage-collector")
-    collector = GarbageCollector(made.client, informers, events)
-    tasks = [asyncio.create_task(collector.run()), asyncio.create_task(informers.run())]
-    await informers.wait_synced()
-    try:
-        yield made
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await events.close()
+def world(*objects: Obj) -> AbstractAsyncContextManager[World]:
+    return running(World(*objects), GarbageCollector)
 
 
 async def test_background_takes_the_whole_tree() -> None:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
+from functools import partial
 
+from harness.world import World as BaseWorld
+from harness.world import running
 from sampan.api.objects import Obj, condition_of, mutable
 from sampan.api.resources import CONFIG_MAPS, NAMESPACES, PODS, SERVICE_ACCOUNTS
-from sampan.client.client import Client
-from sampan.client.events import EventRecorder
-from sampan.client.fake import FakeTransport
-from sampan.client.informers import Informers
 from sampan.controllers.namespace.controller import NamespaceController, emptied_resources
 from sampan.controllers.serviceaccount.controller import ServiceAccountController
 
@@ -33,11 +30,7 @@ def pod(name: str, finalizers: list[str] | None = None) -> Obj:
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {"containers": []}}
 
 
-class World:
-    def __init__(self, *objects: Obj) -> None:
-        self.fake = FakeTransport(*objects)
-        self.client = Client(self.fake)
-
+class World(BaseWorld):
     def has(self, name: str) -> bool:
         born = self.fake.get(SERVICE_ACCOUNTS, "default", name)
         return born is not None and self.ca(name) is not None
@@ -45,31 +38,10 @@ class World:
     def ca(self, name: str) -> Obj | None:
         return self.fake.get(CONFIG_MAPS, "kube-root-ca.crt", name)
 
-    async def until(self, true: Callable[[], bool]) -> None:
-        for _ in range(3000):
-            if true():
-                return
-            await asyncio.sleep(0.001)
-        raise AssertionError("never came true")
 
-
-@asynccontextmanager
-async def world(*objects: Obj) -> AsyncIterator[World]:
-    made = World(*objects)
-    informers = Informers(made.client)
-    events = EventRecorder(made.client, "namespace-controller")
-    tasks = [
-        asyncio.create_task(NamespaceController(made.client, informers, events).run()),
-        asyncio.create_task(ServiceAccountController(made.client, informers, events, "PEM").run()),
-        asyncio.create_task(informers.run()),
-    ]
-    try:
-        yield made
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await events.close()
+def world(*objects: Obj) -> AbstractAsyncContextManager[World]:
+    accounts = partial(ServiceAccountController, ca_pem="PEM")
+    return running(World(*objects), NamespaceController, accounts)
 
 
 async def test_every_namespace_gets_its_account_and_ca() -> None:

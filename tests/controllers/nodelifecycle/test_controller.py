@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from functools import partial
 
+from harness.world import World as BaseWorld
+from harness.world import running
 from sampan.api.objects import Obj, condition_is_true, condition_of, mutable
 from sampan.api.resources import NODES, PODS
-from sampan.client.client import Client
-from sampan.client.events import EventRecorder
-from sampan.client.fake import FakeTransport
-from sampan.client.informers import Informers
 from sampan.controllers.nodelifecycle.controller import NodeLifecycleController
 
 READY = {"type": "Ready", "status": "True", "reason": "KubeletReady", "message": "kubelet is posting"}
@@ -51,11 +50,7 @@ def pod(name: str, tolerations: list[Obj]) -> Obj:
     }
 
 
-class World:
-    def __init__(self, *objects: Obj) -> None:
-        self.fake = FakeTransport(*objects)
-        self.client = Client(self.fake)
-
+class World(BaseWorld):
     @property
     def node(self) -> Obj:
         found = self.fake.get(NODES, "n")
@@ -65,30 +60,14 @@ class World:
     def taints(self) -> set[str]:
         return {f"{taint['key']}:{taint['effect']}" for taint in self.node["spec"].get("taints") or ()}
 
-    async def until(self, true: Callable[[], bool]) -> None:
-        for _ in range(3000):
-            if true():
-                return
-            await asyncio.sleep(0.001)
-        raise AssertionError(f"never came true: {self.node}")
+    def state(self) -> object:
+        return self.node
 
 
-@asynccontextmanager
-async def world(
+def world(
     *objects: Obj, grace_s: float, clock: Callable[[], float] = time.monotonic
-) -> AsyncIterator[World]:
-    made = World(*objects)
-    informers = Informers(made.client)
-    events = EventRecorder(made.client, "node-controller")
-    controller = NodeLifecycleController(made.client, informers, events, grace_s=grace_s, clock=clock)
-    tasks = [asyncio.create_task(controller.run()), asyncio.create_task(informers.run())]
-    try:
-        yield made
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await events.close()
+) -> AbstractAsyncContextManager[World]:
+    return running(World(*objects), partial(NodeLifecycleController, grace_s=grace_s, clock=clock))
 
 
 async def test_a_node_that_renews_its_lease_stays_ready() -> None:

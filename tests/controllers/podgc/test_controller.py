@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import Any
 
+from harness.world import World as BaseWorld
+from harness.world import running
 from sampan.api.objects import Obj
 from sampan.api.resources import NODES, PODS
-from sampan.client.client import Client
-from sampan.client.events import EventRecorder
-from sampan.client.fake import FakeTransport
-from sampan.client.informers import Informers
 from sampan.controllers.podgc.controller import PodGarbageCollector
 
 
@@ -30,36 +28,17 @@ def node(name: str) -> Obj:
     return {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}}
 
 
-class World:
-    def __init__(self, *objects: Obj) -> None:
-        self.fake = FakeTransport(*objects)
-        self.client = Client(self.fake)
-
+class World(BaseWorld):
     def names(self) -> set[str]:
         return {obj["metadata"]["name"] for obj in self.fake.objects(PODS)}
 
-    async def until(self, true: Callable[[], bool]) -> None:
-        for _ in range(3000):
-            if true():
-                return
-            await asyncio.sleep(0.001)
-        raise AssertionError(f"never came true: {self.names()}")
+    def state(self) -> object:
+        return self.names()
 
 
-@asynccontextmanager
-async def world(*objects: Obj, quarantine_s: float = 0.03, kept: int = 100) -> AsyncIterator[World]:
-    made = World(*objects)
-    informers = Informers(made.client)
-    events = EventRecorder(made.client, "pod-garbage-collector")
-    collector = PodGarbageCollector(made.client, informers, events, quarantine_s=quarantine_s, kept=kept)
-    tasks = [asyncio.create_task(collector.run()), asyncio.create_task(informers.run())]
-    try:
-        yield made
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await events.close()
+def world(*objects: Obj, quarantine_s: float = 0.03, kept: int = 100) -> AbstractAsyncContextManager[World]:
+    collector = partial(PodGarbageCollector, quarantine_s=quarantine_s, kept=kept)
+    return running(World(*objects), collector)
 
 
 async def test_pods_of_a_node_that_is_gone_go_after_a_while() -> None:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 
+from harness.world import World as BaseWorld
+from harness.world import running
 from sampan.api.errors import status_error
 from sampan.api.objects import Obj, condition_of, controller_of, name_of
-from sampan.api.resources import EVENTS, PODS, REPLICA_SETS
-from sampan.client.client import Client
-from sampan.client.events import EventRecorder
+from sampan.api.resources import PODS, REPLICA_SETS
 from sampan.client.fake import FakeTransport
-from sampan.client.informers import Informers
 from sampan.controllers.replicaset.controller import ReplicaSetController
 
 
@@ -42,12 +40,7 @@ def bare_pod(name: str, app: str = "web") -> Obj:
     }
 
 
-class World:
-    def __init__(self, fake: FakeTransport) -> None:
-        self.fake = fake
-        self.client = Client(fake)
-        self.events = EventRecorder(self.client, "replicaset-controller")
-
+class World(BaseWorld):
     @property
     def pods(self) -> list[Obj]:
         return self.fake.objects(PODS)
@@ -57,33 +50,12 @@ class World:
         found = self.fake.get(REPLICA_SETS, "web", "default")
         return (found or {}).get("status") or {}
 
-    async def until(self, true: Callable[[], bool]) -> None:
-        for _ in range(3000):
-            if true():
-                return
-            await asyncio.sleep(0.001)
-        raise AssertionError(f"never came true: {self.status}, {[name_of(pod) for pod in self.pods]}")
-
-    async def messages(self, reason: str) -> list[str]:
-        await self.events.flush()
-        return [event["message"] for event in self.fake.objects(EVENTS) if event["reason"] == reason]
+    def state(self) -> object:
+        return self.status, [name_of(pod) for pod in self.pods]
 
 
-@asynccontextmanager
-async def world(*objects: Obj, fake: FakeTransport | None = None) -> AsyncIterator[World]:
-    made = World(fake or FakeTransport(*objects))
-    informers = Informers(made.client)
-    tasks = [
-        asyncio.create_task(ReplicaSetController(made.client, informers, made.events).run()),
-        asyncio.create_task(informers.run()),
-    ]
-    try:
-        yield made
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await made.events.close()
+def world(*objects: Obj, fake: FakeTransport | None = None) -> AbstractAsyncContextManager[World]:
+    return running(World(*objects, fake=fake), ReplicaSetController)
 
 
 async def test_pods_are_made_counted_and_spoken_of() -> None:
