@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,10 @@ from sampan.kubelet.runtime import process
 from sampan.kubelet.runtime.contract import RuntimeFault
 
 DEADLINE_S = 30.0
+
+TRIES = 3
+KILLED = 128 + signal.SIGKILL
+"""Somebody shot the command itself (the kernel, short of memory): what it was to do is still to be done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +52,10 @@ class Crun:
     async def _run(self, reason: str, *arguments: str) -> None:
         argv = [self.tool, f"--root={self.state_dir}", *arguments]
         try:
-            done = await process.run(argv, deadline_s=DEADLINE_S)
+            for _ in range(TRIES):
+                done = await process.run(argv, deadline_s=DEADLINE_S)
+                if done.code != KILLED:
+                    break
         except (TimeoutError, OSError) as error:
             text = f"crun {arguments[0]} did not end in {DEADLINE_S:g} s"
             raise RuntimeFault(reason, text if isinstance(error, TimeoutError) else str(error)) from error
