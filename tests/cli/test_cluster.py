@@ -129,3 +129,9 @@ def test_a_cluster_that_never_was_is_not_made_by_looking(tmp_path: Path) -> None
     with pytest.raises(UserError, match="there is no cluster 'one'"):
         clusters.existing(parsed("--name", "one", "--data-dir", str(data)))
     assert not data.exists()
+
+
+def test_clusters_of_one_name_in_two_places_share_no_cgroup(tmp_path: Path) -> None:
+    places = (clusters.DEFAULT_ROOT / "one", tmp_path / "a", tmp_path / "b")
+    assert len({Cluster("one", place).cgroup for place in places}) == 3
+    assert Cluster("one", places[0]).cgroup == "/sampan-one"

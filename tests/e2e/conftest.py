@@ -23,7 +23,7 @@ def mirror() -> Iterator[Mirror]:
 
 @pytest.fixture(scope="session")
 def node(mirror: Mirror, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
-    node = Node(tmp_path_factory.mktemp("node"), "e2e", mirror.url)
+    node = Node(tmp_path_factory.mktemp("node"), f"e2e-{os.getpid()}", mirror.url)
     node.up()
     try:
         yield node

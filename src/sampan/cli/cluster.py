@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import fcntl
+import hashlib
 import json
 import os
 import re
@@ -75,8 +76,13 @@ class Cluster:
 
     @property
     def cgroup(self) -> str:
-        """The root of the cluster's cgroups, below each hierarchy's own root."""
-        return f"/sampan-{self.name}"
+        """The root of the cluster's cgroups, below each hierarchy's own root.
+
+        Nothing else may tell two clusters apart than where they live: `down` takes all of it away.
+        """
+        if self.data == DEFAULT_ROOT / self.name:
+            return f"/sampan-{self.name}"
+        return f"/sampan-{self.name}-{hashlib.sha256(os.fsencode(self.data)).hexdigest()[:8]}"
 
     def choices(self) -> Choices | None:
         """What an earlier `up` chose; None if there was none."""
