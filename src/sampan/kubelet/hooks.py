@@ -44,7 +44,7 @@ class Hooks:
         port = port_number(target.container, action.get("port") or 80)
         if port is None:
             raise HookFailed(f'couldn\'t find port "{action["port"]}" in container')
-        headers = {header["name"]: header.get("value", "") for header in action.get("httpHeaders") or ()}
+        headers = httpget.headers_of(action)
         scheme, host = action.get("scheme", "HTTP"), action.get("host") or target.ip
         try:
             answer = await httpget.get(self._netns, scheme, host, port, action.get("path") or "/", headers)

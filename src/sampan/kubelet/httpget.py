@@ -10,12 +10,16 @@ import errno
 import os
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from typing import TypeAlias
 from urllib.parse import urljoin, urlsplit
 
+from sampan.api.objects import Obj
 from sampan.kubelet.network.contract import Namespace
+
+Headers: TypeAlias = Sequence[tuple[str, str]]
 
 USER_AGENT = "kube-probe/1.35"
 BODY_LIMIT = 10 * 1024
@@ -56,9 +60,12 @@ def dial_error(host: str, port: int, error: OSError) -> str:
     return f"dial tcp {_address(host, port)}: connect: {text}"
 
 
-async def get(
-    netns: Namespace, scheme: str, host: str, port: int, path: str, headers: Mapping[str, str]
-) -> Answer:
+def headers_of(action: Obj) -> Headers:
+    """`httpHeaders` of an HTTPGetAction; a name may stand there more than once."""
+    return [(header["name"], header.get("value", "")) for header in action.get("httpHeaders") or ()]
+
+
+async def get(netns: Namespace, scheme: str, host: str, port: int, path: str, headers: Headers) -> Answer:
     """Follows redirects on the same host; raises Unanswered. The caller sets the deadline."""
     url = f"{scheme.lower()}://{_address(host, port)}{path if path.startswith('/') else '/' + path}"
     for _ in range(REDIRECTS):
@@ -73,7 +80,7 @@ async def get(
     raise Unanswered(f'Get "{url}": stopped after {REDIRECTS} redirects')
 
 
-async def _once(netns: Namespace, url: str, headers: Mapping[str, str]) -> Answer:
+async def _once(netns: Namespace, url: str, headers: Headers) -> Answer:
     parts = urlsplit(url)
     host = parts.hostname or ""
     port = parts.port or (443 if parts.scheme == "https" else 80)
@@ -102,12 +109,14 @@ async def _once(netns: Namespace, url: str, headers: Mapping[str, str]) -> Answe
         writer.transport.abort()
 
 
-def _request(target: str, host: str, headers: Mapping[str, str]) -> bytes:
-    fields = {"Host": host, "User-Agent": USER_AGENT, "Accept": "*/*"}
-    for name, value in headers.items():
-        canonical = next((known for known in fields if known.lower() == name.lower()), name)
-        fields[canonical] = value
-    lines = [f"{name}: {value}\r\n" for name, value in fields.items() if value]
+def _request(target: str, host: str, headers: Headers) -> bytes:
+    """As given, several of one name too. An empty one of the usual three stands for none at all."""
+    given = {name.lower() for name, value in headers if value or name.lower() != "host"}
+    usual = {"Host": host, "User-Agent": USER_AGENT, "Accept": "*/*"}
+    fields = [(name, value) for name, value in usual.items() if name.lower() not in given]
+    unset = {name.lower() for name in usual}
+    fields += [(name, value) for name, value in headers if value or name.lower() not in unset]
+    lines = (f"{name}: {value}\r\n" for name, value in fields)
     return f"GET {target} HTTP/1.1\r\n{''.join(lines)}Connection: close\r\n\r\n".encode()
 
 

@@ -67,7 +67,7 @@ class Prober:
         if port is None:
             return _no_port(action["port"])
         scheme, host, path = action.get("scheme", "HTTP"), action.get("host") or target.ip, action.get("path")
-        headers = {header["name"]: header.get("value", "") for header in action.get("httpHeaders") or ()}
+        headers = httpget.headers_of(action)
         try:
             async with asyncio.timeout(timeout_s):
                 answer = await httpget.get(self._netns, scheme, host, port, path or "/", headers)
