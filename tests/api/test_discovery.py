@@ -78,12 +78,12 @@ def test_resource_list_of_the_core() -> None:
         "categories": ["all"],
         "storageVersionHash": "xPOwRZ+Yhw8=",
     }
-    assert by_name["pods/eviction"] == {
-        "name": "pods/eviction",
+    assert by_name["serviceaccounts/token"] == {
+        "name": "serviceaccounts/token",
         "singularName": "",
         "namespaced": True,
-        "kind": "Eviction",
-        "group": "policy",
+        "kind": "TokenRequest",
+        "group": "authentication.k8s.io",
         "version": "v1",
         "verbs": ["create"],
     }
@@ -133,17 +133,20 @@ def test_aggregated_core(version: str) -> None:
         "categories": ["all"],
         "subresources": [
             {
-                "subresource": "proxy",
-                "responseKind": {"group": "", "version": "v1", "kind": "ServiceProxyOptions"},
-                "verbs": ["create", "delete", "get", "patch", "update"],
-            },
-            {
                 "subresource": "status",
                 "responseKind": {"group": "", "version": "v1", "kind": "Service"},
                 "verbs": ["get", "patch", "update"],
             },
         ],
     }
+
+
+def test_what_is_not_served_is_not_advertised() -> None:
+    """kubectl drain and debug take another way where they do not find these."""
+    found = discovery.resource_list("", "v1")
+    assert found is not None
+    names = {entry["name"] for entry in found["resources"]}
+    assert not names & {"pods/eviction", "pods/ephemeralcontainers", "pods/resize", "services/proxy"}
 
 
 def test_plain_and_aggregated_say_the_same() -> None:

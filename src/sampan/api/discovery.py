@@ -151,7 +151,7 @@ def _entries(resource: Resource, extra: Iterable[Resource]) -> list[Obj]:
         entry["categories"] = list(resource.categories)
     if "watch" in resource.verbs:
         entry["storageVersionHash"] = _storage_version_hash(resource, extra)
-    return [entry, *(_subresource_entry(resource, sub) for sub in resource.subresources)]
+    return [entry, *(_subresource_entry(resource, sub) for sub in resource.subresources if sub.served)]
 
 
 def _subresource_entry(resource: Resource, sub: Subresource) -> Obj:
@@ -217,7 +217,7 @@ def _aggregated_resource(resource: Resource) -> Obj:
         entry["shortNames"] = list(resource.short_names)
     if resource.categories:
         entry["categories"] = list(resource.categories)
-    if resource.subresources:
+    if any(sub.served for sub in resource.subresources):
         entry["subresources"] = [
             {
                 "subresource": sub.name,
@@ -225,6 +225,7 @@ def _aggregated_resource(resource: Resource) -> Obj:
                 "verbs": list(sub.verbs),
             }
             for sub in resource.subresources
+            if sub.served
         ]
     return entry
 

@@ -14,13 +14,17 @@ import orjson
 
 @dataclass(frozen=True, slots=True)
 class Subresource:
-    """`pods/log`, `deployments/scale`: own verbs, and a kind that may live in another group."""
+    """`pods/log`, `deployments/scale`: own verbs, and a kind that may live in another group.
+
+    One that is not `served` yet is not found, so that kubectl takes the other way it has.
+    """
 
     name: str
     verbs: tuple[str, ...]
     group: str = ""
     version: str = ""
     kind: str = ""
+    served: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +95,7 @@ def all_resources() -> tuple[Resource, ...]:
                     sub.get("group", row["group"]),
                     sub.get("version", row["version"]),
                     sub.get("kind", row["kind"]),
+                    sub.get("served", True),
                 )
                 for sub in row["subresources"]
             ),

@@ -49,7 +49,7 @@ def parse(path: str) -> Route | None:
     if name and resource.namespaced and not namespace:
         return None
     subresource = rest[2] if len(rest) > 2 else ""
-    if subresource and resource.subresource(subresource) is None:
+    if subresource and ((part := resource.subresource(subresource)) is None or not part.served):
         return None
     return Route(resource, namespace, name, subresource)
 
