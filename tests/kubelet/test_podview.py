@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,7 +11,8 @@ from harness import podviews
 from harness.podviews import NOW, make_view
 from sampan.api.objects import Obj, mutable
 from sampan.kubelet.lifecycle import ContainerState
-from sampan.kubelet.podview import Fault, PodView, spec_hash
+from sampan.kubelet.podview import LABEL_ATTEMPT, Fault, PodView, spec_hash
+from sampan.kubelet.runtime.contract import Exit
 
 FAULT = Fault("CreateContainerError", "no", NOW)
 
@@ -121,3 +123,19 @@ def test_only_another_image_makes_another_container() -> None:
 
 def test_a_pod_is_named_in_full_in_messages() -> None:
     assert make_view("web").full_name == "web_default(u)"
+
+
+@pytest.mark.parametrize(("code", "state"), [(None, ContainerState.RUNNING), (1, ContainerState.EXITED)])
+def test_what_an_earlier_process_ran_is_gone_on_with(code: int | None, state: ContainerState) -> None:
+    (web,) = make_view("web").app
+    records = []
+    for attempt, ended in ((2, 1), (3, code)):
+        web.attempt = attempt
+        made = podviews.record(web, None if ended is None else Exit(ended, NOW))
+        labels = {**made.spec.labels, LABEL_ATTEMPT: str(attempt)}
+        records.append(replace(made, spec=replace(made.spec, labels=labels)))
+    (fresh,) = make_view("web").app
+    fresh.adopt([])
+    assert (fresh.state, fresh.record) == (ContainerState.WAITING, None)
+    fresh.adopt(records)
+    assert (fresh.state, fresh.attempt, fresh.record, fresh.last) == (state, 3, records[1], records[0])

@@ -51,9 +51,9 @@ def _controller(obj: Obj, now: float) -> str:
     owner = controller_of(obj)
     if owner is None:
         return NONE
-    group = owner["apiVersion"].rpartition("/")[0]
-    kind = owner["kind"].lower()
-    return f"{kind}.{group}/{owner['name']}" if group else f"{kind}/{owner['name']}"
+    group = owner.get("apiVersion", "").rpartition("/")[0]
+    kind, name = owner.get("kind", "").lower(), owner.get("name", "")
+    return f"{kind}.{group}/{name}" if group else f"{kind}/{name}"
 
 
 # The first true condition names the state; being deleted stands between the ends and what may still change.
