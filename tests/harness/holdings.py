@@ -22,7 +22,6 @@ def holdings(node: Node) -> dict[str, int]:
         | _descriptors(process / "fd", data)
         | {
             "conmon": sum(f"{data}/" in command for command in _commands()),
-            "zombies": _zombies(node.pid),
             "inotify watches": sum(_inotify_watches(info) for info in (process / "fdinfo").iterdir()),
             "mounts": Path("/proc/self/mountinfo").read_text().count(f" {data}/"),
             "cgroups": sum(f"/sampan-{node.name}/" in f"{path}/" for path, _, _ in os.walk("/sys/fs/cgroup")),
@@ -70,17 +69,19 @@ def _commands() -> list[str]:
     return found
 
 
-def _zombies(parent: int) -> int:
-    """Children of `parent` that have ended and were not waited for."""
-    found = 0
+def _zombies(parent: int) -> dict[str, int]:
+    """Children of `parent` that have ended and were not waited for, by name."""
+    found: Counter[str] = Counter()
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
-                state, ppid = (entry / "stat").read_text().rpartition(")")[2].split()[:2]
+                name, _, rest = (entry / "stat").read_text().rpartition(")")
             except OSError:
                 continue
-            found += state == "Z" and int(ppid) == parent
-    return found
+            state, ppid = rest.split()[:2]
+            if state == "Z" and int(ppid) == parent:
+                found[f"zombies of {name.partition('(')[2]}"] += 1
+    return dict(found)
 
 
 def _inotify_watches(info: Path) -> int:
