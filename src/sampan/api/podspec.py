@@ -215,3 +215,15 @@ def template_hash(template: Obj, collision_count: int | None = None) -> str:
 def images(spec: Obj) -> Iterable[str]:
     """Image names of all containers, in order."""
     return (container.get("image", "") for _, _, container in all_containers(spec))
+
+
+def toleration_matches(toleration: Obj, taint: Obj) -> bool:
+    """An empty effect matches every effect, `Exists` with an empty key every taint."""
+    if toleration.get("effect") and toleration["effect"] != taint["effect"]:
+        return False
+    if toleration.get("key") and toleration["key"] != taint["key"]:
+        return False
+    operator = toleration.get("operator") or "Equal"
+    if operator == "Exists":
+        return True
+    return bool(toleration.get("key")) and toleration.get("value", "") == taint.get("value", "")

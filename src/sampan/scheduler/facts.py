@@ -21,7 +21,7 @@ from sampan.api.objects import (
     namespace_of,
     uid_of,
 )
-from sampan.api.podspec import amount, requests
+from sampan.api.podspec import amount, requests, toleration_matches
 
 DEFAULT_CPU = 100
 """A container that asks for no CPU counts as 0.1 cores in scores, or all such Pods would land on one node."""
@@ -158,18 +158,6 @@ class NodeInfo:
             else:
                 self.requested.pop(name, None)
         self.scored = (self.scored[0] + sign * pod.scored[0], self.scored[1] + sign * pod.scored[1])
-
-
-def toleration_matches(toleration: Obj, taint: Obj) -> bool:
-    """An empty effect matches every effect, `Exists` with an empty key every taint."""
-    if toleration.get("effect") and toleration["effect"] != taint["effect"]:
-        return False
-    if toleration.get("key") and toleration["key"] != taint["key"]:
-        return False
-    operator = toleration.get("operator") or "Equal"
-    if operator == "Exists":
-        return True
-    return bool(toleration.get("key")) and toleration.get("value", "") == taint.get("value", "")
 
 
 def tolerates(spec: Obj, taint: Obj) -> bool:

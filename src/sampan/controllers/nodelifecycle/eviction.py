@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from sampan.api.clock import parse_time
 from sampan.api.objects import Obj
+from sampan.api.podspec import toleration_matches
 
 
 def leaves_at(pod: Obj, taints: list[Obj], now_s: float) -> float | None:
@@ -17,7 +18,7 @@ def leaves_at(pod: Obj, taints: list[Obj], now_s: float) -> float | None:
     for taint in taints:
         if taint["effect"] != "NoExecute":
             continue
-        matching = [toleration for toleration in tolerations if _matches(toleration, taint)]
+        matching = [toleration for toleration in tolerations if toleration_matches(toleration, taint)]
         if not matching:
             return now_s
         limits = [each["tolerationSeconds"] for each in matching if each.get("tolerationSeconds") is not None]
@@ -27,14 +28,3 @@ def leaves_at(pod: Obj, taints: list[Obj], now_s: float) -> float | None:
         leaves = since + max(min(limits), 0)
         earliest = leaves if earliest is None else min(earliest, leaves)
     return earliest
-
-
-def _matches(toleration: Obj, taint: Obj) -> bool:
-    """An empty effect matches every effect, `Exists` with an empty key every taint."""
-    if toleration.get("effect") and toleration["effect"] != taint["effect"]:
-        return False
-    if toleration.get("key") and toleration["key"] != taint["key"]:
-        return False
-    if (toleration.get("operator") or "Equal") == "Exists":
-        return True
-    return bool(toleration.get("key")) and toleration.get("value", "") == taint.get("value", "")
