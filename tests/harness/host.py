@@ -49,9 +49,7 @@ def _processes(of: str) -> set[str]:
 
 def _cgroups() -> set[str]:
     return {
-        path
-        for path, _, _ in os.walk("/sys/fs/cgroup")
-        if "/sampan-" in path and "/sampan-e2e" not in path
+        path for path, _, _ in os.walk("/sys/fs/cgroup") if "/sampan-" in path and "/sampan-e2e" not in path
     }
 
 

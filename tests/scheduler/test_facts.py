@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sampan.api.objects import Obj
+from sampan.api.podspec import toleration_matches
 from sampan.scheduler.facts import (
     DEFAULT_CPU,
     DEFAULT_MEMORY,
@@ -17,7 +18,6 @@ from sampan.scheduler.facts import (
     PodFacts,
     pod_facts,
     tolerates,
-    toleration_matches,
 )
 
 NODE: Obj = {"metadata": {"name": "n1"}, "status": {"allocatable": {"cpu": "1500m", "memory": "1Gi"}}}

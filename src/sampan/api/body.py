@@ -98,7 +98,7 @@ def _read_json(data: bytes, find_duplicates: bool) -> Document:
 
 def _integer(text: str) -> int | float:
     """As orjson has it: what exceeds 64 bits becomes a float."""
-    return orjson.loads(text)  # type: ignore[no-any-return]
+    return orjson.loads(text)
 
 
 class _Pairs:

@@ -32,15 +32,15 @@ class StatusError(Exception):
 
     @property
     def code(self) -> int:
-        return self.status.get("code", 500)  # type: ignore[no-any-return]
+        return self.status.get("code", 500)
 
     @property
     def reason(self) -> str:
-        return self.status.get("reason", "")  # type: ignore[no-any-return]
+        return self.status.get("reason", "")
 
     @property
     def message(self) -> str:
-        return self.status.get("message", "")  # type: ignore[no-any-return]
+        return self.status.get("message", "")
 
 
 @dataclass(frozen=True, slots=True)

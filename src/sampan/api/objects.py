@@ -13,16 +13,16 @@ Obj: TypeAlias = dict[str, Any]
 
 
 def name_of(obj: Obj) -> str:
-    return obj["metadata"].get("name", "")  # type: ignore[no-any-return]
+    return obj["metadata"].get("name", "")
 
 
 def namespace_of(obj: Obj) -> str:
     """The namespace, `""` for cluster-scoped objects."""
-    return obj["metadata"].get("namespace", "")  # type: ignore[no-any-return]
+    return obj["metadata"].get("namespace", "")
 
 
 def uid_of(obj: Obj) -> str:
-    return obj["metadata"].get("uid", "")  # type: ignore[no-any-return]
+    return obj["metadata"].get("uid", "")
 
 
 def key_of(obj: Obj) -> str:
@@ -61,7 +61,7 @@ def controller_of(obj: Obj) -> Obj | None:
     """The owner reference with `controller: true`, or None."""
     for ref in obj["metadata"].get("ownerReferences") or ():
         if ref.get("controller"):
-            return ref  # type: ignore[no-any-return]
+            return ref
     return None
 
 
@@ -93,7 +93,7 @@ def condition_of(obj: Obj, kind: str) -> Obj | None:
     """The entry of `status.conditions` whose type is `kind`."""
     for condition in (obj.get("status") or {}).get("conditions") or ():
         if condition.get("type") == kind:
-            return condition  # type: ignore[no-any-return]
+            return condition
     return None
 
 

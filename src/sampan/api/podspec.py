@@ -38,7 +38,7 @@ def container_status(pod: Obj, name: str) -> Obj | None:
     for listed in ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses"):
         for entry in status.get(listed) or ():
             if entry["name"] == name:
-                return entry  # type: ignore[no-any-return]
+                return entry
     return None
 
 
@@ -60,7 +60,7 @@ def resolve_port(pod: Obj, port: int | str, protocol: str = "TCP") -> int | None
     for container in (*spec["containers"], *sidecars):
         for declared in container.get("ports") or ():
             if declared.get("name") == port and declared.get("protocol", "TCP") == protocol:
-                return declared["containerPort"]  # type: ignore[no-any-return]
+                return declared["containerPort"]
     return None
 
 
@@ -159,7 +159,7 @@ def _compute(listed: Obj | None) -> dict[str, int]:
 
 
 def phase(pod: Obj) -> str:
-    return (pod.get("status") or {}).get("phase", "")  # type: ignore[no-any-return]
+    return (pod.get("status") or {}).get("phase", "")
 
 
 def is_terminal(pod: Obj) -> bool:

@@ -62,7 +62,7 @@ def to_json(data: bytes, wanted: tuple[str, str]) -> bytes:
 @cache
 def _table() -> dict[str, Any]:
     data = package_files.files("sampan.api").joinpath("data/protobuf.json").read_bytes()
-    return orjson.loads(data)  # type: ignore[no-any-return]
+    return orjson.loads(data)
 
 
 @cache

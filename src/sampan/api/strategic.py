@@ -64,7 +64,7 @@ def merge(target: Obj, patch: Obj, definition: Definition | None) -> Obj:
 def _directed(patch: Obj) -> Obj:
     directive = patch.pop(PATCH)
     if directive == "replace":
-        return _clean(patch)  # type: ignore[no-any-return]
+        return _clean(patch)
     if directive == "delete":
         return {}
     raise BadPatch(f"unknown patch type: {directive} in map: {_shown({PATCH: directive, **patch})}")
@@ -127,7 +127,7 @@ def _merge_list(target: list[Any], patch: list[Any], field: Field, order: Any) -
     directives = [item for item in patch if PATCH in item]
     items = [item for item in patch if PATCH not in item]
     if any(item[PATCH] == "replace" for item in directives):
-        return _clean(items)  # type: ignore[no-any-return]
+        return _clean(items)
     merged = target
     for directive in directives:
         if directive[PATCH] != "delete":
@@ -193,7 +193,7 @@ def _checked_order(patch: list[Any], order: Any, identity: Identity) -> list[Any
             f"The order in patch list:\n{_shown(patch)}\n "
             f"doesn't match $setElementOrder list:\n{_shown(order)}\n"
         )
-    return order  # type: ignore[no-any-return]
+    return order
 
 
 def _arrange(merged: list[Any], original: list[Any], order: list[Any], identity: Identity) -> list[Any]:

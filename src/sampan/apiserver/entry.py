@@ -52,7 +52,7 @@ class Entry:
 
     def copy(self) -> Obj:
         """A dict of the caller's own; cheaper than a deep copy of the shared one."""
-        return orjson.loads(self.value)  # type: ignore[no-any-return]
+        return orjson.loads(self.value)
 
 
 def stamp(obj: Obj) -> Stamped:

@@ -107,7 +107,7 @@ class HttpsTransport:
     async def call(self, request: Request) -> Obj:
         body = b"" if request.body is None else orjson.dumps(request.body)
         answer = await self.raw(METHODS[request.verb], _target(request), body, request.content_type)
-        return orjson.loads(answer)  # type: ignore[no-any-return]
+        return orjson.loads(answer)
 
     async def raw(self, method: str, target: str, body: bytes = b"", content_type: str = JSON) -> bytes:
         """Any request to a path with query (`/readyz?verbose`): the body of the answer."""

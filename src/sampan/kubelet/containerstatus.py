@@ -152,7 +152,7 @@ def _ready(container: ContainerView, settled: bool) -> bool:
 def _image(container: ContainerView, shown: Record | None) -> str:
     if shown is not None and (image := shown.spec.labels.get(LABEL_IMAGE)):
         return image
-    return container.spec.get("image", "")  # type: ignore[no-any-return]
+    return container.spec.get("image", "")
 
 
 def _mount(mount: Obj) -> Obj:

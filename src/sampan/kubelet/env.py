@@ -196,7 +196,7 @@ def _value_from(
 def _container(pod: Obj, name: str) -> Obj:
     for container in (*(pod["spec"].get("initContainers") or ()), *pod["spec"]["containers"]):
         if container["name"] == name:
-            return container  # type: ignore[no-any-return]
+            return container
     raise ConfigError(f"container {name} not found")
 
 

@@ -90,7 +90,7 @@ class ContainerView:
 
     @property
     def name(self) -> str:
-        return self.spec["name"]  # type: ignore[no-any-return]
+        return self.spec["name"]
 
     @property
     def exit(self) -> Exit | None:
@@ -214,7 +214,7 @@ class PodView:
 
     @property
     def restart_policy(self) -> str:
-        return self.pod["spec"].get("restartPolicy", "Always")  # type: ignore[no-any-return]
+        return self.pod["spec"].get("restartPolicy", "Always")
 
     @property
     def doomed(self) -> bool:

@@ -144,7 +144,7 @@ def _main_containers(pod: Obj, status: Obj, summary: Summary) -> None:
 
 def _ended_reason(ended: Obj) -> str:
     if ended.get("reason"):
-        return ended["reason"]  # type: ignore[no-any-return]
+        return ended["reason"]
     if ended.get("signal"):
         return f"Signal:{ended['signal']}"
     return f"ExitCode:{ended.get('exitCode', 0)}"

@@ -143,7 +143,7 @@ def _downward(source: Obj, mode: int, context: Context) -> Payload:
 def _container(pod: Obj, name: str) -> Obj:
     for container in (*(pod["spec"].get("initContainers") or ()), *pod["spec"]["containers"]):
         if container["name"] == name:
-            return container  # type: ignore[no-any-return]
+            return container
     raise PayloadError(f"container {name} not found")
 
 
