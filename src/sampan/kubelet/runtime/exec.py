@@ -136,8 +136,13 @@ async def _with_pipes(argv: list[str], pid_file: Path, files: list[Path], *, std
         for fd in (in_r, out_w, err_w):
             os.close(fd)
     running = CrunExec(child, pid_file, files)
-    running.stdout, out = await pipes.reader(out_r)
-    running.stderr, err = await pipes.reader(err_r)
+    try:
+        (running.stdout, out), (running.stderr, err) = await pipes.readers(out_r, err_r)
+    except BaseException:
+        if stdin:
+            os.close(in_w)
+        await running.kill()
+        raise
     running._transports += [out, err]
     if stdin:
         running.stdin = await pipes.writer(in_w)

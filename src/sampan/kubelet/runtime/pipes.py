@@ -43,6 +43,22 @@ async def reader(fd: int) -> tuple[asyncio.StreamReader, asyncio.ReadTransport]:
     return stream, transport
 
 
+async def readers(*fds: int) -> list[tuple[asyncio.StreamReader, asyncio.ReadTransport]]:
+    """Takes over the descriptors, all of them also where it is cancelled after the first."""
+    waiting = list(fds)
+    made: list[tuple[asyncio.StreamReader, asyncio.ReadTransport]] = []
+    try:
+        while waiting:
+            made.append(await reader(waiting.pop(0)))
+    except BaseException:
+        for fd in waiting:
+            os.close(fd)
+        for _, transport in made:
+            transport.close()
+        raise
+    return made
+
+
 async def writer(fd: int) -> asyncio.StreamWriter:
     """Takes over the descriptor. Closing the writer is the reader's end of file."""
     file: IO[bytes] = os.fdopen(fd, "wb", buffering=0)

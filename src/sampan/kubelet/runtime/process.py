@@ -202,14 +202,16 @@ async def run(argv: Sequence[str], *, deadline_s: float) -> Finished:
     finally:
         os.close(out_w)
         os.close(err_w)
-    (out, out_transport), (err, err_transport) = await pipes.reader(out_r), await pipes.reader(err_r)
+    transports: list[asyncio.ReadTransport] = []
     try:
+        (out, out_transport), (err, err_transport) = await pipes.readers(out_r, err_r)
+        transports += [out_transport, err_transport]
         async with asyncio.timeout(deadline_s):
             output, errors, code = await asyncio.gather(out.read(), err.read(), child.wait())
     except BaseException:
         child.kill_group()
         raise
     finally:
-        out_transport.close()
-        err_transport.close()
+        for transport in transports:
+            transport.close()
     return Finished(code, output.decode(errors="replace"), errors.decode(errors="replace"))
