@@ -24,7 +24,7 @@ from typing import Any
 
 import pytest
 
-from harness.host import traces
+from harness.host import Traces, processes
 from harness.node import PROGRAMS, CommandFailed, Node, eventually
 from harness.traffic import Load
 from mirror import Mirror
@@ -294,7 +294,7 @@ def test_stubborn_army_is_gone_after_its_grace_period(victim: Victim) -> None:
 def test_clients_that_vanish_leave_no_process_behind(victim: Victim) -> None:
     victim.apply(pod("asked", LOOP), "default")
     victim.wait_ready("pod/asked", "default")
-    before = len(traces(victim.data)["processes"])
+    before = len(processes(victim.data))
     clients = [
         subprocess.Popen(
             [str(PROGRAMS / "kubectl"), *words],
@@ -311,11 +311,11 @@ def test_clients_that_vanish_leave_no_process_behind(victim: Victim) -> None:
             ["attach", "-i", "asked"],
         )
     ]
-    eventually(lambda: len(traces(victim.data)["processes"]) >= before + 3)
+    eventually(lambda: len(processes(victim.data)) >= before + 3)
     for client in clients:
         client.kill()
         client.communicate()
-    eventually(lambda: len(traces(victim.data)["processes"]) == before)
+    eventually(lambda: len(processes(victim.data)) == before)
     listed = victim.sh("asked", "default", "ps")
     assert "yes" not in listed and "cat" not in listed and "sleep 1000" not in listed
     victim.kubectl("delete", "pod", "asked")
@@ -387,7 +387,7 @@ def start(node: Node, *words: str) -> subprocess.Popen[bytes]:
 
 
 def shoot_all(node: Node) -> None:
-    for line in traces(node.data)["processes"]:
+    for line in processes(node.data):
         pid, _, command = line.partition(" ")
         if "sampan up" in command or "sampan down" in command:
             try:
@@ -396,12 +396,9 @@ def shoot_all(node: Node) -> None:
                 continue
 
 
-def remains(node: Node) -> list[str]:
+def remains(node: Node) -> dict[str, set[str]]:
     """What there is of the cluster on this machine, whatever else happens there meanwhile."""
-    found = traces(node.data)
-    cgroups = [path for path in found["cgroups"] if path.endswith(f"/sampan-{node.name}")]
-    links = [link for link in found["links"] if f"alias sampan {node.name}" in link]
-    return [*found["processes"], *found["mounts"], *cgroups, *links]
+    return Traces(node.data, node.name).look()
 
 
 def test_killed_while_coming_up_and_going_down(fresh: Victim) -> None:
@@ -424,7 +421,7 @@ def test_killed_while_coming_up_and_going_down(fresh: Victim) -> None:
     going.communicate()
     if fresh.data.exists():
         fresh.down()
-    assert remains(fresh) == []
+    assert remains(fresh) == {}
 
 
 def test_store_that_is_no_store_is_said_and_can_be_taken_down(fresh: Victim) -> None:
@@ -436,4 +433,4 @@ def test_store_that_is_no_store_is_said_and_can_be_taken_down(fresh: Victim) -> 
     with pytest.raises(CommandFailed, match=r"store\.db"):
         fresh.up()
     fresh.down()
-    assert remains(fresh) == []
+    assert remains(fresh) == {}

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.host import left_over, traces
+from harness.host import Traces
 from harness.node import PROGRAMS, Node, eventually, run
 from mirror import Mirror
 
@@ -49,28 +49,28 @@ def killed(node: Node) -> None:
 
 
 def test_down_leaves_nothing(own: Node) -> None:
-    before = traces(own.data)
+    traces = Traces(own.data, own.name)
     own.up()
     own.apply(WEB, "default")
     own.rolled_out("web", "default")
-    assert left_over(before, traces(own.data)).keys() >= {"processes", "mounts", "links", "routes", "cgroups"}
+    assert traces.look().keys() == {"processes", "mounts", "links", "routes", "cgroups", "namespaces"}
     own.down()
-    assert left_over(before, traces(own.data)) == {}
+    assert traces.look() == {}
     assert not own.data.exists()
     assert "sampan-life" not in own.kubeconfig.read_text()
 
 
 def test_down_after_a_kill_leaves_nothing(own: Node) -> None:
-    before = traces(own.data)
+    traces = Traces(own.data, own.name)
     own.up()
     own.apply(WEB, "default")
     own.rolled_out("web", "default")
     killed(own)
-    for top in traces(own.data)["cgroups"]:
+    for top in traces.look()["cgroups"]:
         if Path(top).name.startswith("sampan-life"):
             Path(top, "pod-that-nothing-on-disk-tells-of").mkdir()
     own.down()
-    assert left_over(before, traces(own.data)) == {}
+    assert traces.look() == {}
 
 
 def test_up_after_kill_adopts_running_pods(own: Node) -> None:

@@ -1,40 +1,59 @@
-"""What a cluster can leave behind on a host, counted."""
+"""What a cluster can leave behind on a host, counted; other clusters of the machine do not count."""
 
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from pathlib import Path
 
+ROUTES = ("ip", "route", "show", "table", "all")
+PINNED = re.compile(r" (net:\[\d+\]) (\S+) ")
 
-def traces(of: Path) -> dict[str, set[str]]:
-    """Everything on this machine that a cluster in directory `of` could have made, by kind.
 
-    Two of these before and after tell what was left: processes, mounts, links, routes, rules, cgroups.
-    """
+class Traces:
+    """Everything on this machine that cluster `name` in directory `of` has made, by kind."""
+
+    def __init__(self, of: Path, name: str) -> None:
+        self._of, self._name = str(of), name
+        self._namespaces: set[str] = set()
+        """Every network namespace that was ever seen pinned below the directory."""
+
+    def look(self) -> dict[str, set[str]]:
+        """Kinds of which there is nothing are left out: after `down` the answer is empty."""
+        mounts = Path("/proc/self/mountinfo").read_text().splitlines()
+        mine = {line for line in mounts if f"{self._of}/" in line or f"{self._of} " in line}
+        self._namespaces |= {found[1] for line in mine if (found := PINNED.search(line))}
+        links = {name for name, owner in _links().items() if owner == f"sampan {self._name}"}
+        found = {
+            "processes": processes(Path(self._of)),
+            "mounts": mine,
+            "links": links,
+            "routes": {
+                line for line in _lines("ip", "route", "show", "table", "all") if links & {*line.split()}
+            },
+            "rules": {line for line in _lines("nft", "list", "tables") if "sampan" in line},
+            "cgroups": {path for path, _, _ in os.walk("/sys/fs/cgroup") if f"/sampan-{self._name}" in path},
+            "namespaces": self._namespaces & _namespaces_in_use(),
+        }
+        return {kind: names for kind, names in found.items() if names}
+
+
+def _links() -> dict[str, str]:
+    """Network links of the host's namespace -> their alias, which says whose they are."""
     return {
-        "processes": _processes(str(of)),
-        "mounts": {line for line in Path("/proc/self/mountinfo").read_text().splitlines() if str(of) in line},
-        "links": set(_lines("ip", "-o", "link")),
-        "routes": set(_lines("ip", "route", "show", "table", "all")),
-        "rules": set(_lines("ip", "rule")) | set(_lines("nft", "list", "tables")),
-        "cgroups": _cgroups(),
-        "namespaces": _namespaces(),
+        link.name: (link / "ifalias").read_text().strip()
+        for link in Path("/sys/class/net").iterdir()
+        if (link / "ifalias").exists()
     }
 
 
-def left_over(before: dict[str, set[str]], after: dict[str, set[str]]) -> dict[str, set[str]]:
-    found = {kind: after[kind] - before[kind] for kind in after}
-    return {kind: names for kind, names in found.items() if names}
-
-
 def _lines(*argv: str) -> list[str]:
-    # Statistics and lifetimes differ from one moment to the next; they are no traces.
-    out = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
-    return [line.split(" expires ")[0].strip() for line in out.splitlines()]
+    return subprocess.run(argv, capture_output=True, text=True, check=True).stdout.splitlines()
 
 
-def _processes(of: str) -> set[str]:
+def processes(of: Path) -> set[str]:
+    """`PID COMMAND` of everything that has the directory in its command line: the cluster's, and conmons."""
     found = set()
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -42,19 +61,15 @@ def _processes(of: str) -> set[str]:
                 command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode("latin-1")
             except OSError:
                 continue
-            if of in command:
+            if str(of) in command:
                 found.add(f"{entry.name} {command}")
     return found
 
 
-def _cgroups() -> set[str]:
-    return {
-        path for path, _, _ in os.walk("/sys/fs/cgroup") if "/sampan-" in path and "/sampan-e2e" not in path
-    }
-
-
-def _namespaces() -> set[str]:
-    found = set()
+def _namespaces_in_use() -> set[str]:
+    """By a process, or by a pin."""
+    mounts = Path("/proc/self/mountinfo").read_text().splitlines()
+    found = {pin[1] for line in mounts if (pin := PINNED.search(line))}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
