@@ -69,10 +69,12 @@ async def measure(node: Node, report: Report) -> None:
         watcher = Watcher(client)
         watching = asyncio.create_task(watcher.run())
         try:
+            await _idle(node, client, watcher, report)
             await _one_by_one(client, watcher, report)
             await _at_once(client, watcher, report)
             await _first_packet(client, watcher, report)
-            await _idle(node, client, watcher, report)
+            own, _ = resident_mb([node.pid])
+            report.add("RSS of the process when all these Pods have gone", own, "MB")
         finally:
             watching.cancel()
 
