@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import socket
 import sys
 import time
 from collections.abc import Callable
@@ -34,9 +35,9 @@ class Stage:
     def say(self, text: str) -> None:
         print(f"   {text}", flush=True)
 
-    def kubectl(self, words: str, *, stdin: str = "", quiet: bool = False) -> str:
+    def kubectl(self, words: str, *, quiet: bool = False, check: bool = True) -> str:
         print(f"   $ kubectl {words}", flush=True)
-        output = self.node.kubectl(*shlex.split(words), stdin=stdin)
+        output = self.node.kubectl(*shlex.split(words), check=check)
         if not quiet:
             for line in (output.out + output.err).rstrip().splitlines():
                 print(f"     {line}", flush=True)
@@ -76,7 +77,7 @@ def unit(stage: Stage) -> None:
     stage.kubectl("exec together -c archiver -- tail -n 2 /archive/app.log")
     stage.say("One container writes a log into an emptyDir, its neighbour reads it; their files are apart.")
     before = stage.node.get("pod", "together", SPACE)["status"]["podIP"]
-    stage.kubectl("exec together -c cache -- redis-cli shutdown nosave", quiet=True)
+    stage.kubectl("exec together -c cache -- redis-cli shutdown nosave", quiet=True, check=False)
 
     def restarted() -> bool:
         statuses = stage.node.get("pod", "together", SPACE)["status"]["containerStatuses"]
@@ -86,11 +87,50 @@ def unit(stage: Stage) -> None:
     stage.kubectl("get pod together -o wide")
     after = stage.node.get("pod", "together", SPACE)["status"]["podIP"]
     stage.promise(before == after, f"the cache crashed and came back; the Pod's address is still {after}")
+    stage.kubectl("exec together -c web -- cat /etc/hosts /etc/resolv.conf")
+    stage.kubectl("delete pod together --now", quiet=True)
+    stage.apply("together.yaml")
+    stage.kubectl("wait --for=condition=Ready pod/together --timeout=60s", quiet=True)
+    fresh = stage.node.get("pod", "together", SPACE)["status"]["podIP"]
+    stage.promise(fresh != after, f"a Pod that replaces it has an address of its own: {fresh}")
     stage.kubectl("delete pod together --now", quiet=True)
 
 
+def starting(stage: Stage) -> None:
+    stage.scene("2  What runs first, and what runs at all")
+    stage.apply("init.yaml")
+    eventually(lambda: stage.node.get("pod", "init", SPACE)["status"]["phase"] == "Succeeded")
+    order = stage.kubectl("logs init")
+    stage.promise(
+        order.split() == ["one", "two", "main"], "init containers ran one by one, before the others"
+    )
+    stage.apply("commands.yaml")
+    eventually(lambda: stage.node.get("pod", "commands", SPACE)["status"]["phase"] == "Succeeded")
+    said = stage.kubectl("logs commands --all-containers --prefix")
+    wanted = (
+        "image-entrypoint image-cmd",
+        "image-entrypoint mine",
+        "] alone",
+        "] a b",
+        "entrypoint me $(WHO)",
+    )
+    stage.promise(all(line in said for line in wanted), "command and args against the image's, and $(VAR)")
+    stage.apply("host.yaml")
+    stage.kubectl("wait --for=condition=Ready pod/host --timeout=60s", quiet=True)
+    host = stage.node.get("pod", "host", SPACE)["status"]
+    stage.promise(
+        host["podIP"] == host["hostIP"], f"with hostNetwork the Pod has the node's address, {host['podIP']}"
+    )
+    stage.apply("crashing.yaml")
+    eventually(lambda: "CrashLoopBackOff" in stage.node.kubectl("get", "pod", "crashing").out)
+    stage.kubectl("get pod crashing")
+    stage.kubectl("logs crashing --previous")
+    stage.say("A container that crashes is restarted after 10 s, 20 s, 40 s ... up to 5 minutes.")
+    stage.kubectl("delete pod init commands host crashing --now", quiet=True)
+
+
 def labels(stage: Stage) -> str:
-    stage.scene("2  Labels join Services to Pods")
+    stage.scene("3  Labels join Services to Pods")
     stage.apply("webapp.yaml")
     stage.kubectl("rollout status deployment/webapp --timeout=60s")
     eventually(lambda: len(stage.addresses("web-service")) == 3)
@@ -105,8 +145,18 @@ def labels(stage: Stage) -> str:
     return address
 
 
+def both_labels(stage: Stage) -> None:
+    stage.apply("backend.yaml")
+    stage.kubectl("wait --for=condition=Ready pod/only-app pod/both-labels --timeout=60s", quiet=True)
+    wanted = {stage.node.get("pod", "both-labels", SPACE)["status"]["podIP"]}
+    eventually(lambda: stage.addresses("backend") == wanted)
+    stage.kubectl("get endpoints backend")
+    stage.promise(True, "two labels in the selector: only the Pod that has both")
+    stage.kubectl("delete pod only-app both-labels --now", quiet=True)
+
+
 def nothing_lost(stage: Stage, address: str) -> None:
-    stage.scene("3  Pods come and go, no client notices")
+    stage.scene("4  Pods come and go, no client notices")
 
     def delete_one() -> None:
         pod = stage.node.list("pods", SPACE, "app=web")[0]["metadata"]["name"]
@@ -129,7 +179,7 @@ def nothing_lost(stage: Stage, address: str) -> None:
 
 
 def blue_green(stage: Stage, address: str) -> None:
-    stage.scene("4  Blue and green: the selector is the switch")
+    stage.scene("5  Blue and green: the selector is the switch")
     stage.apply("web-v2.yaml")
     stage.kubectl("rollout status deployment/web-v2 --timeout=60s", quiet=True)
 
@@ -139,12 +189,17 @@ def blue_green(stage: Stage, address: str) -> None:
         eventually(lambda: stage.addresses("web-service") == wanted)
         time.sleep(0.3)
 
-    stage.under_load(address, switch)
+    with socket.create_connection((address, 80), timeout=5) as established:
+        stage.under_load(address, switch)
+        established.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        answered_by = established.recv(4096).decode("latin-1").partition("X-Pod: ")[2].split("\r\n")[0]
+    old = answered_by.startswith("webapp-")
+    stage.promise(old, f"a connection from before the switch ended where it began: {answered_by}")
     stage.kubectl("get endpoints web-service")
 
 
 def readiness(stage: Stage) -> None:
-    stage.scene("5  A readiness probe keeps traffic from a container that still starts")
+    stage.scene("6  A readiness probe keeps traffic from a container that still starts")
     stage.apply("slow.yaml")
     eventually(lambda: stage.addresses("without-probe"))
     stage.say("Both Pods start slowly. The one without a probe is in the endpoints at once:")
@@ -162,7 +217,9 @@ def play(node: Node, mirror: Mirror) -> None:
     stage = Stage(node)
     stage.kubectl("get nodes -o wide")
     unit(stage)
+    starting(stage)
     address = labels(stage)
+    both_labels(stage)
     nothing_lost(stage, address)
     blue_green(stage, address)
     readiness(stage)

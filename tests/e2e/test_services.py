@@ -1,6 +1,7 @@
 """Scene 2: labels join Services to Pods, and no client notices when the Pods change."""
 
 import json
+import socket
 import subprocess
 import time
 
@@ -242,13 +243,17 @@ def test_blue_green(node: Node, namespace: str) -> None:
         green.replace("image: nginx}", "image: nginx, readinessProbe: {httpGet: {port: 80}}}"), namespace
     )
     node.rolled_out("web-v2", namespace)
-    with Load(f"http://{address}/") as load:
+    established = socket.create_connection((address, 80), timeout=5)
+    with established, Load(f"http://{address}/") as load:
         node.kubectl(
             "patch", "service", "web-service", "-n", namespace, "-p", '{"spec":{"selector":{"app":"web-v2"}}}'
         )
         pods = {pod["metadata"]["name"] for pod in node.list("pods", namespace, "app=web-v2")}
         eventually(lambda: {ask(address) for _ in range(10)} <= pods)
         time.sleep(0.3)
+        established.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        answer = established.recv(4096)
+        assert b"X-Pod: webapp-" in answer, "a connection from before the switch ends where it began"
     load.assert_nothing_lost()
 
 
@@ -274,8 +279,6 @@ UDP_ECHO = (
 
 
 def test_udp_flows_move_when_their_pod_goes(node: Node, namespace: str) -> None:
-    import socket
-
     for name in ("one", "two"):
         node.kubectl(
             *("run", name, "--image=toolbox", "--labels=app=echo", "-n", namespace),
