@@ -17,6 +17,7 @@ from sampan.client.client import Client
 
 ONE_BY_ONE = 100
 AT_ONCE = 50
+FIRST_PACKETS = 60
 IDLE_PODS = 10
 IDLE_S = 20.0
 
@@ -118,7 +119,7 @@ async def _first_packet(client: Client, watcher: Watcher, report: Report) -> Non
     )
     address = (service["spec"]["clusterIP"], 80)
     took_ms = []
-    for number in range(20):
+    for number in range(FIRST_PACKETS):
         name = f"first-{number}"
         fresh = pod(name, labels, image="nginx:1.29")
         fresh["spec"]["containers"][0]["readinessProbe"] = {"tcpSocket": {"port": 80}, "periodSeconds": 1}
