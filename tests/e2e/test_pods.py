@@ -62,10 +62,10 @@ spec:
   restartPolicy: Never
   volumes: [{name: work, emptyDir: {}}]
   initContainers:
-  - {name: one, image: busybox, command: [sh, -c, "sleep 0.3; echo one >> /work/order"], volumeMounts: [{name: work, mountPath: /work}]}
-  - {name: two, image: busybox, command: [sh, -c, "echo two >> /work/order"], volumeMounts: [{name: work, mountPath: /work}]}
+  - {name: one, image: busybox, command: [sh, -c, "sleep 0.3; echo one >> /steps/order"], volumeMounts: [{name: work, mountPath: /steps}]}
+  - {name: two, image: busybox, command: [sh, -c, "echo two >> /steps/order"], volumeMounts: [{name: work, mountPath: /steps}]}
   containers:
-  - {name: main, image: busybox, command: [sh, -c, "echo main >> /work/order; cat /work/order"], volumeMounts: [{name: work, mountPath: /work}]}
+  - {name: main, image: busybox, command: [sh, -c, "echo main >> /steps/order; cat /steps/order"], volumeMounts: [{name: work, mountPath: /steps}]}
 """
 
 
