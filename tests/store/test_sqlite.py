@@ -268,3 +268,23 @@ async def test_a_store_of_another_layout_is_refused(tmp_path: Path) -> None:
         db.execute("PRAGMA user_version=99")
     with pytest.raises(StoreError, match="layout 99"):
         await SqliteStore(path).open()
+
+
+async def test_what_a_failed_compaction_left_goes_with_the_next(
+    store: SqliteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(20):
+        await store.txn([Put("/a", b"%d" % number)])
+    halfway = store.revision - 10
+
+    def full(log: Log, compacted: int, revision: int) -> int:
+        raise apsw.FullError("database or disk is full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Log, "compact", full)
+        with pytest.raises(StoreFull):
+            await store.compact(halfway)
+    await store.compact(store.revision)
+    rows = apsw.Connection(str(tmp_path / "store.db"), flags=apsw.SQLITE_OPEN_READONLY)
+    assert list(rows.execute("SELECT count(*) FROM log")) == [(1,)]
+    rows.close()

@@ -68,6 +68,9 @@ class SqliteStore:
         self._state = State()
         """What is durable. Only `_delivered` changes it."""
         self._compacted = 0
+        """What readers are refused: revisions before this one."""
+        self._cleared = 0
+        """How far the log has been emptied; behind `_compacted` while it is at work, or after it failed."""
         self._hub = Hub(watch_buffer)
         self._ahead: dict[str, Change] = {}
         """The newest change of each key that is planned but not delivered."""
@@ -89,6 +92,7 @@ class SqliteStore:
             self._reader, _opened, self._path
         )
         self._head = self._state.revision
+        self._cleared = self._compacted
         self._writer = threading.Thread(target=self._write, name="store-writer", daemon=True)
         self._writer.start()
         self._open = True
@@ -142,9 +146,10 @@ class SqliteStore:
     async def compact(self, revision: int) -> None:
         if revision > self.revision:
             raise FutureRevision(revision, self.revision)
-        reached, self._compacted = self._compacted, max(self._compacted, revision)
-        while reached < revision:
-            reached = await self._on_writer(partial(Log.compact, compacted=reached, revision=revision))
+        self._compacted = max(self._compacted, revision)
+        while self._cleared < revision:
+            step = partial(Log.compact, compacted=self._cleared, revision=revision)
+            self._cleared = max(self._cleared, await self._on_writer(step))
 
     async def defragment(self) -> None:
         await self._on_writer(Log.defragment)
