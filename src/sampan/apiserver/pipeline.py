@@ -24,11 +24,11 @@ from sampan.api.objects import Obj, mutable
 from sampan.api.request import JSON_PATCH, MERGE_PATCH, STRATEGIC_MERGE_PATCH, Request
 from sampan.api.resources import NAMESPACES, Resource
 from sampan.apiserver import deletion, metadata, scale
-from sampan.apiserver.admission import Admission
+from sampan.apiserver.admission.chain import Admission
 from sampan.apiserver.conversion import from_storage, storage_prefix, storage_resource, to_storage
 from sampan.apiserver.entry import Entry, stamp
 from sampan.apiserver.filters import parse
-from sampan.apiserver.registry.hooks import Call, Hooks
+from sampan.apiserver.registry.hooks import Call, Hooks, Undo
 from sampan.apiserver.registry.namespaces import NamespaceGate
 from sampan.apiserver.watchcache import Cache, Hub
 from sampan.store.contract import ABSENT, Delete, Op, Put, Store, StoreError, StoreFull, TxnConflict
@@ -111,13 +111,13 @@ class Pipeline:
         broken = validation.create(resource, obj)
         if broken:
             raise errors.invalid(resource, name, broken)
-        self._admission.validate(call, obj, None)
+        await self._admission.validate(call, obj, None)
         key = key_for(resource, call.request.namespace, name)
         present = self.cache(resource).get(key)
         if present is not None:
             raise _exists(resource, name, present)
         self._gate.check(call, name)
-        undo = hooks.reserve(call, obj, None)
+        undo = self._reserve(call, hooks, obj, None)
         if call.dry_run:
             undo()
             return Entry(key, orjson.dumps(to_storage(resource, obj)), 0)
@@ -222,18 +222,18 @@ class Pipeline:
                     new["status"] = old["status"]
             defaults.apply(resource, new)
             hooks.prepare_update(call, new, old)
-            await self._admission.mutate(call, new, old)
+        await self._admission.mutate(call, new, old)
         metadata.count_change(resource, new, old)
         validate = {"": validation.update, "scale": validation.update, "status": validation.update_status}
         if subresource in validate and (broken := validate[subresource](resource, new, old)):
             raise errors.invalid(resource, name, broken)
-        self._admission.validate(call, new, old)
+        await self._admission.validate(call, new, old)
         stored = to_storage(resource, new)
         if metadata.same(stored, entry.obj):
             return entry
         if deletion.finished(new, held=hooks.held(new)):
             return await self._remove(call, entry, stored)
-        undo = hooks.reserve(call, new, old)
+        undo = self._reserve(call, hooks, new, old)
         if call.dry_run:
             undo()
             stored["metadata"]["resourceVersion"] = str(entry.revision)
@@ -327,6 +327,20 @@ class Pipeline:
         stamped = stamp(last)
         revision = await self._commit(Delete(entry.key, stamped, entry.revision))
         return Entry(entry.key, stamped.at(revision), revision)
+
+    def _reserve(self, call: Call, hooks: Hooks, new: Obj, old: Obj | None) -> Undo:
+        release = hooks.reserve(call, new, old)
+        try:
+            retract = self._admission.reserve(call, new, old)
+        except BaseException:
+            release()
+            raise
+
+        def undo() -> None:
+            retract()
+            release()
+
+        return undo
 
     # --- the store ------------------------------------------------------------------------------------
 

@@ -23,7 +23,7 @@ from sampan.api.request import Transport, UserInfo
 from sampan.api.resources import Resource
 from sampan.api.streams import NodeStreams
 from sampan.apiserver import pki, rest, route
-from sampan.apiserver.admission import Admission
+from sampan.apiserver.admission.chain import Admission
 from sampan.apiserver.authn import Authenticator
 from sampan.apiserver.authz import ANONYMOUS, AUTHENTICATED, AuthenticatedMay
 from sampan.apiserver.bootstrap import Advertised, bootstrap, keep

@@ -115,12 +115,6 @@ async def test_an_address_may_not_change(api) -> None:
     assert "may not change once set" in error.message
 
 
-async def test_external_ips_are_refused(api) -> None:
-    error = await refused(api.create(SERVICES, service("a", externalIPs=["1.2.3.4"])))
-    assert error.code == 403
-    assert error.message == ('services "a" is forbidden: Use of external IPs is denied by admission control')
-
-
 async def test_a_restart_remembers_who_has_what(api) -> None:
     held = (await api.create(SERVICES, service("a", type="NodePort")))["spec"]
     hooks = ServiceHooks(api.server.hub, "10.96.0.0/16", (30000, 32767))

@@ -5,20 +5,20 @@ import asyncio
 import pytest
 
 from sampan.api.errors import StatusError
-from sampan.api.resources import NAMESPACES, PODS, PRIORITY_CLASSES, SERVICE_ACCOUNTS
-from sampan.apiserver import admission
+from sampan.api.resources import NAMESPACES, PODS, SERVICE_ACCOUNTS
+from sampan.apiserver.admission.serviceaccount import TOKEN_MOUNT
 
 
 async def test_every_container_gets_the_token_unless_it_has_its_own(api, pod) -> None:
     body = pod("a")
-    own = {"name": "mine", "mountPath": admission.TOKEN_MOUNT}
+    own = {"name": "mine", "mountPath": TOKEN_MOUNT}
     body["spec"]["containers"].append({"name": "d", "image": "x", "volumeMounts": [own]})
     body["spec"]["volumes"] = [{"name": "mine", "emptyDir": {}}]
     made = (await api.create(PODS, body))["spec"]
     assert made["serviceAccountName"] == "default"
     volume = made["volumes"][1]
     assert volume["name"].startswith("kube-api-access-") and volume["projected"]["defaultMode"] == 420
-    mount = {"name": volume["name"], "readOnly": True, "mountPath": admission.TOKEN_MOUNT}
+    mount = {"name": volume["name"], "readOnly": True, "mountPath": TOKEN_MOUNT}
     assert made["containers"][0]["volumeMounts"] == [mount]
     assert [item["name"] for item in made["containers"][1]["volumeMounts"]] == ["mine"]
 
@@ -51,31 +51,3 @@ async def test_a_pod_waits_for_the_default_account_of_a_new_namespace(api, pod) 
     assert not made.done()
     await api.create(SERVICE_ACCOUNTS, {"metadata": {"name": "default"}}, namespace="t")
     assert (await made)["spec"]["serviceAccountName"] == "default"
-
-
-async def test_a_pod_stays_five_minutes_on_a_lost_node_unless_it_says_otherwise(api, pod) -> None:
-    made = (await api.create(PODS, pod("a")))["spec"]["tolerations"]
-    assert [(item["key"], item["tolerationSeconds"]) for item in made] == [
-        ("node.kubernetes.io/not-ready", 300),
-        ("node.kubernetes.io/unreachable", 300),
-    ]
-    body = pod("b")
-    body["spec"]["tolerations"] = [{"operator": "Exists"}]
-    assert (await api.create(PODS, body))["spec"]["tolerations"] == [{"operator": "Exists"}]
-
-
-async def test_priority_comes_from_the_class(api, pod) -> None:
-    await api.create(PRIORITY_CLASSES, {"metadata": {"name": "high"}, "value": 1000})
-    body = pod("a")
-    body["spec"]["priorityClassName"] = "high"
-    assert (await api.create(PODS, body))["spec"]["priority"] == 1000
-    assert (await api.create(PODS, pod("b")))["spec"]["priority"] == 0
-    body = pod("c")
-    body["spec"]["priorityClassName"] = "none"
-    with pytest.raises(StatusError) as caught:
-        await api.create(PODS, body)
-    assert caught.value.message == 'pods "c" is forbidden: no PriorityClass with name none was found'
-    body["metadata"] = {"generateName": "web-"}
-    with pytest.raises(StatusError) as caught:
-        await api.create(PODS, body)
-    assert caught.value.message == 'pods "web-" is forbidden: no PriorityClass with name none was found'
