@@ -1,4 +1,4 @@
-"""One real node for all end-to-end tests; each test has a namespace of its own."""
+"""One real node for all tests that need one; each test has a namespace of its own."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from harness.node import Node
 from mirror import Mirror
 
 IMAGES = Path(os.environ.get("SAMPAN_TEST_IMAGES", "/tmp/sampan-test-images"))
+ON_A_NODE = ("/e2e/", "/conformance/")
 
 
 @pytest.fixture(scope="session")
@@ -42,5 +43,5 @@ def namespace(node: Node, request: pytest.FixtureRequest) -> Iterator[str]:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if "/e2e/" in str(item.path):
+        if any(directory in str(item.path) for directory in ON_A_NODE):
             item.add_marker(pytest.mark.node)
