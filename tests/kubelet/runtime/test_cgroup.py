@@ -105,3 +105,23 @@ def test_the_least_weight_is_written_too(tmp_path: Path) -> None:
     made.make("/pods/podu", Resources())
     assert (tmp_path / "pods/podu/cpu.shares").read_text() == "2"
     assert not (tmp_path / "pods/podu/memory.limit_in_bytes").exists()
+
+
+def test_a_tier_keeps_its_weight_when_it_is_made_again(tmp_path: Path) -> None:
+    """It goes with its last Pod and comes back with the next; in between there is nothing to write to."""
+    cpu, memory = tmp_path / "cpu", tmp_path / "memory"
+    cpu.mkdir()
+    memory.mkdir()
+    both = {"cpu": str(cpu), "memory": str(memory)}
+    cgroups = Cgroups(Layout(tuple(both.values()), both, unified=False))
+    cgroups.set_tier("/kubepods/besteffort", Resources(cpu_shares=2, memory_bytes=1 << 30))
+    assert not (cpu / "kubepods").exists()
+    cgroups.make("/kubepods/besteffort/pod1", Resources(cpu_shares=512, memory_bytes=1 << 20))
+    assert (cpu / "kubepods/besteffort/cpu.shares").read_text() == "2"
+    assert (memory / "kubepods/besteffort/memory.limit_in_bytes").read_text() == str(1 << 30)
+    assert not (memory / "kubepods/besteffort/cpu.shares").exists()
+    assert not (cpu / "kubepods/cpu.shares").exists()
+    assert (cpu / "kubepods/besteffort/pod1/cpu.shares").read_text() == "512"
+    cgroups.set_tier("/kubepods/besteffort", Resources(cpu_shares=3))
+    assert (cpu / "kubepods/besteffort/cpu.shares").read_text() == "3"
+    assert (memory / "kubepods/besteffort/memory.limit_in_bytes").read_text() == "-1"

@@ -14,12 +14,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sampan.kubelet.runtime.contract import Resources
+from sampan.kubelet.runtime import usage
+from sampan.kubelet.runtime.contract import Resources, Stats
 from sampan.kubelet.runtime.mounts import MountPoint
 
 MIN_SHARES, MAX_SHARES = 2, 262144
 _CONTROLLERS = ("cpu", "cpuacct", "cpuset", "memory", "pids")
 _WEIGHTS = ("cpu.shares", "cpu.weight")
+_HANDED_DOWN = ("cpu", "cpuset", "memory", "pids")
 _BUSY_S = 0.5
 
 
@@ -30,16 +32,6 @@ class Setting:
     controller: str
     file: str
     value: str
-
-
-@dataclass(frozen=True, slots=True)
-class Stats:
-    """What a cgroup uses now. `working_set_bytes` is memory that cannot be dropped at once."""
-
-    cpu_ns: int
-    memory_bytes: int
-    working_set_bytes: int
-    pids: int
 
 
 def weight(shares: int) -> int:
@@ -94,7 +86,7 @@ def layout(points: Iterable[MountPoint]) -> Layout:
             second = point.target
     if not roots and second:
         return Layout((second,), {}, unified=True)
-    leftover = second if second and _text(f"{second}/cgroup.controllers").strip() else ""
+    leftover = second if second and usage.text(f"{second}/cgroup.controllers").strip() else ""
     known = {name: root for name, root in controllers.items() if name in _CONTROLLERS}
     return Layout(tuple(roots), known, unified=False, hybrid_leftover=leftover)
 
@@ -104,9 +96,22 @@ class Cgroups:
 
     def __init__(self, found: Layout) -> None:
         self.layout = found
+        self._tiers: dict[str, Resources] = {}
 
     def make(self, path: str, resources: Resources) -> None:
-        """The Pod's directory and its limits; a limit that is none is not written.
+        """The Pod's directory and its limits."""
+        self._write(path, self._told(resources), create=True)
+
+    def set_tier(self, path: str, resources: Resources) -> None:
+        """Limits of a directory above Pods: written now if it exists, and whenever it is made again."""
+        self._tiers[path] = resources
+        for setting in settings(resources, unified=self.layout.unified):
+            home = self._home(setting.controller)
+            if home is not None and (directory := Path(home + path)).is_dir():
+                _set(directory, setting)
+
+    def _told(self, resources: Resources) -> list[Setting]:
+        """What a new directory is told: a limit that is none is not written.
 
         Its weight is: the kernel's own is far above the least, which is what stands for none.
         """
@@ -114,8 +119,7 @@ class Cgroups:
             (s.controller, s.file): s.value for s in settings(Resources(), unified=self.layout.unified)
         }
         wanted = settings(resources, unified=self.layout.unified)
-        told = [s for s in wanted if s.file in _WEIGHTS or default[s.controller, s.file] != s.value]
-        self._write(path, told, create=True)
+        return [s for s in wanted if s.file in _WEIGHTS or default[s.controller, s.file] != s.value]
 
     def update(self, path: str, resources: Resources) -> None:
         self._write(path, settings(resources, unified=self.layout.unified), create=False)
@@ -136,52 +140,60 @@ class Cgroups:
         found: set[int] = set()
         for root in self.layout.hierarchies:
             for directory, _, _ in os.walk(root + path):
-                found.update(int(pid) for pid in _text(f"{directory}/cgroup.procs").split())
+                found.update(int(pid) for pid in usage.text(f"{directory}/cgroup.procs").split())
         return found
 
     def stats(self, path: str) -> Stats:
         """Zeroes for what the host does not count."""
         if self.layout.unified:
-            base = self.layout.hierarchies[0] + path
-            usage = _number(f"{base}/memory.current")
-            idle = _table(f"{base}/memory.stat").get("inactive_file", 0)
-            cpu = _table(f"{base}/cpu.stat").get("usage_usec", 0) * 1000
-            return Stats(cpu, usage, max(usage - idle, 0), _number(f"{base}/pids.current"))
-        memory, pids, cpu_root = (self._base(name) + path for name in ("memory", "pids", "cpuacct"))
-        usage = _number(f"{memory}/memory.usage_in_bytes")
-        idle = _table(f"{memory}/memory.stat").get("total_inactive_file", 0)
-        cpu = _number(f"{cpu_root}/cpuacct.usage")
-        return Stats(cpu, usage, max(usage - idle, 0), _number(f"{pids}/pids.current"))
+            return usage.unified(self.layout.hierarchies[0] + path)
+        return usage.split(*(self._base(name) + path for name in ("memory", "pids", "cpuacct")))
+
+    def oom_kills(self, path: str) -> int:
+        base = self.layout.hierarchies[0] if self.layout.unified else self._base("memory")
+        return usage.oom_kills(base + path, v2=self.layout.unified)
 
     def _base(self, controller: str) -> str:
         return self.layout.by_controller.get(controller, "/nonexistent")
 
     def _write(self, path: str, wanted: Sequence[Setting], *, create: bool) -> None:
         for setting in wanted:
-            if self.layout.unified:
-                base = self.layout.hierarchies[0]
-            elif (base := self.layout.by_controller.get(setting.controller, "")) == "":
+            if (base := self._home(setting.controller)) is None:
                 continue  # a host without the controller has no such limit; `Host.limits` tells the user
-            directory = Path(base + path)
             if create:
                 self._make(base, path)
-            try:
-                (directory / setting.file).write_text(setting.value)
-            except FileNotFoundError:
-                if directory.is_dir():
-                    continue  # the kernel was built without this file
-                raise
+            _set(Path(base + path), setting)
+
+    def _home(self, controller: str) -> str | None:
+        return (
+            self.layout.hierarchies[0] if self.layout.unified else self.layout.by_controller.get(controller)
+        )
 
     def _make(self, base: str, path: str) -> None:
         """On v2 every level must hand its controllers down."""
         parts = path.strip("/").split("/")
-        for depth, _ in enumerate(parts):
+        for depth, name in enumerate(parts):
             parent = Path(base, *parts[:depth])
-            (parent / parts[depth]).mkdir(exist_ok=True)
+            fresh = not (parent / name).is_dir()
+            (parent / name).mkdir(exist_ok=True)
             if self.layout.unified:
                 have = (parent / "cgroup.controllers").read_text().split()
-                enable = " ".join(f"+{name}" for name in ("cpu", "cpuset", "memory", "pids") if name in have)
+                enable = " ".join(f"+{name}" for name in _HANDED_DOWN if name in have)
                 (parent / "cgroup.subtree_control").write_text(enable)
+            tier = self._tiers.get("/" + "/".join(parts[: depth + 1]))
+            if fresh and tier is not None:
+                for setting in self._told(tier):
+                    if self._home(setting.controller) == base:
+                        _set(parent / name, setting)
+
+
+def _set(directory: Path, setting: Setting) -> None:
+    try:
+        (directory / setting.file).write_text(setting.value)
+    except FileNotFoundError:
+        if not directory.is_dir():
+            raise
+        # The kernel was built without this file.
 
 
 def _rmdir(directory: str, *, patience_s: float) -> None:
@@ -200,20 +212,3 @@ def _rmdir(directory: str, *, patience_s: float) -> None:
             time.sleep(0.002)
         else:
             return
-
-
-def _text(path: str) -> str:
-    try:
-        return Path(path).read_text()
-    except OSError:
-        return ""  # gone, or a file this kernel does not have
-
-
-def _number(path: str) -> int:
-    text = _text(path).strip()
-    return int(text) if text.isdecimal() else 0
-
-
-def _table(path: str) -> dict[str, int]:
-    rows = (line.split() for line in _text(path).splitlines())
-    return {row[0]: int(row[1]) for row in rows if len(row) == 2}

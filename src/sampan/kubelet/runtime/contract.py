@@ -140,6 +140,24 @@ class Record:
     exit: Exit | None
 
 
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """What a container, a Pod or a directory of Pods uses now; 0 for what the host does not count.
+
+    `working_set_bytes` is memory that cannot be dropped at once; `memory_limit_bytes` 0 means none.
+    """
+
+    cpu_ns: int
+    memory_bytes: int
+    working_set_bytes: int
+    pids: int
+    rss_bytes: int = 0
+    page_faults: int = 0
+    major_page_faults: int = 0
+    memory_limit_bytes: int = 0
+    swap_bytes: int = 0
+
+
 class ExecProcess(Protocol):
     """A command in a container, with pipes or a pty (then `stderr` is None and `stdout` is the pty)."""
 
@@ -205,3 +223,18 @@ class Runtime(Protocol):
     def reopen_log(self, container_id: str) -> None: ...
 
     async def set_resources(self, container_id: str, resources: Resources) -> None: ...
+
+    async def set_sandbox_resources(self, uid: str, resources: Resources) -> None:
+        """Limits of the Pod as a whole. Raises RuntimeFault("ResizeError")."""
+
+    async def set_tier(self, path: str, resources: Resources) -> None:
+        """Weight and limits of a directory above Pods, whenever it exists: it comes and goes with them."""
+
+    def stats(self, container_id: str) -> Stats:
+        """Raises RuntimeFault("StatsError") if there is no such container."""
+
+    def sandbox_stats(self, uid: str) -> Stats:
+        """All containers of the Pod together. Raises RuntimeFault("StatsError")."""
+
+    def tier_stats(self, path: str) -> Stats:
+        """Of a directory above Pods; zeroes if there is none."""

@@ -41,7 +41,7 @@ from sampan.kubelet.runtime import (
     state,
     users,
 )
-from sampan.kubelet.runtime.cgroup import Cgroups, Stats
+from sampan.kubelet.runtime.cgroup import Cgroups
 from sampan.kubelet.runtime.container import STATE_FILE, Container
 from sampan.kubelet.runtime.contract import (
     ContainerSpec,
@@ -52,6 +52,7 @@ from sampan.kubelet.runtime.contract import (
     RuntimeFault,
     Sandbox,
     SandboxSpec,
+    Stats,
 )
 from sampan.kubelet.runtime.filters import Filters
 from sampan.kubelet.runtime.oci import Crun
@@ -148,6 +149,9 @@ class CrunRuntime:
         if (pod := self._pods.get(uid)) is None:
             raise RuntimeFault("StatsError", f"sandbox {uid} does not exist")
         return self._cgroups.stats(pod.state.spec.cgroup)
+
+    def tier_stats(self, path: str) -> Stats:
+        return self._cgroups.stats(path)
 
     # -- sandboxes
 
@@ -323,6 +327,20 @@ class CrunRuntime:
             self._cgroups.update(self._cgroup_of(container.state.spec), resources)
         except OSError as error:
             raise RuntimeFault("ResizeError", f"the kernel refused the new limits: {error}") from error
+
+    async def set_sandbox_resources(self, uid: str, resources: Resources) -> None:
+        if (pod := self._pods.get(uid)) is None:
+            raise RuntimeFault("ResizeError", f"sandbox {uid} does not exist")
+        try:
+            self._cgroups.update(pod.state.spec.cgroup, resources)
+        except OSError as error:
+            raise RuntimeFault("ResizeError", f"the kernel refused the Pod's new limits: {error}") from error
+
+    async def set_tier(self, path: str, resources: Resources) -> None:
+        try:
+            self._cgroups.set_tier(path, resources)
+        except OSError as error:
+            raise RuntimeFault("ResizeError", f"the kernel refused the limits of {path}: {error}") from error
 
     # -- taking over, and taking down
 

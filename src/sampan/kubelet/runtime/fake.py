@@ -35,6 +35,7 @@ from sampan.kubelet.runtime.contract import (
     RuntimeFault,
     Sandbox,
     SandboxSpec,
+    Stats,
 )
 
 Sink = Callable[[bytes, bool], None]
@@ -179,6 +180,9 @@ class FakeRuntime:
         self.programs: dict[str, Program] = {**PROGRAMS, **(programs or {})}
         self.actions: list[tuple[str, str]] = []
         self.resources: dict[str, Resources] = {}
+        """Last told, by container ID, Pod UID or path of a tier."""
+        self.usage: dict[str, Stats] = {}
+        """What tests say is used, by the same names."""
         self.reopened_logs: list[str] = []
         self.on_exit: Callable[[str, Exit], None] = lambda container_id, exit: None
         self._sandboxes: dict[str, Sandbox] = {}
@@ -298,6 +302,25 @@ class FakeRuntime:
     async def set_resources(self, container_id: str, resources: Resources) -> None:
         self._asked("set_resources", container_id)
         self.resources[container_id] = resources
+
+    async def set_sandbox_resources(self, uid: str, resources: Resources) -> None:
+        self._asked("set_sandbox_resources", uid)
+        self.resources[uid] = resources
+
+    async def set_tier(self, path: str, resources: Resources) -> None:
+        self.resources[path] = resources
+
+    def stats(self, container_id: str) -> Stats:
+        self._get(container_id, "StatsError")
+        return self.tier_stats(container_id)
+
+    def sandbox_stats(self, uid: str) -> Stats:
+        if uid not in self._sandboxes:
+            raise RuntimeFault("StatsError", f"sandbox {uid} does not exist")
+        return self.tier_stats(uid)
+
+    def tier_stats(self, path: str) -> Stats:
+        return self.usage.get(path, Stats(0, 0, 0, 0))
 
     # -- inside
 
