@@ -7,18 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
-from typing import Any
 
 from sampan.api.errors import StatusError
 from sampan.api.podspec import default_pull_policy
 from sampan.kubelet import starter, steady
 from sampan.kubelet.backoff import Backoff
 from sampan.kubelet.images.contract import Image, ImageFault
-from sampan.kubelet.parts import Parts, Say
+from sampan.kubelet.parts import Parts, Say, Spawn
 from sampan.kubelet.podview import ContainerView, Fault, PodView
-
-Spawn = Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]]
 
 
 class ImagePull:

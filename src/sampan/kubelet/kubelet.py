@@ -30,12 +30,13 @@ from sampan.kubelet.probers import Prober
 from sampan.kubelet.references import References
 from sampan.kubelet.resolvconf import Resolver
 from sampan.kubelet.runtime.contract import Exit, Record, Runtime, Sandbox
+from sampan.kubelet.stopsignal import signal_number
 from sampan.kubelet.streams import Streams
 from sampan.kubelet.volumes.contract import Mounter
 from sampan.kubelet.volumes.mounter import LinuxMounter
 from sampan.kubelet.volumes.tokens import Tokens
 from sampan.kubelet.volumes.volumes import Volumes
-from sampan.kubelet.worker import Worker, signal_number
+from sampan.kubelet.worker import Worker
 
 ORPHAN_GRACE_S = 10.0
 RESTART_S = 1.0

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from sampan.api.objects import Obj
 from sampan.client.client import Client
@@ -32,6 +33,10 @@ class Say(Protocol):
         message: str,
         container: ContainerView | None = None,
     ) -> None: ...
+
+
+Spawn = Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]]
+"""Starts a task of the Pod at hand, whose worker looks again when it has ended."""
 
 
 @dataclass(frozen=True, slots=True)
