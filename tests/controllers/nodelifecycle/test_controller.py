@@ -121,3 +121,13 @@ async def test_a_pause_of_the_controller_itself_is_held_against_no_node() -> Non
         assert condition_is_true(it.node, "Ready")
         assert it.taints() == set()
         await it.until(lambda: (condition_of(it.node, "Ready") or {})["status"] == "Unknown")
+
+
+async def test_a_toleration_of_a_taint_without_a_time_ends() -> None:
+    tainted = node()
+    tainted["spec"] = {"taints": [{"key": "k", "value": "v", "effect": "NoExecute"}]}
+    tolerates = [{"key": "k", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 1}]
+    async with world(tainted, lease(0), pod("leaves", tolerates), grace_s=10) as it:
+        await asyncio.sleep(0.5)
+        assert it.fake.get(PODS, "leaves", "default") is not None
+        await it.until(lambda: it.fake.get(PODS, "leaves", "default") is None)

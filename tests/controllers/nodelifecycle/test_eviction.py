@@ -56,6 +56,12 @@ def test_the_shortest_toleration_counts_from_when_the_taint_was_set(
     assert leaves_at({"spec": {"tolerations": tolerations}}, taints, NOW) == at_s
 
 
-def test_a_taint_without_a_time_counts_from_now() -> None:
+def test_the_time_of_a_pod_that_came_later_counts_from_then() -> None:
+    bound = {"type": "PodScheduled", "status": "True", "lastTransitionTime": format_time(SET_S + 50)}
+    pod = {"spec": {"tolerations": [exists("k", seconds=300)]}, "status": {"conditions": [bound]}}
+    assert leaves_at(pod, [taint()], NOW) == SET_S + 350
+
+
+def test_a_taint_without_a_time_counts_from_when_they_met() -> None:
     untimed = {"key": "k", "effect": "NoExecute"}
     assert leaves_at({"spec": {"tolerations": [exists(seconds=7)]}}, [untimed], NOW) == NOW + 7

@@ -51,6 +51,8 @@ class NodeLifecycleController:
         self._pods = informers.informer(PODS)
         self._heard: dict[str, float] = {}
         """Node -> when a sign of life was last seen."""
+        self._met: dict[str, float] = {}
+        """Pod that has to leave some time -> when it was first seen on its tainted node."""
         self._health = Controller("nodelifecycle", self.reconcile_node)
         self._eviction = Controller("tainteviction", self.reconcile_pod)
         self._pods.add_index("node", _node_of)
@@ -91,7 +93,10 @@ class NodeLifecycleController:
                 self._eviction.enqueue(key_of(pod))
 
     def _pod_changed(self, old: Obj | None, new: Obj | None) -> None:
-        if new is None or not new["spec"].get("nodeName"):
+        if new is None:
+            self._met.pop(key_of(old or {}), None)
+            return
+        if not new["spec"].get("nodeName"):
             return
         arrived = old is None or not old["spec"].get("nodeName")
         if arrived or (old or {})["spec"].get("tolerations") != new["spec"].get("tolerations"):
@@ -154,11 +159,13 @@ class NodeLifecycleController:
     async def reconcile_pod(self, key: str) -> float | None:
         pod = self._pods.get(key)
         if pod is None or is_deleting(pod) or is_terminal(pod):
+            self._met.pop(key, None)
             return None
         node = self._nodes.get(pod["spec"].get("nodeName", ""))
         taints = ((node or {}).get("spec") or {}).get("taints") or []
-        leaves = leaves_at(pod, taints, time.time())
+        leaves = leaves_at(pod, taints, self._met.setdefault(key, time.time()))
         if leaves is None:
+            del self._met[key]
             return None
         left_s = leaves - time.time()
         if left_s > 0:
