@@ -675,3 +675,29 @@ async def test_port_forward(world: World) -> None:
     server.close()
     with pytest.raises(StatusError, match="connection refused"):
         await world.kubelet.port_forward(pod, port)
+
+
+async def test_a_pod_that_does_not_fit_fails_and_takes_no_room(world: World) -> None:
+    def asking(name: str, cpu: str) -> Obj:
+        resources = {"requests": {"cpu": cpu}}
+        return make_pod(name, containers=[{"name": "web", "image": "nginx", "resources": resources}])
+
+    world.api.add(asking("big", "4096"))
+    big = await world.until(phase("Failed"), "big")
+    assert big["status"]["reason"] == "OutOfcpu"
+    words = "Pod was rejected: Node didn't have enough resource: cpu, requested: 4096000, used: 0, capacity: "
+    assert big["status"]["message"].startswith(words)
+    assert not world.runtime.records()
+    world.api.add(asking("small", "100m"))
+    await world.until(ready, "small")
+
+
+async def test_devices_of_the_node_can_be_asked_for(world: World) -> None:
+    await asyncio.wait_for(world.kubelet.registered.wait(), 2)
+    client = Client(world.api)
+    more = {"status": {"capacity": {"example.com/gpu": "2"}}}
+    node = await client.patch(NODES, "node", more, subresource="status")
+    async with asyncio.timeout(2):
+        while "example.com/gpu" not in node["status"]["allocatable"]:
+            await asyncio.sleep(0.01)
+            node = await client.get(NODES, "node")

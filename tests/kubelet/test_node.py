@@ -105,3 +105,17 @@ async def test_a_node_that_was_called_silent_speaks_up_with_its_next_lease(
     assert condition_is_true(api.get(NODES, "n1") or {}, "Ready")
     task.cancel()
     await asyncio.wait([task])
+
+
+def test_what_others_say_the_node_has_can_be_asked_for() -> None:
+    said = {"status": {"capacity": {"example.com/gpu": "2"}, "allocatable": {"example.com/gone": "1"}}}
+    found = node_status(CONFIG, MACHINE, [], [], said, 1000.0)
+    assert found["capacity"]["example.com/gpu"] == found["allocatable"]["example.com/gpu"] == "2"
+    assert found["allocatable"]["example.com/gone"] is None, "a patch takes it away"
+
+
+def test_pressure_shows() -> None:
+    found = node_status(CONFIG, MACHINE, [], [], {}, 1000.0, {"DiskPressure"})
+    disk, ready = (next(c for c in found["conditions"] if c["type"] == k) for k in ("DiskPressure", "Ready"))
+    assert (disk["status"], disk["reason"]) == ("True", "KubeletHasDiskPressure")
+    assert ready["status"] == "True"

@@ -5,13 +5,24 @@ from __future__ import annotations
 import pytest
 
 from sampan.api.objects import Obj
-from sampan.kubelet.qos import container_resources, oom_score, pod_cgroup, pod_resources, quota_us, shares
+from sampan.kubelet.qos import (
+    container_resources,
+    oom_score,
+    pod_cgroup,
+    pod_resources,
+    quota_us,
+    shares,
+    tiers,
+)
 
 GIB = 1 << 30
 
 
-def pod(resources: Obj, **spec: object) -> Obj:
-    return {"metadata": {"uid": "u"}, "spec": {"containers": [{"name": "c", "resources": resources}], **spec}}
+def pod(of_container: Obj, /, **spec: object) -> Obj:
+    return {
+        "metadata": {"uid": "u"},
+        "spec": {"containers": [{"name": "c", "resources": of_container}], **spec},
+    }
 
 
 GUARANTEED = {"limits": {"cpu": "1", "memory": "1Gi"}, "requests": {"cpu": "1", "memory": "1Gi"}}
@@ -32,10 +43,54 @@ def test_class(resources: Obj, path: str, score: int) -> None:
     assert container_resources(found, found["spec"]["containers"][0], 4 * GIB).oom_score_adj == score
 
 
+def score_of(found: Obj, node_memory_bytes: int) -> int:
+    return oom_score(found, found["spec"]["containers"][0], node_memory_bytes)
+
+
+def asking(memory: str) -> Obj:
+    return {"requests": {"memory": memory}}
+
+
 def test_burstable_scores_stay_between_the_classes() -> None:
-    assert oom_score(pod(BURSTABLE), 1, 4 * GIB) == 999
-    assert oom_score(pod(BURSTABLE), 8 * GIB, 4 * GIB) == 3
-    assert oom_score(pod({}, priority=2_000_001_000), 0, GIB) == -997
+    assert score_of(pod(asking("1")), 4 * GIB) == 999
+    assert score_of(pod(asking("8Gi")), 4 * GIB) == 3
+    critical = {"priority": 2_000_001_000, "priorityClassName": "system-node-critical"}
+    assert score_of(pod({}, **critical), GIB) == -997
+    # A number alone does not protect from the kernel: the class does.
+    assert score_of(pod({}, priority=2_000_000_000), GIB) == 1000
+
+
+def test_a_sidecar_is_not_killed_before_what_it_serves() -> None:
+    sidecar = {"name": "s", "restartPolicy": "Always"}
+    found = pod(asking("1Gi"), initContainers=[sidecar])
+    assert oom_score(found, sidecar, 4 * GIB) == score_of(found, 4 * GIB) == 750
+
+
+def test_what_a_pod_asks_for_beyond_its_containers_counts_for_each() -> None:
+    found = pod(asking("1Gi"), resources=asking("3Gi"))
+    found["spec"]["containers"].append({"name": "d"})
+    assert oom_score(found, found["spec"]["containers"][1], 4 * GIB) == 750
+    assert score_of(found, 4 * GIB) == 500
+
+
+def test_a_container_is_held_to_the_limit_of_its_pod() -> None:
+    found = pod({}, resources={"limits": {"cpu": "1", "memory": "1Gi"}})
+    given = container_resources(found, found["spec"]["containers"][0], 4 * GIB)
+    assert (given.cpu_quota_us, given.memory_bytes) == (100_000, GIB)
+    own = pod({"limits": {"memory": "1Mi"}}, resources={"limits": {"cpu": "1", "memory": "1Gi"}})
+    assert container_resources(own, own["spec"]["containers"][0], 4 * GIB).memory_bytes == 1 << 20
+    assert pod_resources(found).memory_bytes == GIB
+    assert pod_resources(found, pids=7).pids == 7
+
+
+def test_classes_weigh_what_their_pods_ask_for() -> None:
+    found = tiers("/r", 200, {"cpu": 2000, "memory": GIB})
+    assert {path: given.cpu_shares for path, given in found.items()} == {
+        "/r/kubepods": 2048,
+        "/r/kubepods/burstable": 204,
+        "/r/kubepods/besteffort": 2,
+    }
+    assert [given.memory_bytes for given in found.values()] == [GIB, 0, 0]
 
 
 def test_limits() -> None:

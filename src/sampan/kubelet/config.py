@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sampan.kubelet.eviction.thresholds import EvictionConfig
+
 
 @dataclass(frozen=True, slots=True)
 class KubeletConfig:
@@ -28,6 +30,12 @@ class KubeletConfig:
     resolv_conf: Path = Path("/etc/resolv.conf")
     runtime_version: str = "sampan://0.1.0"
     default_seccomp: str = "RuntimeDefault"
+    system_reserved: Mapping[str, str] = field(default_factory=dict)
+    kube_reserved: Mapping[str, str] = field(default_factory=dict)
+    """Kept back from Pods, as quantities: for the rest of the machine, and for sampan itself."""
+    eviction: EvictionConfig = field(default_factory=EvictionConfig)
+    pod_pids_limit: int = 0
+    """Processes of one Pod; 0: as many as the node has."""
 
     @property
     def pods(self) -> Path:

@@ -12,12 +12,15 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
 from sampan.api.objects import Obj, key_of, uid_of
-from sampan.api.resources import PODS, SERVICES
+from sampan.api.podspec import is_terminal
+from sampan.api.resources import NODES, PODS, SERVICES
 from sampan.api.streams import ExecOptions, LogOptions, Terminal
 from sampan.client.client import Client
 from sampan.client.events import EventRecorder
 from sampan.client.informers import Informers
 from sampan.kubelet import node, preparation
+from sampan.kubelet.allocatable import extended
+from sampan.kubelet.allocation import Allocation
 from sampan.kubelet.config import KubeletConfig
 from sampan.kubelet.hooks import Hooks
 from sampan.kubelet.images.contract import Images
@@ -70,9 +73,10 @@ class Kubelet:
         config.pods.mkdir(parents=True, exist_ok=True)
         self.config = config
         self._machine = Machine.found(config.root)
-        self._allocatable = node.capacity(self._machine, config)
+        self._allocation = Allocation(runtime, config, node.capacity(self._machine, config))
         self._pods = informers.informer(PODS, field_selector=f"spec.nodeName={config.node_name}")
         self._services = informers.informer(SERVICES)
+        self._nodes = informers.informer(NODES, field_selector=f"metadata.name={config.node_name}")
         self._references = References(client)
         self._references.changed = self._references_changed
         self._node = node.NodeReporter(client, config, self._machine, images.listing)
@@ -93,7 +97,7 @@ class Kubelet:
                 self._references,
                 Tokens(client),
                 mounter or LinuxMounter(),
-                lambda: self._allocatable,
+                lambda: self._allocation.allocatable,
             ),
             references=self._references,
             prober=Prober(runtime, netns),
@@ -101,7 +105,7 @@ class Kubelet:
             config=config,
             node_memory_bytes=self._machine.memory_bytes,
             node_resolver=_node_resolver(config),
-            allocatable=lambda: self._allocatable,
+            allocatable=lambda: self._allocation.allocatable,
             services=self._services.list,
             drained=drained,
         )
@@ -127,6 +131,8 @@ class Kubelet:
                 group.create_task(self._node.run(), name="node")
                 group.create_task(self._references.run(), name="references")
                 group.create_task(LogRotation(self._runtime, self._running).run(), name="log-rotation")
+                group.create_task(self._allocation.run(), name="allocation")
+                self._nodes.subscribe(self._node_changed)
                 await self._services.wait_synced()
                 # Only a complete list tells which containers belong to nobody.
                 await self._pods.wait_synced()
@@ -160,11 +166,21 @@ class Kubelet:
         now = self._workers.get(uid_of(new)) if new is not None else None
         if before is not None and before is not now:
             before.gone()
+        if old is not None and (new is None or is_terminal(new) or uid_of(new) != uid_of(old)):
+            self._allocation.release(uid_of(old))
         if now is not None and new is not None:
             now.update(new)
         elif new is not None and self._group is not None:
             worker = self._employ(new, *self._adopted.pop(uid_of(new), (None, [])))
+            known = worker.view.sandbox is not None or "startTime" in (new.get("status") or {})
+            if (refused := self._allocation.admit(new, known=known)) is not None:
+                worker.reject(refused.reason, refused.message)
             self._group.create_task(self._live(worker), name=f"pod-{uid_of(new)}")
+
+    def _node_changed(self, old: Obj | None, new: Obj | None) -> None:
+        if new is not None and (found := extended(new)) != self._allocation.extended:
+            self._allocation.extend(found)
+            self._node.poke()
 
     def _employ(self, pod: Obj, sandbox: Sandbox | None, records: list[Record]) -> Worker:
         worker = self._workers[uid_of(pod)] = Worker(self._parts, pod)

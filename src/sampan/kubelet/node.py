@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 
 from sampan.api import clock
 from sampan.api.errors import StatusError
@@ -18,6 +18,7 @@ from sampan.api.objects import Obj, condition_is_true, condition_of
 from sampan.api.request import STRATEGIC_MERGE_PATCH
 from sampan.api.resources import LEASES, NODES
 from sampan.client.client import Client
+from sampan.kubelet.allocatable import allocatable, extended
 from sampan.kubelet.config import KubeletConfig
 from sampan.kubelet.images.contract import Image
 from sampan.kubelet.machine import Machine
@@ -37,6 +38,11 @@ _HEALTHY = (
     ("PIDPressure", "False", "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
     ("Ready", "True", "KubeletReady", "kubelet is posting ready status"),
 )
+_SHORT = {
+    "MemoryPressure": ("True", "KubeletHasInsufficientMemory", "kubelet has insufficient memory available"),
+    "DiskPressure": ("True", "KubeletHasDiskPressure", "kubelet has disk pressure"),
+    "PIDPressure": ("True", "KubeletHasInsufficientPID", "kubelet has insufficient PID available"),
+}
 
 log = logging.getLogger(__name__)
 
@@ -81,12 +87,19 @@ def node_status(
     images: Sequence[Image],
     old: Obj,
     now_s: float,
+    pressures: Collection[str] = (),
 ) -> Obj:
-    """`old` is the Node as it was, for the times of transitions."""
-    found = capacity(machine, config)
+    """`old` is the Node as it was, for the times of transitions, and for resources that others say it has.
+
+    `pressures` are the types of the conditions that hold although they should not.
+    """
+    found = capacity(machine, config) | extended(old)
+    room: dict[str, str | None] = {**allocatable(found, config)}
+    gone = ((old.get("status") or {}).get("allocatable") or {}).keys() - room.keys()
     stamp = clock.format_time(now_s)
     conditions = []
-    for kind, status, reason, message in _HEALTHY:
+    for kind, *healthy in _HEALTHY:
+        status, reason, message = _SHORT[kind] if kind in pressures else healthy
         before = condition_of(old, kind)
         kept = before is not None and before["status"] == status
         conditions.append(
@@ -102,7 +115,7 @@ def node_status(
     addresses = [{"type": "InternalIP", "address": ip} for ip in ips]
     return {
         "capacity": found,
-        "allocatable": dict(found),
+        "allocatable": room | dict.fromkeys(gone),
         "conditions": conditions,
         "addresses": [*addresses, {"type": "Hostname", "address": config.node_name}],
         "daemonEndpoints": {"kubeletEndpoint": {"Port": 10250}},
@@ -136,7 +149,13 @@ class NodeReporter:
     ) -> None:
         self._client, self._config, self._machine, self._images = client, config, machine, images
         self.ips: Sequence[str] = ()
+        self.pressures: Collection[str] = ()
         self.registered = asyncio.Event()
+        self._news = asyncio.Event()
+
+    def poke(self) -> None:
+        """Something of the status has changed that others act on: it is posted now."""
+        self._news.set()
 
     async def run(self) -> None:
         await self._until_done(self._register)
@@ -173,7 +192,11 @@ class NodeReporter:
 
     async def _heartbeat(self) -> None:
         """The first one comes a period after the registration, which said the same."""
-        await asyncio.sleep(HEARTBEAT_S)
+        try:
+            await asyncio.wait_for(self._news.wait(), HEARTBEAT_S)
+        except TimeoutError:
+            pass  # nothing new: a sign of life all the same
+        self._news.clear()
         await self._post(await self._client.get(NODES, self._config.node_name))
 
     async def _post(self, node: Obj) -> None:
@@ -186,7 +209,9 @@ class NodeReporter:
         )
 
     def _status(self, old: Obj) -> Obj:
-        return node_status(self._config, self._machine, self.ips, self._images(), old, time.time())
+        images = self._images()
+        now_s = time.time()
+        return node_status(self._config, self._machine, self.ips, images, old, now_s, self.pressures)
 
     async def _renew(self) -> None:
         await self._renew_lease()

@@ -70,7 +70,7 @@ def sandbox_spec(parts: Parts, pod: Obj) -> SandboxSpec:
         host_pid=bool(spec.get("hostPID")),
         share_pid=bool(spec.get("shareProcessNamespace")),
         sysctls={sysctl["name"]: str(sysctl["value"]) for sysctl in sysctls},
-        resources=qos.pod_resources(pod),
+        resources=qos.pod_resources(pod, parts.config.pod_pids_limit),
     )
 
 

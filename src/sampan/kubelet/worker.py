@@ -76,6 +76,11 @@ class Worker:
             self._refresh.now()
         self._awake()
 
+    def reject(self, reason: str, message: str) -> None:
+        """Before `run`: the node does not take the Pod."""
+        self.view.verdict = (reason, f"Pod was rejected: {message}")
+        self._event("Warning", reason, message)
+
     def gone(self) -> None:
         """The API has no such Pod any more."""
         self.view.gone = True
@@ -185,6 +190,8 @@ class Worker:
                 self._attempts.begin(self._container(name))
             case plan.Stop(name, grace_s, why):
                 self._stopping.stop(self._container(name), grace_s, why)
+            case plan.Signal(name):
+                self._stopping.signal(self._container(name))
             case plan.Kill(name):
                 self._stopping.kill(self._container(name))
             case plan.Announce(name):

@@ -1,0 +1,100 @@
+"""What the node has given to which Pod: room is taken when a Pod is admitted and free when it has ended.
+
+All on the event loop and without awaiting, so each Pod is weighed against all that came before it. The
+weights of the directories above Pods follow in a task of their own; only the last of several is written.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from sampan.api import podspec
+from sampan.api.objects import Obj, uid_of
+from sampan.kubelet import allocatable, qos
+from sampan.kubelet.config import KubeletConfig
+from sampan.kubelet.nodeadmission import Rejection, rejection
+from sampan.kubelet.runtime.contract import Resources, Runtime, RuntimeFault
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Share:
+    requests: Mapping[str, int]
+    burstable: bool
+
+
+class Allocation:
+    """`pressures`: types of the node's conditions of pressure."""
+
+    def __init__(self, runtime: Runtime, config: KubeletConfig, capacity: Mapping[str, str]) -> None:
+        self._runtime, self._config, self._capacity = runtime, config, capacity
+        self._shares: dict[str, _Share] = {}
+        self._used: Counter[str] = Counter()
+        """The sum of all shares."""
+        self._told: dict[str, Resources] = {}
+        self._changed = asyncio.Event()
+        self.pressures: Collection[str] = ()
+        self.extend({})
+
+    def extend(self, extended: Mapping[str, str]) -> None:
+        """What others say that the node has besides."""
+        self.extended = dict(extended)
+        self.allocatable = allocatable.allocatable({**self._capacity, **extended}, self._config)
+        self._room = {name: podspec.amount(name, text) for name, text in self.allocatable.items()}
+
+    def admit(self, pod: Obj, *, known: bool = False) -> Rejection | None:
+        """Gives the Pod its room, or says why not. `known`: it was admitted before, by an earlier process."""
+        if podspec.is_terminal(pod):
+            return None
+        if not known:
+            refused = rejection(pod, self._used, self._room, self.pressures)
+            if refused is not None:
+                return refused
+        self.update(pod)
+        return None
+
+    def update(self, pod: Obj) -> None:
+        """Another version of an admitted Pod, or one that was admitted for certain."""
+        self.release(uid_of(pod))
+        burstable = podspec.qos_class(pod) == "Burstable"
+        share = self._shares[uid_of(pod)] = _Share({"pods": 1, **podspec.requests(pod)}, burstable)
+        self._used.update(share.requests)
+        self._changed.set()
+
+    def release(self, uid: str) -> None:
+        """It has ended, or the API has no such Pod any more. Idempotent."""
+        if (share := self._shares.pop(uid, None)) is not None:
+            self._used.subtract(share.requests)
+            self._changed.set()
+
+    def room_for(self, uid: str) -> dict[str, int]:
+        """What this Pod could have at most while all others keep theirs."""
+        own = self._shares[uid].requests if uid in self._shares else {}
+        return {name: most - self._used[name] + own.get(name, 0) for name, most in self._room.items()}
+
+    async def run(self) -> None:
+        """Keeps the weights of the directories above Pods, until cancelled."""
+        room = allocatable.for_pods(self._capacity, self._config)
+        self._changed.set()
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            burstable = sum(
+                share.requests.get("cpu", 0) for share in self._shares.values() if share.burstable
+            )
+            for path, resources in qos.tiers(self._config.cgroup_root, burstable, room).items():
+                if self._told.get(path) != resources:
+                    await self._tell(path, resources)
+
+    async def _tell(self, path: str, resources: Resources) -> None:
+        try:
+            await self._runtime.set_tier(path, resources)
+        except RuntimeFault as fault:
+            log.warning("%s", fault.message)
+            return
+        self._told[path] = resources

@@ -1,0 +1,1 @@
+"""Node-pressure eviction: what the node does when memory, disk or process ids run short."""

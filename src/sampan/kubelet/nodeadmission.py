@@ -1,0 +1,77 @@
+"""Whether this node takes a Pod that was given to it: upstream's checks, reasons and sentences. Pure.
+
+A Pod that is refused gets phase Failed for the reason; it is not tried again. The scheduler counts the same
+way, so this meets Pods that named their node themselves, and what changed on the node meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from sampan.api import podspec
+from sampan.api.objects import Obj
+from sampan.kubelet.qos import CRITICAL_PRIORITY
+
+MEMORY_TAINT = {"key": "node.kubernetes.io/memory-pressure", "value": "", "effect": "NoSchedule"}
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """`reason` and `message` of the Event; the status has the message after `Pod was rejected: `."""
+
+    reason: str
+    message: str
+
+
+def rejection(
+    pod: Obj, used: Mapping[str, int], room: Mapping[str, int], pressures: Collection[str] = ()
+) -> Rejection | None:
+    """None if the Pod may run. `used` and `room` in units of `podspec.amount`, "pods" among them; `pressures`
+    are types of the node's conditions.
+    """
+    return _under_pressure(pod, pressures) or _does_not_fit(pod, used, room) or _of_os(pod)
+
+
+def _under_pressure(pod: Obj, pressures: Collection[str]) -> Rejection | None:
+    if not pressures or _is_critical(pod):
+        return None
+    # A Pod that asked for memory is worth taking while memory alone is short.
+    if set(pressures) == {"MemoryPressure"} and (
+        podspec.qos_class(pod) != "BestEffort"
+        or any(podspec.toleration_matches(t, MEMORY_TAINT) for t in pod["spec"].get("tolerations") or ())
+    ):
+        return None
+    listed = " ".join(sorted(pressures))
+    return Rejection("Evicted", f"The node had condition: [{listed}]. ")
+
+
+def _does_not_fit(pod: Obj, used: Mapping[str, int], room: Mapping[str, int]) -> Rejection | None:
+    for name, asked in {"pods": 1, **podspec.requests(pod)}.items():
+        # What the node never heard of is the scheduler's business, as upstream has it.
+        if not asked or ("/" in name and name not in room):
+            continue
+        taken, most = used.get(name, 0), room.get(name, 0)
+        if asked > most - taken:
+            return _lacking(name, asked, taken, most)
+    return None
+
+
+def _lacking(name: str, asked: int, used: int, room: int) -> Rejection:
+    return Rejection(
+        f"OutOf{name}",
+        f"Node didn't have enough resource: {name}, requested: {asked}, used: {used}, capacity: {room}",
+    )
+
+
+def _of_os(pod: Obj) -> Rejection | None:
+    name = (pod["spec"].get("os") or {}).get("name", "linux")
+    if name == "linux":
+        return None
+    return Rejection("PodOSNotSupported", "Failed to admit pod as the OS field doesn't match node OS")
+
+
+def _is_critical(pod: Obj) -> bool:
+    annotations = pod["metadata"].get("annotations") or {}
+    static = annotations.get("kubernetes.io/config.source", "api") != "api"
+    return static or (pod["spec"].get("priority") or 0) >= CRITICAL_PRIORITY

@@ -1,0 +1,62 @@
+"""Room is given once."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from sampan.api.objects import Obj
+from sampan.kubelet.allocation import Allocation
+from sampan.kubelet.config import KubeletConfig
+from sampan.kubelet.runtime.fake import FakeRuntime
+
+CAPACITY = {"cpu": "2", "memory": "1Gi", "pods": "10"}
+CONFIG = KubeletConfig("n", Path("/x"), cgroup_root="/r")
+
+
+def pod(uid: str, cpu: str) -> Obj:
+    requests = {"requests": {"cpu": cpu}}
+    return {
+        "metadata": {"name": uid, "uid": uid},
+        "spec": {"containers": [{"name": "c", "resources": requests}]},
+    }
+
+
+def test_room_is_taken_and_given_back() -> None:
+    allocation = Allocation(FakeRuntime(), CONFIG, CAPACITY)
+    assert allocation.admit(pod("a", "1500m")) is None
+    refused = allocation.admit(pod("b", "1"))
+    assert refused is not None and refused.reason == "OutOfcpu"
+    assert allocation.room_for("b")["cpu"] == 500, "who is refused takes no room"
+    assert allocation.room_for("a")["cpu"] == 2000
+    allocation.release("a")
+    assert allocation.admit(pod("b", "1")) is None
+
+
+def test_a_pod_of_an_earlier_process_is_not_asked_again() -> None:
+    """The node may have shrunk meanwhile; what runs, runs."""
+    allocation = Allocation(FakeRuntime(), CONFIG, CAPACITY)
+    assert allocation.admit(pod("a", "3"), known=True) is None
+    assert allocation.admit(pod("b", "1")) is not None
+
+
+def test_a_pod_that_has_ended_takes_no_room() -> None:
+    allocation = Allocation(FakeRuntime(), CONFIG, CAPACITY)
+    assert allocation.admit({**pod("a", "2"), "status": {"phase": "Succeeded"}}) is None
+    assert allocation.admit(pod("b", "2")) is None
+
+
+async def test_classes_weigh_what_is_on_the_node() -> None:
+    runtime = FakeRuntime()
+    allocation = Allocation(runtime, CONFIG, CAPACITY)
+    task = asyncio.create_task(allocation.run())
+    allocation.admit(pod("a", "500m"))
+    await asyncio.sleep(0.01)
+    burstable = "/r/kubepods/burstable"
+    assert runtime.resources[burstable].cpu_shares == 512
+    assert runtime.resources["/r/kubepods"].memory_bytes == 1 << 30
+    allocation.release("a")
+    await asyncio.sleep(0.01)
+    assert runtime.resources[burstable].cpu_shares == 2
+    task.cancel()
+    await asyncio.wait([task])
