@@ -701,3 +701,117 @@ async def test_devices_of_the_node_can_be_asked_for(world: World) -> None:
         while "example.com/gpu" not in node["status"]["allocatable"]:
             await asyncio.sleep(0.01)
             node = await client.get(NODES, "node")
+
+
+def sidecar(name: str, **more: Any) -> Obj:
+    return {"name": name, "restartPolicy": "Always", **more}
+
+
+def signals(world: World) -> list[str]:
+    """Which containers were signalled, in order."""
+    names = {record.spec.id: record.spec.name for record in world.runtime.records()}
+    return [names.get(identity, "") for verb, identity in world.runtime.actions if verb.startswith("SIG")]
+
+
+async def test_sidecars_start_first_and_end_last(world: World) -> None:
+    started = asyncio.Event()
+
+    async def check(process: Process) -> int:
+        return 0 if started.is_set() else 1
+
+    world.runtime.programs["check"] = check
+    probe = {"exec": {"command": ["check"]}, "periodSeconds": 1, "failureThreshold": 30}
+    world.api.add(
+        make_pod(
+            restartPolicy="Never",
+            initContainers=[sidecar("one", startupProbe=probe), sidecar("two")],
+            containers=[{"name": "web", "command": ["sleep", "0.3"]}],
+        )
+    )
+    pod = await world.until(lambda pod: "running" in state(pod, "initContainerStatuses"))
+    await asyncio.sleep(0.05)
+    assert [record.spec.name for record in world.runtime.records()] == ["one"]
+    assert pod["status"]["phase"] == "Pending"
+    initialized = condition_of(pod, "Initialized")
+    assert initialized is not None
+    assert initialized["message"] == "containers with incomplete status: [one two]"
+    started.set()
+    pod = await world.until(ready)
+    assert [record.spec.name for record in world.runtime.records()] == ["one", "two", "web"]
+    for status in pod["status"]["initContainerStatuses"]:
+        assert status["started"] and status["ready"] and "running" in status["state"]
+    phases: list[str] = []
+    pod = await world.until(lambda pod: phases.append(pod["status"]["phase"]) or phase("Succeeded")(pod))
+    assert set(phases) == {"Running", "Succeeded"}
+    assert all("terminated" in entry["state"] for entry in pod["status"]["initContainerStatuses"])
+    stopped = [message for reason, message in await world.said() if reason == "Killing"]
+    assert stopped == ["Stopping container one", "Stopping container two"]
+
+
+async def test_deletion_signals_the_sidecar_after_the_main_container(world: World) -> None:
+    world.api.add(make_pod(initContainers=[sidecar("one"), sidecar("two")]))
+    await world.until(ready)
+    names = {record.spec.id: record.spec.name for record in world.runtime.records()}
+    await world.delete()
+    await world.until_gone()
+    signalled = [names[identity] for verb, identity in world.runtime.actions if verb.startswith("SIG")]
+    assert signalled == ["web", "two", "one"]
+
+
+async def test_sidecar_counts_for_readiness_and_comes_back(world: World) -> None:
+    probe = {"exec": {"command": ["true"]}, "periodSeconds": 1, "initialDelaySeconds": 1}
+    world.api.add(make_pod(initContainers=[sidecar("one", readinessProbe=probe)]))
+    pod = await world.until(phase("Running"))
+    condition = condition_of(pod, "ContainersReady")
+    assert condition is not None and condition["message"] == "containers with unready status: [one]"
+    await world.until(ready)
+    world.runtime.finish(next(r.spec.id for r in world.runtime.records() if r.spec.name == "one"), 1)
+    pod = await world.until(lambda pod: pod["status"]["initContainerStatuses"][0]["restartCount"] == 1)
+    assert not ready(pod) and restarts(pod) == 0 and pod["status"]["phase"] == "Running"
+    initialized = condition_of(pod, "Initialized")
+    assert initialized is not None and initialized["status"] == "True"
+    await world.until(ready)
+
+
+async def test_ephemeral_container_comes_to_a_running_pod_once(world: World) -> None:
+    world.api.add(make_pod())
+    await world.until(ready)
+    debugger = {
+        "name": "debugger",
+        "image": "nginx",
+        "imagePullPolicy": "IfNotPresent",
+        "command": ["exit", "3"],
+    }
+    await Client(world.api).patch(
+        PODS, "web", {"spec": {"ephemeralContainers": [debugger]}}, namespace="default"
+    )
+    pod = await world.until(lambda pod: "terminated" in state(pod, "ephemeralContainerStatuses"))
+    assert state(pod, "ephemeralContainerStatuses")["terminated"]["exitCode"] == 3
+    assert ready(pod) and restarts(pod) == 0
+    await world.stop()
+    world.start()
+    await asyncio.sleep(0.05)
+    assert [r.spec.name for r in world.runtime.records()].count("debugger") == 1
+    await world.delete()
+    await world.until_gone()
+    assert world.runtime.records() == []
+
+
+async def test_nothing_is_succeeded_or_failed_while_something_runs(world: World) -> None:
+    async def stubborn(process: Process) -> int:
+        process.ignored.add(signal.SIGTERM)
+        await asyncio.sleep(60)
+        return 0
+
+    world.runtime.programs["nginx"] = stubborn
+    world.api.add(make_pod(activeDeadlineSeconds=1, terminationGracePeriodSeconds=1))
+    phases: list[str] = []
+
+    def seen(pod: Obj) -> bool:
+        phases.append(pod.get("status", {}).get("phase", ""))
+        if phases[-1] == "Failed":
+            assert "terminated" in state(pod) and pod["status"]["reason"] == "DeadlineExceeded"
+        return phases[-1] == "Failed"
+
+    await world.until(seen, within_s=5)
+    assert "Running" in phases

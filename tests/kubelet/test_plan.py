@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.podviews import NGINX, NOW, end, make_view, record, run, up
+from sampan.api.objects import Obj
 from sampan.kubelet import plan
 from sampan.kubelet.lifecycle import ContainerState, PodEvent, PodState
-from sampan.kubelet.podview import ContainerView, Fault, PodView
+from sampan.kubelet.podview import ContainerView, Fault, Kind, PodView
 from sampan.kubelet.runtime.contract import Exit, Sandbox
 
 
@@ -108,6 +109,128 @@ def test_init_containers_go_first_one_by_one() -> None:
     assert plan.plan(view, NOW) == [plan.Pull("web")]
 
 
+def plain(name: str) -> Obj:
+    return {"name": name, "image": "nginx"}
+
+
+def sidecar(name: str) -> Obj:
+    return {"name": name, "image": "nginx", "restartPolicy": "Always"}
+
+
+def run_sidecar(container: ContainerView) -> None:
+    run(container)
+    container.started = True
+
+
+def test_the_next_waits_until_a_sidecar_has_started() -> None:
+    view = up(make_view(initContainers=[sidecar("proxy"), plain("setup")]))
+    assert plan.plan(view, NOW) == [plan.Pull("proxy")]
+    run(view.init[0])
+    assert plan.plan(view, NOW) == []
+    view.init[0].started = True
+    assert plan.plan(view, NOW) == [plan.Pull("setup")]
+    run(view.init[1])
+    end(view.init[1], 0)
+    assert plan.plan(view, NOW) == [plan.Pull("web")]
+
+
+@pytest.mark.parametrize("policy", ["Always", "OnFailure", "Never"])
+@pytest.mark.parametrize("code", [0, 1])
+def test_sidecars_are_restarted_whatever_the_pod_says(policy: str, code: int) -> None:
+    view = up(make_view(policy=policy, initContainers=[sidecar("proxy")]))
+    run_sidecar(view.init[0])
+    run(view.app[0])
+    end(view.init[0], code)
+    assert plan.plan(view, NOW) == [plan.Pull("proxy")]
+
+
+def test_a_restarting_sidecar_holds_up_nothing_that_had_begun() -> None:
+    view = up(make_view(initContainers=[sidecar("proxy"), plain("setup")]))
+    run_sidecar(view.init[0])
+    run(view.init[1])
+    end(view.init[0], 1)
+    run(view.init[0])
+    end(view.init[0], 1)
+    end(view.init[1], 0)
+    assert plan.Pull("web") in plan.plan(view, NOW)
+
+
+def stopping(view: PodView, grace_s: float = 10.0) -> PodView:
+    view.pod["metadata"] |= {"deletionTimestamp": "x", "deletionGracePeriodSeconds": grace_s}
+    view.advance(PodEvent.STOP)
+    view.ending_s, view.grace_s, view.drained = NOW, grace_s, True
+    for container in view.containers:
+        if container.state is ContainerState.RUNNING:
+            container.stopping(NOW, grace_s)
+    return view
+
+
+def test_sidecars_are_signalled_last_and_backwards() -> None:
+    view = up(make_view("web", initContainers=[sidecar("one"), sidecar("two")]))
+    for container in view.containers:
+        run_sidecar(container)
+    stopping(view)
+    wake = plan.Wake(NOW + 10)
+    assert plan.plan(view, NOW) == [plan.Signal("web"), wake]
+    view.app[0].ending.signalled_s = NOW  # type: ignore[union-attr]
+    assert plan.plan(view, NOW) == [wake]
+    end(view.app[0], 143)
+    assert plan.plan(view, NOW) == [plan.Signal("two"), wake]
+    view.init[1].ending.signalled_s = NOW  # type: ignore[union-attr]
+    end(view.init[1], 143)
+    assert plan.plan(view, NOW) == [plan.Signal("one")]
+
+
+def test_a_sidecar_waits_no_longer_than_the_grace_period() -> None:
+    view = up(make_view("web", initContainers=[sidecar("one")]))
+    for container in view.containers:
+        run_sidecar(container)
+    stopping(view)
+    view.app[0].ending.signalled_s = NOW  # type: ignore[union-attr]
+    assert plan.plan(view, NOW + 10) == [plan.Signal("one"), plan.Kill("web")]
+    view.init[0].ending.signalled_s = NOW + 10  # type: ignore[union-attr]
+    assert plan.kill_due_s(view.init[0]) == NOW + 12
+
+
+def test_a_hook_is_waited_for_but_not_beyond_the_grace_period() -> None:
+    view = up(make_view())
+    run(view.app[0])
+    stopping(view)
+    view.app[0].ending.hooked = True  # type: ignore[union-attr]
+    assert plan.plan(view, NOW + 1) == [plan.Wake(NOW + 10)]
+    assert plan.plan(view, NOW + 10) == [plan.Signal("web")]
+
+
+@pytest.mark.parametrize("policy", ["OnFailure", "Never"])
+def test_a_pod_ends_with_its_main_containers_though_sidecars_run(policy: str) -> None:
+    view = up(make_view(policy=policy, initContainers=[sidecar("proxy")]))
+    run_sidecar(view.init[0])
+    run(view.app[0])
+    end(view.app[0], 0)
+    assert plan.plan(view, NOW) == [plan.End(30.0)]
+
+
+def test_an_ephemeral_container_starts_at_any_time_and_once() -> None:
+    view = up(make_view(init=("setup",), ephemeralContainers=[plain("debugger")]))
+    assert plan.plan(view, NOW) == [plan.Pull("debugger"), plan.Pull("setup")]
+    run(view.ephemeral[0])
+    run(view.init[0])
+    end(view.ephemeral[0], 1)
+    assert plan.plan(view, NOW) == []
+
+
+def test_rules_of_a_container_go_before_the_policy() -> None:
+    rules = [{"action": "Restart", "exitCodes": {"operator": "In", "values": [42]}}]
+    spec = {**plain("web"), "restartPolicy": "Never", "restartPolicyRules": rules}
+    view = up(make_view(policy="Always", containers=[spec]))
+    run(view.app[0])
+    end(view.app[0], 42)
+    assert plan.plan(view, NOW) == [plan.Pull("web")]
+    run(view.app[0])
+    end(view.app[0], 1)
+    assert plan.plan(view, NOW) == [plan.End(30.0)]
+
+
 def test_failing_init_container_ends_a_pod_that_never_restarts() -> None:
     view = up(make_view("web", init=("one",), policy="Never"))
     run(view.init[0])
@@ -174,11 +297,14 @@ class World:
         self.view, self.random, self.now_s = view, random.Random(seed), NOW
         self.pending: list[Any] = []
         self.processes: set[str] = set()
+        self.passed: set[str] = set()
+        """Init containers that have done, once at least, what the next one waits for."""
         self.sandbox = False
         self.forgotten = False
 
     def act(self, action: plan.Action) -> None:
         view = self.view
+        self.passed |= {container.name for container in view.init if container.passed}
         match action:
             case plan.Prepare():
                 view.advance(PodEvent.PREPARE)
@@ -192,6 +318,9 @@ class World:
             case plan.Start(name):
                 container = view.container(name)
                 assert container is not None and view.sandbox is not None
+                assert name not in self.processes
+                if container.kind is Kind.APP and not container.begun and not view.initialized:
+                    assert {other.name for other in view.init} <= self.passed
                 container.begin(self.now_s)
                 self.pending.append(lambda: self._started(container))
             case plan.Stop(name, grace_s, _):
@@ -199,6 +328,14 @@ class World:
                 assert container is not None and view.drained | (view.state is PodState.UP)
                 container.stopping(self.now_s, grace_s)
                 assert container.ending is not None
+                if container.ending.grace_s > 0 and self.random.random() < 0.3:
+                    container.ending.hooked = True
+                    self.pending.append(lambda: self._hook_ended(container))
+            case plan.Signal(name):
+                container = view.container(name)
+                assert container is not None and container.ending is not None
+                assert not container.ending.signalled_s
+                self._check_turn(container)
                 container.ending.signalled_s = self.now_s
                 if self.random.random() < 0.5:
                     self.pending.append(lambda: self._exit(container, 143))
@@ -232,6 +369,19 @@ class World:
                 assert at_s > self.now_s
                 self.pending.append(lambda: self._sleep(at_s))
 
+    def _hook_ended(self, container: ContainerView) -> None:
+        if container.ending is not None:
+            container.ending.hooked = False
+
+    def _check_turn(self, container: ContainerView) -> None:
+        """Sidecars end after all main ones and in reverse order, unless the time is over."""
+        assert container.ending is not None
+        in_time = self.now_s < container.ending.over_s
+        if container.sidecar and in_time and self.view.state is PodState.STOPPING:
+            names = [other.name for other in self.view.sidecars]
+            later = set(names[names.index(container.name) + 1 :]) | {c.name for c in self.view.app}
+            assert not later & self.processes
+
     def _sleep(self, at_s: float) -> None:
         self.now_s = max(self.now_s, at_s)
 
@@ -262,10 +412,16 @@ class World:
         else:
             container.running(record(container))
             self.processes.add(container.name)
+            container.started = self.random.random() < 0.5
+            if not container.started:
+                self.pending.append(lambda: self._probed(container))
             if self.random.random() < 0.5:
                 self.pending.append(lambda: self._exit(container, self.random.choice((0, 1))))
             elif self.random.random() < 0.3:
                 container.unhealthy = "sick"
+
+    def _probed(self, container: ContainerView) -> None:
+        container.started = container.state is ContainerState.RUNNING
 
     def _exit(self, container: ContainerView, code: int) -> None:
         if container.name not in self.processes:
@@ -301,16 +457,20 @@ class World:
     seed=st.integers(0, 2**32),
     policy=st.sampled_from(["Always", "OnFailure", "Never"]),
     apps=st.integers(1, 3),
-    inits=st.integers(0, 2),
+    inits=st.lists(st.booleans(), max_size=3),
+    debuggers=st.integers(0, 2),
     turns=st.integers(0, 60),
     forced=st.booleans(),
 )
 def test_any_order_of_events_ends_with_nothing_left(
-    seed: int, policy: str, apps: int, inits: int, turns: int, forced: bool
+    seed: int, policy: str, apps: int, inits: list[bool], debuggers: int, turns: int, forced: bool
 ) -> None:
+    """`inits`: which init containers are sidecars."""
     names = tuple(f"app{number}" for number in range(apps))
-    init = tuple(f"init{number}" for number in range(inits))
-    world = World(make_view(*names, init=init, policy=policy), seed)
+    init = [sidecar(f"init{n}") if lasts else plain(f"init{n}") for n, lasts in enumerate(inits)]
+    ephemeral = [plain(f"debugger{number}") for number in range(debuggers)]
+    view = make_view(*names, policy=policy, initContainers=init, ephemeralContainers=ephemeral)
+    world = World(view, seed)
     for _ in range(turns):
         world.turn()
     if forced:

@@ -9,7 +9,7 @@ from sampan.kubelet import steady, termination
 from sampan.kubelet.containerspec import PodPlace
 from sampan.kubelet.containerstatus import SCHEME
 from sampan.kubelet.lifecycle import PodState
-from sampan.kubelet.podview import LABEL_CONTAINER, ContainerView, PodView
+from sampan.kubelet.podview import LABEL_CONTAINER, ContainerView, Kind, PodView
 from sampan.kubelet.runtime.contract import Exit, Record, Sandbox
 
 
@@ -55,7 +55,9 @@ def _count_on(view: PodView, container: ContainerView, own: Sequence[Record]) ->
     named = reported.get("containerID")
     if not named or named in (SCHEME + record.spec.id for record in own):
         return
-    if container.record is None:
+    if container.kind is Kind.EPHEMERAL:
+        container.lost = reported
+    elif container.record is None:
         container.attempt = reported["restartCount"] + 1
     elif container.record.exit is not None:
         container.attempt = max(container.attempt, reported["restartCount"])

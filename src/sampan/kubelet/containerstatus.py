@@ -16,17 +16,20 @@ from sampan.kubelet.podview import (
     LABEL_START_ERROR,
     ContainerView,
     Fault,
+    Kind,
     PodView,
 )
 from sampan.kubelet.runtime.contract import Record
 
 SCHEME = "sampan://"
 START_ERROR_CODE = 128
-OOM_CODE = 137
+OOM_CODE = KILLED_CODE = 137
 
 
 def container_status(view: PodView, container: ContainerView, now_s: float) -> Obj:
-    """One entry of `containerStatuses` or `initContainerStatuses`."""
+    """One entry of the list of statuses that the container's kind has."""
+    if container.lost is not None:
+        return _lost(container.lost)
     record, last = container.record, container.last
     waiting = _waiting(view, container, now_s)
     state: Obj
@@ -135,15 +138,30 @@ def _pull_failed(container: ContainerView, fault: Fault, now_s: float) -> Obj:
 
 
 def _creating(view: PodView, container: ContainerView) -> Obj:
-    if view.init and (not container.init or container is not view.init[0]):
-        return {"reason": "PodInitializing"}
-    if container.init:
-        return {"reason": "PodInitializing"}
-    return {"reason": "ContainerCreating"}
+    waits = view.init and container.kind is not Kind.EPHEMERAL and not view.initialized
+    return {"reason": "PodInitializing" if waits else "ContainerCreating"}
+
+
+def _lost(reported: Obj) -> Obj:
+    """What ran when it was last seen has ended since, nobody knows how."""
+    state: Obj = reported["state"]
+    if "terminated" in state:
+        return reported
+    ended = {
+        "exitCode": KILLED_CODE,
+        "reason": "ContainerStatusUnknown",
+        "message": "The container could not be located when the pod was terminated",
+        "startedAt": None,
+        "finishedAt": None,
+        "containerID": reported.get("containerID", ""),
+    }
+    return {**reported, "state": {"terminated": ended}, "ready": False, "started": False}
 
 
 def _ready(container: ContainerView, settled: bool) -> bool:
-    if container.init:
+    if container.kind is Kind.EPHEMERAL:
+        return False
+    if container.init and not container.sidecar:
         return container.succeeded
     running = container.state in (ContainerState.RUNNING, ContainerState.STOPPING)
     return settled and running and container.ready

@@ -27,7 +27,7 @@ class Departure:
         view = self._view
         view.advance(PodEvent.STOP)
         view.ending_s, view.grace_s = steady.now_s(), grace_s
-        serves = any(container.state is ContainerState.RUNNING for container in view.app)
+        serves = any(container.state is ContainerState.RUNNING for container in (*view.app, *view.sidecars))
         if view.gone or not serves:
             view.drained = True
         else:

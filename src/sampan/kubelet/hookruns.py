@@ -27,19 +27,18 @@ class HookRuns:
             self._post_start(container, record, handler, done), "post-start"
         )
 
-    def pre_stop(
-        self, container: ContainerView, record: Record, handler: Obj, done: Callable[[], None]
-    ) -> None:
-        """Calls `done` when the hook has ended in whatever way, unless the container has as well."""
-        self._tasks[container.name] = self._spawn(
-            self._pre_stop(container, record, handler, done), "pre-stop"
-        )
+    def pre_stop(self, container: ContainerView, record: Record, handler: Obj) -> None:
+        assert container.ending is not None
+        container.ending.hooked = True
+        self._tasks[container.name] = self._spawn(self._pre_stop(container, record, handler), "pre-stop")
 
     def cancel(self, container: ContainerView) -> None:
         task = self._tasks.get(container.name)
         if task is not None and task is not asyncio.current_task():
             task.cancel()
         container.warming = False
+        if container.ending is not None:
+            container.ending.hooked = False
 
     async def _post_start(
         self, container: ContainerView, record: Record, handler: Obj, done: Callable[[], None]
@@ -57,22 +56,16 @@ class HookRuns:
             container.warming = False
         done()
 
-    async def _pre_stop(
-        self, container: ContainerView, record: Record, handler: Obj, done: Callable[[], None]
-    ) -> None:
+    async def _pre_stop(self, container: ContainerView, record: Record, handler: Obj) -> None:
         ending = container.ending
         try:
-            async with asyncio.timeout(ending.grace_s if ending else 0):
-                await self._parts.hooks.run(target(self._view, container, record), handler)
+            await self._parts.hooks.run(target(self._view, container, record), handler)
         except HookFailed as failure:
             self._say("Warning", "FailedPreStopHook", f"PreStopHook failed: {failure}", container)
-        except TimeoutError:
-            text = "PreStopHook failed: the grace period ended before it did"
-            self._say("Warning", "FailedPreStopHook", text, container)
         finally:
             self._forget(container)
-        if container.ending is ending:
-            done()
+            if ending is not None:
+                ending.hooked = False
 
     def _forget(self, container: ContainerView) -> None:
         if self._tasks.get(container.name) is asyncio.current_task():

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from sampan.api.clock import parse_time
 from sampan.api.objects import is_deleting
 from sampan.kubelet.lifecycle import ContainerState, PodState
-from sampan.kubelet.podview import LABEL_HASH, ContainerView, PodView, spec_hash
+from sampan.kubelet.podview import LABEL_HASH, ContainerView, Kind, PodView, spec_hash
+from sampan.kubelet.restart import is_restarted
 
 ERROR_SHOWN_S = 2.0
 """How long the error itself stands in the status before it says that one backs off."""
@@ -41,11 +42,18 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """preStop hook, then the stop signal. `why` is the text of the Killing event."""
+    """It is told to end, and its preStop hook begins. `why` is the text of the Killing event."""
 
     container: str
     grace_s: float
     why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """The stop signal; a hook that still runs has had its time."""
+
+    container: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,12 +111,24 @@ class Wake:
 
 
 Action = (
-    Prepare | Pull | Start | Stop | Kill | Announce | Condemn | End | Ended | Release | Delete | Forget | Wake
+    Prepare
+    | Pull
+    | Start
+    | Stop
+    | Signal
+    | Kill
+    | Announce
+    | Condemn
+    | End
+    | Ended
+    | Release
+    | Delete
+    | Forget
+    | Wake
 )
 
 BACKS_OFF = "ErrImagePull"
 """The pull fault that becomes ImagePullBackOff; others (a bad name, a policy) stay what they are."""
-AT_REST = (ContainerState.WAITING, ContainerState.EXITED)
 
 
 def plan(view: PodView, now_s: float) -> list[Action]:
@@ -127,19 +147,23 @@ def restarts(view: PodView, container: ContainerView) -> bool:
         return False
     if container.replace:
         return True
-    policy = view.restart_policy
-    failed = container.exit.code != 0
-    if container.init:
-        return failed and policy != "Never"
-    return policy == "Always" or (policy == "OnFailure" and failed)
+    if container.kind is Kind.EPHEMERAL or (container.init and container.succeeded and not container.sidecar):
+        return False
+    return is_restarted(container.spec, view.restart_policy, container.exit.code)
 
 
 def is_finished(view: PodView) -> bool:
-    """Whether all that the Pod was for has happened: nothing runs, nothing will."""
-    if any(_failed_for_good(view, container) for container in view.init):
+    """Whether all that the Pod was for has happened: no main container runs or will."""
+    if any(failed_for_good(view, container) for container in view.init):
         return True
     return all(
         container.state is ContainerState.EXITED and not restarts(view, container) for container in view.app
+    )
+
+
+def failed_for_good(view: PodView, container: ContainerView) -> bool:
+    return (
+        container.state is ContainerState.EXITED and not container.succeeded and not restarts(view, container)
     )
 
 
@@ -156,14 +180,7 @@ def kill_due_s(container: ContainerView) -> float:
     ending = container.ending
     if ending is None or ending.killed:
         return 0.0
-    least = (ending.signalled_s or ending.since_s + ending.grace_s) + LEAST_GRACE_S
-    return max(ending.since_s + ending.grace_s, least)
-
-
-def _failed_for_good(view: PodView, container: ContainerView) -> bool:
-    return (
-        container.state is ContainerState.EXITED and not container.succeeded and not restarts(view, container)
-    )
+    return max(ending.over_s, (ending.signalled_s or ending.over_s) + LEAST_GRACE_S)
 
 
 def _new(view: PodView, now_s: float) -> Iterator[Action]:
@@ -196,7 +213,7 @@ def _up(view: PodView, now_s: float) -> Iterator[Action]:
     yield from pulls
     for container in _current(view):
         yield from _advance(view, container, now_s)
-        if (
+        if container.kind is not Kind.EPHEMERAL and (
             container.state is ContainerState.STARTING
             or container.warming
             or container.pulling
@@ -213,12 +230,12 @@ def _up(view: PodView, now_s: float) -> Iterator[Action]:
 def _stopping(view: PodView, now_s: float) -> Iterator[Action]:
     busy = view.preparing
     for container in view.containers:
-        if container.pulling or container.state not in AT_REST:
+        if container.pulling or not container.at_rest:
             busy = True
         if container.state is ContainerState.RUNNING and view.drained:
             yield Stop(container.name, _remaining_s(view, now_s), f"Stopping container {container.name}")
         elif container.state is ContainerState.STOPPING:
-            yield from _ending(container, now_s)
+            yield from _ending(container, now_s, has_turn=_has_turn(view, container))
     if not busy and view.drained:
         yield Ended()
 
@@ -250,18 +267,38 @@ _PLANS = {
 
 
 def _current(view: PodView) -> list[ContainerView]:
-    """The containers whose turn it is: the first init container that has not succeeded, or all others."""
-    if any(container.record or container.last for container in view.app):
-        return view.app
-    for container in view.init:
-        if not container.succeeded:
-            return [container]
-    return view.app
+    """The containers whose turn it is.
+
+    Ephemeral ones always; sidecars from their turn on; of the other init containers the first that has not
+    succeeded; the main ones once all before them have passed. What has once begun is not held up by a sidecar
+    that is being restarted.
+    """
+    current = list(view.ephemeral)
+    if view.initialized:
+        return [*current, *view.sidecars, *view.app]
+    begun = [number for number, container in enumerate(view.init) if container.begun]
+    front = begun[-1] if begun else 0
+    for number, container in enumerate(view.init):
+        if container.sidecar:
+            current.append(container)
+        if number < front or container.passed:
+            continue
+        return current if container.sidecar else [*current, container]
+    return [*current, *view.app]
+
+
+def _has_turn(view: PodView, container: ContainerView) -> bool:
+    """Sidecars end after all main containers, the last one of the spec first (KEP-753)."""
+    if not container.sidecar:
+        return True
+    sidecars = view.sidecars
+    later = sidecars[sidecars.index(container) + 1 :]
+    return all(other.at_rest for other in (*view.app, *later))
 
 
 def _pulls(view: PodView, now_s: float) -> Iterator[Action]:
     for container in _current(view):
-        if container.image is not None or container.pulling or container.state not in AT_REST:
+        if container.image is not None or container.pulling or not container.at_rest or container.lost:
             continue
         if container.state is ContainerState.EXITED and not restarts(view, container):
             continue
@@ -277,14 +314,19 @@ def _pulls(view: PodView, now_s: float) -> Iterator[Action]:
 
 
 def _startable(view: PodView, container: ContainerView, now_s: float) -> bool:
-    if container.image is None or container.state not in AT_REST or retry_due_s(container) > now_s:
+    if (
+        container.lost is not None
+        or container.image is None
+        or not container.at_rest
+        or retry_due_s(container) > now_s
+    ):
         return False
     return container.state is ContainerState.WAITING or restarts(view, container)
 
 
 def _advance(view: PodView, container: ContainerView, now_s: float) -> Iterator[Action]:
     state = container.state
-    if state in AT_REST:
+    if container.at_rest:
         if _startable(view, container, now_s):
             yield Start(container.name)
         elif state is ContainerState.EXITED and restarts(view, container):
@@ -307,8 +349,15 @@ def _advance(view: PodView, container: ContainerView, now_s: float) -> Iterator[
             yield Stop(container.name, view.grace_period_s(), why)
 
 
-def _ending(container: ContainerView, now_s: float) -> Iterator[Action]:
-    if due_s := kill_due_s(container):
+def _ending(container: ContainerView, now_s: float, *, has_turn: bool = True) -> Iterator[Action]:
+    """`has_turn`: nothing has to end before it does; a grace period that is over waits for nobody."""
+    ending = container.ending
+    if ending is not None and not ending.signalled_s and not ending.killed:
+        if ending.over_s <= now_s or (has_turn and not ending.hooked):
+            yield Signal(container.name)
+            return
+        yield Wake(ending.over_s)
+    elif due_s := kill_due_s(container):
         yield Wake(due_s) if due_s > now_s else Kill(container.name)
 
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any
 
 import orjson
 
+from sampan.api import podspec
 from sampan.api.objects import Obj, is_deleting, name_of, namespace_of, revision_of, uid_of
 from sampan.kubelet.backoff import Backoff
 from sampan.kubelet.images.contract import Image
@@ -38,14 +40,32 @@ class Fault:
     at_s: float
 
 
+class Kind(Enum):
+    """In which list of the spec a container stands, and in which of the status."""
+
+    INIT = ("initContainers", "initContainerStatuses")
+    APP = ("containers", "containerStatuses")
+    EPHEMERAL = ("ephemeralContainers", "ephemeralContainerStatuses")
+
+    def __init__(self, listed: str, reported: str) -> None:
+        self.listed, self.reported = listed, reported
+
+
 @dataclass(slots=True)
 class Ending:
-    """A container that was told to end at `since_s`; `signalled_s` is 0 while its preStop hook runs."""
+    """A container that was told to end at `since_s`; `signalled_s` is 0 until it has got its stop signal."""
 
     since_s: float
     grace_s: float
+    hooked: bool = False
+    """Its preStop hook runs."""
     signalled_s: float = 0.0
     killed: bool = False
+
+    @property
+    def over_s(self) -> float:
+        """When its grace period is over."""
+        return self.since_s + self.grace_s
 
 
 @dataclass(slots=True)
@@ -53,7 +73,7 @@ class ContainerView:
     """One container of the spec; `record` is the current attempt's, `last` that of the one before."""
 
     spec: Obj
-    init: bool = False
+    kind: Kind = Kind.APP
     state: ContainerState = ContainerState.WAITING
     attempt: int = 0
     record: Record | None = None
@@ -82,15 +102,42 @@ class ContainerView:
     replace: bool = False
     """It was ended to be started anew, whatever the restart policy says."""
     ending: Ending | None = None
+    lost: Obj | None = None
+    """The last status of an ephemeral container of which nothing is left: it is not run twice."""
 
     @property
     def field_path(self) -> str:
         """Which part of the Pod it is, as events name it: `spec.containers{web}`."""
-        return f"spec.{'initContainers' if self.init else 'containers'}{{{self.name}}}"
+        return f"spec.{self.kind.listed}{{{self.name}}}"
 
     @property
     def name(self) -> str:
         return self.spec["name"]
+
+    @property
+    def init(self) -> bool:
+        return self.kind is Kind.INIT
+
+    @property
+    def sidecar(self) -> bool:
+        """An init container that keeps running beside the main ones (KEP-753)."""
+        return self.init and podspec.is_sidecar(self.spec)
+
+    @property
+    def passed(self) -> bool:
+        """An init container after which the next one may start."""
+        if self.sidecar:
+            return self.state is ContainerState.RUNNING and self.started
+        return self.succeeded
+
+    @property
+    def begun(self) -> bool:
+        """An attempt was made at it."""
+        return self.state is not ContainerState.WAITING or self.record is not None or self.last is not None
+
+    @property
+    def at_rest(self) -> bool:
+        return self.state in (ContainerState.WAITING, ContainerState.EXITED)
 
     @property
     def exit(self) -> Exit | None:
@@ -154,6 +201,7 @@ class PodView:
     state: PodState = PodState.NEW
     init: list[ContainerView] = field(default_factory=list)
     app: list[ContainerView] = field(default_factory=list)
+    ephemeral: list[ContainerView] = field(default_factory=list)
     sandbox: Sandbox | None = None
     ips: tuple[str, ...] = ()
     preparing: bool = False
@@ -188,16 +236,15 @@ class PodView:
         self.pod = pod
         known = {container.name: container for container in self.containers}
 
-        def views(specs: list[Obj], init: bool) -> list[ContainerView]:
+        def views(kind: Kind) -> list[ContainerView]:
             found = []
-            for spec in specs:
-                container = known.get(spec["name"]) or ContainerView(spec, init)
+            for spec in pod["spec"].get(kind.listed) or ():
+                container = known.get(spec["name"]) or ContainerView(spec, kind)
                 container.spec = spec
                 found.append(container)
             return found
 
-        self.init = views(pod["spec"].get("initContainers") or [], True)
-        self.app = views(pod["spec"]["containers"], False)
+        self.init, self.app, self.ephemeral = views(Kind.INIT), views(Kind.APP), views(Kind.EPHEMERAL)
 
     @property
     def uid(self) -> str:
@@ -210,7 +257,16 @@ class PodView:
 
     @property
     def containers(self) -> list[ContainerView]:
-        return self.init + self.app
+        return self.init + self.app + self.ephemeral
+
+    @property
+    def sidecars(self) -> list[ContainerView]:
+        return [container for container in self.init if container.sidecar]
+
+    @property
+    def initialized(self) -> bool:
+        """A main container was begun: the init containers had their turn."""
+        return any(container.begun for container in self.app)
 
     @property
     def restart_policy(self) -> str:

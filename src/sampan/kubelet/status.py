@@ -13,8 +13,8 @@ from sampan.api.clock import format_time
 from sampan.api.objects import Obj, condition_of, uid_of
 from sampan.kubelet.containerstatus import container_status
 from sampan.kubelet.lifecycle import PodState
-from sampan.kubelet.plan import is_finished
-from sampan.kubelet.podview import PodView
+from sampan.kubelet.plan import failed_for_good, is_finished
+from sampan.kubelet.podview import Kind, PodView
 
 TERMINAL = ("Succeeded", "Failed")
 OWN_CONDITIONS = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
@@ -26,7 +26,7 @@ def pod_status(view: PodView, host_ips: Sequence[str], now_s: float) -> Obj:
     pod = view.pod
     init = [container_status(view, container, now_s) for container in view.init]
     app = [container_status(view, container, now_s) for container in view.app]
-    phase = pod_phase(view, init, app)
+    phase = pod_phase(view, app)
     generation = pod["metadata"].get("generation")
     old: Obj = pod.get("status") or {}
     status: Obj = {
@@ -40,35 +40,44 @@ def pod_status(view: PodView, host_ips: Sequence[str], now_s: float) -> Obj:
         status["observedGeneration"] = generation
     if init:
         status["initContainerStatuses"] = init
+    if view.ephemeral:
+        ephemeral = [container_status(view, container, now_s) for container in view.ephemeral]
+        status["ephemeralContainerStatuses"] = ephemeral
     if host_ips:
         status |= {"hostIP": host_ips[0], "hostIPs": [{"ip": ip} for ip in host_ips]}
     if view.ips:
         status |= {"podIP": view.ips[0], "podIPs": [{"ip": ip} for ip in view.ips]}
-    if view.verdict is not None:
+    if view.verdict is not None and phase == "Failed":
         status["reason"], status["message"] = view.verdict
     return status
 
 
-def pod_phase(view: PodView, init: Sequence[Obj], app: Sequence[Obj]) -> str:
+def pod_phase(view: PodView, app: Sequence[Obj]) -> str:
+    """Succeeded and Failed stay, and are said only when nothing runs any more."""
     old = podspec.phase(view.pod)
     if old in TERMINAL:
         return old
-    if view.verdict is not None:
+    phase = _phase(view, app)
+    if phase in TERMINAL and not all(container.at_rest for container in view.containers):
+        return "Running" if view.initialized else "Pending"
+    return phase
+
+
+def _phase(view: PodView, app: Sequence[Obj]) -> str:
+    if view.verdict is not None or any(failed_for_good(view, container) for container in view.init):
         return "Failed"
-    if any(_failed(status) for status in init) and view.restart_policy == "Never":
-        return "Failed"
-    started = any("running" in status["state"] or _over(status) for status in app)
-    if not started and any("terminated" not in status["state"] or _failed(status) for status in init):
+    if not view.initialized and not all(container.passed for container in view.init):
         return "Pending"
     running = sum("running" in status["state"] for status in app)
     over = [status for status in app if _over(status)]
     if running + len(over) < len(app):
-        ended = view.state in _ENDED
-        return "Failed" if ended and over else "Pending"
+        return "Failed" if view.state in _ENDED and over else "Pending"
     if running:
         return "Running"
-    succeeded = all("terminated" in s["state"] and s["state"]["terminated"]["exitCode"] == 0 for s in over)
     if view.state in _ENDED or is_finished(view):
+        succeeded = all(
+            "terminated" in s["state"] and s["state"]["terminated"]["exitCode"] == 0 for s in over
+        )
         return "Succeeded" if succeeded else "Failed"
     return "Running"
 
@@ -104,7 +113,7 @@ def is_urgent(old: Obj, new: Obj) -> bool:
 
     def facts(status: Obj) -> object:
         conditions = {c["type"]: c["status"] for c in status.get("conditions") or ()}
-        lists = (status.get("initContainerStatuses") or (), status.get("containerStatuses") or ())
+        lists = (status.get(kind.reported) or () for kind in Kind)
         containers = [
             (entry["ready"], entry["restartCount"], "terminated" in entry["state"])
             for entries in lists
@@ -123,19 +132,15 @@ def _over(status: Obj) -> bool:
     )
 
 
-def _failed(status: Obj) -> bool:
-    ended = status["state"].get("terminated") or status["lastState"].get("terminated")
-    return bool(ended) and "running" not in status["state"] and ended["exitCode"] != 0
-
-
 def _conditions(
     view: PodView, phase: str, init: Sequence[Obj], app: Sequence[Obj], generation: int | None, now_s: float
 ) -> list[Obj]:
-    containers = _containers_ready(phase, app)
+    sidecars = {container.name for container in view.sidecars}
+    containers = _containers_ready(phase, [*(s for s in init if s["name"] in sidecars), *app])
     sandbox = view.sandbox is not None and (bool(view.ips) or view.sandbox.net == "")
     found: dict[str, Obj] = {
         "PodReadyToStartContainers": _plain(sandbox and view.state not in _ENDED),
-        "Initialized": _initialized(phase, init, app),
+        "Initialized": _initialized(view, phase, init),
         "Ready": _pod_ready(view.pod, containers),
         "ContainersReady": containers,
         "PodScheduled": _plain(True),
@@ -160,23 +165,26 @@ def _not(reason: str, message: str = "") -> Obj:
     return {"status": "False", "reason": reason} | ({"message": message} if message else {})
 
 
-def _initialized(phase: str, init: Sequence[Obj], app: Sequence[Obj]) -> Obj:
+def _initialized(view: PodView, phase: str, init: Sequence[Obj]) -> Obj:
     if phase == "Succeeded":
         return {"status": "True", "reason": "PodCompleted"}
-    started = any("running" in status["state"] or _over(status) for status in app)
-    incomplete = [] if started else [status["name"] for status in init if not status["ready"]]
+    passed = {container.name for container in view.init if container.passed}
+    incomplete = (
+        [] if view.initialized else [status["name"] for status in init if status["name"] not in passed]
+    )
     if incomplete:
         listed = " ".join(incomplete)
         return _not("ContainersNotInitialized", f"containers with incomplete status: [{listed}]")
     return _plain(True)
 
 
-def _containers_ready(phase: str, app: Sequence[Obj]) -> Obj:
+def _containers_ready(phase: str, lasting: Sequence[Obj]) -> Obj:
+    """`lasting`: the statuses of sidecars and main containers."""
     if phase == "Succeeded":
         return _not("PodCompleted")
     if phase == "Failed":
         return _not("PodFailed")
-    unready = [status["name"] for status in app if not status["ready"]]
+    unready = [status["name"] for status in lasting if not status["ready"]]
     if unready:
         return _not("ContainersNotReady", f"containers with unready status: [{' '.join(unready)}]")
     return _plain(True)
