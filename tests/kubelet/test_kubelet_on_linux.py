@@ -29,7 +29,8 @@ from sampan.kubelet.kubelet import Kubelet
 from sampan.kubelet.network.node import NodeNamespace, ensure_node
 from sampan.kubelet.network.veth import VethNetwork
 from sampan.kubelet.runtime import mounts
-from sampan.kubelet.runtime.crun import CrunRuntime, purge
+from sampan.kubelet.runtime.crun import CrunRuntime
+from sampan.kubelet.runtime.purge import purge
 
 pytestmark = pytest.mark.root
 

@@ -76,7 +76,7 @@ async def _clear(cluster: Cluster) -> None:
     """Containers, mounts, cgroups, then the node's namespace with its uplink and routes."""
     from sampan.kubelet.network.contract import NetworkFault
     from sampan.kubelet.network.node import NodeNamespace, choose_plan
-    from sampan.kubelet.runtime.crun import purge
+    from sampan.kubelet.runtime.purge import purge
 
     await purge(cluster.data, cluster.cgroup)
     if cluster.address_plan.exists():

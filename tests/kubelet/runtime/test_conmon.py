@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from sampan.kubelet.runtime.conmon import Command, flags, parse_sync
+from sampan.kubelet.runtime.conmon import Command, flags, parse_sync, plain
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ def test_what_conmon_answers(line: bytes, answer: tuple[int, str]) -> None:
 
 
 def test_the_command_line() -> None:
-    command = Command({"conmon": "/bin/conmon", "crun": "/bin/crun"}, Path("/s"), Path("/e"))
+    command = Command("/bin/conmon", "/bin/crun", Path("/s"), Path("/e"))
     assert command.argv("c1", "web", Path("/b"), "/log", ["-i"]) == [
         *("/bin/conmon", "--api-version", "1", "-c", "c1", "-u", "c1", "-n", "web"),
         *("-r", "/bin/crun", "--runtime-arg=--root=/s", "-b", "/b", "-0", "/b/persist"),
@@ -35,3 +35,9 @@ def test_stdin_and_terminal() -> None:
     assert flags(stdin=False, stdin_once=False, tty=False) == []
     assert flags(stdin=True, stdin_once=False, tty=True) == ["-i", "--leave-stdin-open", "-t"]
     assert flags(stdin=True, stdin_once=True, tty=False) == ["-i"]
+
+
+def test_of_a_logger_only_the_message_is_told() -> None:
+    said = 'time="2026-01-02T03:04:05Z" level=error msg="runc create failed: exec: \\"/x\\": no such file"\n'
+    assert plain(said) == 'runc create failed: exec: "/x": no such file'
+    assert plain("open `/x`: No such file\n") == "open `/x`: No such file"

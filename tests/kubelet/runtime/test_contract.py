@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from sampan.kubelet.runtime.contract import ContainerSpec, Exit, Runtime, RuntimeFault, SandboxSpec
-from sampan.kubelet.runtime.crun import CrunRuntime, purge
+from sampan.kubelet.runtime.crun import CrunRuntime
 from sampan.kubelet.runtime.fake import FakeRuntime, Process
+from sampan.kubelet.runtime.purge import purge
 
 UID = "0ba7e5d2-pod"
 

@@ -25,8 +25,9 @@ from sampan.kubelet.runtime.contract import (
     SandboxSpec,
     Security,
 )
-from sampan.kubelet.runtime.crun import CrunRuntime, purge
+from sampan.kubelet.runtime.crun import CrunRuntime
 from sampan.kubelet.runtime.process import Watched, identify, is_zombie, spawn
+from sampan.kubelet.runtime.purge import purge
 
 pytestmark = pytest.mark.root
 
@@ -571,3 +572,50 @@ async def test_a_sandbox_lost_in_a_reboot_is_made_again(node: Node) -> None:
     assert len(node.runtime.sandboxes()) == 1
     assert await node.output("hostname") == "web-0"
     await node.runtime.remove(container_id)
+
+
+async def test_runc_holds_the_containers_that_ask_for_it(node: Node) -> None:
+    if "runc" not in node.runtime.handlers:
+        pytest.skip("runc is not installed")
+    await node.sandbox()
+    container_id = await node.start("sh", "-c", "trap 'exit 7' TERM; sleep 100 & wait", handler="runc")
+    assert (node.root / "run" / "runc" / container_id / "state.json").exists()
+    assert await node.ask(container_id, "hostname; grep Seccomp: /proc/self/status") == "web-0\nSeccomp:\t2"
+    with pytest.raises(RuntimeFault, match="runc cannot give a command a terminal here"):
+        await node.runtime.exec(container_id, ["sh"], tty=True)
+    with pytest.raises(RuntimeFault, match='"/nothing": stat /nothing: no such file'):
+        await node.start("/nothing", handler="runc")
+    await node.runtime.close()
+    node.runtime = node.another()
+    await node.runtime.open()
+    assert await node.ask(container_id, "hostname") == "web-0"
+    node.runtime.signal(container_id, signal.SIGTERM)
+    assert (await node.ended(container_id)).code == 7
+    await node.runtime.remove(container_id)
+
+
+async def test_a_runtime_that_is_not_there_is_refused_by_name(node: Node) -> None:
+    await node.sandbox()
+    with pytest.raises(RuntimeFault, match='no runtime for "gvisor" on this node: it has crun'):
+        await node.runtime.create(node.spec("true", handler="gvisor"))
+    assert node.runtime.records() == []
+
+
+async def test_containers_of_one_node_share_one_mount_namespace_across_restarts(node: Node) -> None:
+    if not node.runtime.host.layout.hybrid_leftover:
+        pytest.skip("nothing needs to be hidden here")
+
+    def namespaces() -> set[str]:
+        keepers = [state.conmon.pid for c in node.runtime._containers.values() if (state := c.state).conmon]
+        return {str(Path(f"/proc/{pid}/ns/mnt").readlink()) for pid in keepers}
+
+    await node.sandbox()
+    await node.start("sleep", "100")
+    await node.start("sleep", "100")
+    first = namespaces()
+    await node.runtime.close()
+    node.runtime = node.another()
+    await node.runtime.open()
+    await node.start("sleep", "100")
+    assert namespaces() == first and len(first) == 1
+    assert first != {str(Path("/proc/self/ns/mnt").readlink())}

@@ -88,6 +88,8 @@ def layout(points: Iterable[MountPoint]) -> Layout:
         return Layout((second,), {}, unified=True)
     leftover = second if second and usage.text(f"{second}/cgroup.controllers").strip() else ""
     known = {name: root for name, root in controllers.items() if name in _CONTROLLERS}
+    if second:
+        roots.append(second)  # runc makes directories there as well
     return Layout(tuple(roots), known, unified=False, hybrid_leftover=leftover)
 
 

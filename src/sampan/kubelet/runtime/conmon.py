@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import orjson
 
-from sampan.kubelet.runtime import libc, oneshot, pipes
+from sampan.kubelet.runtime import pipes
+from sampan.kubelet.runtime.mountspace import MountSpace
 from sampan.kubelet.runtime.process import Child, ProcessId, identify, reap, spawn
 
 CREATE_DEADLINE_S = 60.0
+_LOGGED = re.compile(r'level=error msg="((?:[^"\\]|\\.)*)"')
 
 
 class ConmonFault(Exception):
@@ -30,15 +33,16 @@ class ConmonFault(Exception):
 class Command:
     """What all containers of a runtime are made with."""
 
-    tools: Mapping[str, str]
+    conmon: str
+    runtime: str
     state_dir: Path
     exit_dir: Path
 
     def argv(self, container_id: str, name: str, bundle: Path, log: str, flags: Sequence[str]) -> list[str]:
         return [
-            *(self.tools["conmon"], "--api-version", "1"),
+            *(self.conmon, "--api-version", "1"),
             *("-c", container_id, "-u", container_id, "-n", name),
-            *("-r", self.tools["crun"], f"--runtime-arg=--root={self.state_dir}"),
+            *("-r", self.runtime, f"--runtime-arg=--root={self.state_dir}"),
             *("-b", str(bundle), "-0", str(bundle / "persist")),
             *("-p", str(bundle / "pidfile"), "-P", str(bundle / "conmon.pid")),
             *("--exit-dir", str(self.exit_dir), "--full-attach", "--no-sync-log", "--log-level", "warning"),
@@ -53,11 +57,13 @@ def flags(*, stdin: bool, stdin_once: bool, tty: bool) -> list[str]:
     return [*chosen, "-t"] if tty else chosen
 
 
-async def create(argv: Sequence[str], bundle: Path, hide: str = "") -> tuple[ProcessId, ProcessId]:
+async def create(
+    argv: Sequence[str], bundle: Path, space: MountSpace | None = None, sources: Sequence[str] = ()
+) -> tuple[ProcessId, ProcessId]:
     """(container's init, conmon). The container is then created, not started. Raises ConmonFault.
 
-    `hide`: a mount that conmon and the runtime must not see (see cgroup.Layout), or "". They then get a mount
-    namespace of their own, which follows ours.
+    `space`: where conmon and the runtime live if there is a mount that they must not see (cgroup.Layout).
+    `sources`: what the runtime is to mount from there.
     """
     (bundle / "persist").mkdir(exist_ok=True)
     sync_r, sync_w = os.pipe2(os.O_CLOEXEC)
@@ -71,13 +77,10 @@ async def create(argv: Sequence[str], bundle: Path, hide: str = "") -> tuple[Pro
         with (bundle / "conmon.err").open("wb") as errors:
 
             def start() -> subprocess.Popen[bytes]:
-                if hide:
-                    _hide(hide)
                 fds = (sync_w, start_r)
                 return spawn(argv, stderr=errors, pass_fds=fds, env=env, cwd=bundle, new_session=True)
 
-            # A child is born into the namespaces of the thread that starts it.
-            child = Child(await oneshot.call(start) if hide else start())
+            child = Child(await space.call(start, sources) if space is not None else start())
         os.write(start_w, b"\0")  # conmon forks nothing before this byte
     except OSError as error:
         os.close(sync_r)
@@ -106,19 +109,18 @@ async def create(argv: Sequence[str], bundle: Path, hide: str = "") -> tuple[Pro
     raise ConmonFault(text or "conmon ended without a word")
 
 
-def _hide(mount: str) -> None:
-    """From the calling thread and all that it starts."""
-    libc.unshare(libc.CLONE_NEWNS)
-    libc.mount("", "/", flags=libc.MS_SLAVE | libc.MS_REC)
-    libc.umount(mount)
-
-
 def parse_sync(line: bytes) -> tuple[int, str]:
     """(pid, error text) of the sync pipe's line; pid -1 for a failure, also for an empty line."""
     if not line.strip():
         return -1, ""
     doc = orjson.loads(line)
-    return int(doc.get("data", doc.get("pid", -1))), str(doc.get("message", "")).strip()
+    return int(doc.get("data", doc.get("pid", -1))), plain(str(doc.get("message", "")))
+
+
+def plain(message: str) -> str:
+    """crun says what is wrong and nothing else; runc says it in the lines of its logger."""
+    found = _LOGGED.findall(message)
+    return (found[-1].encode().decode("unicode_escape") if found else message).strip()
 
 
 def resize(bundle: Path, columns: int, rows: int) -> None:

@@ -117,6 +117,8 @@ class ContainerSpec:
     tty: bool = False
     stop_signal: str = "SIGTERM"
     labels: Mapping[str, str] = field(default_factory=dict)
+    handler: str = ""
+    """The OCI runtime that holds it, as a RuntimeClass names it; "" is the node's own choice."""
 
 
 @dataclass(frozen=True, slots=True)

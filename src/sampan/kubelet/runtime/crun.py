@@ -1,9 +1,9 @@
-"""The runtime of real containers: crun makes them, conmon keeps them, this module knows them.
+"""The runtime of real containers: crun (or runc) makes them, conmon keeps them, this module knows them.
 
 Below `root`:
     containers/ID/      bundle: container.json (see state), config.json, rootfs (overlay), conmon's files
     run/sandboxes/UID/  sandbox.json; pinned namespaces net, ipc, uts; shm
-    run/crun/           crun's own state          run/exits/    exit codes, one file per container
+    run/{crun,runc}/    their own state           run/exits/    exit codes, one file per container
     run/exec/           commands being started    run/seccomp/  compiled filters
 
 Who may interleave: calls on one container are serialised by its lock, `start_sandbox` and `remove_sandbox` of
@@ -27,7 +27,6 @@ import orjson
 
 from sampan.kubelet.runtime import (
     attach,
-    capabilities,
     conmon,
     exec,
     exits,
@@ -37,10 +36,9 @@ from sampan.kubelet.runtime import (
     orphans,
     pause,
     rootfs,
-    spec,
     state,
-    users,
 )
+from sampan.kubelet.runtime.builder import Builder
 from sampan.kubelet.runtime.cgroup import Cgroups
 from sampan.kubelet.runtime.container import STATE_FILE, Container
 from sampan.kubelet.runtime.contract import (
@@ -55,7 +53,8 @@ from sampan.kubelet.runtime.contract import (
     Stats,
 )
 from sampan.kubelet.runtime.filters import Filters
-from sampan.kubelet.runtime.oci import Crun
+from sampan.kubelet.runtime.mountspace import MountSpace
+from sampan.kubelet.runtime.oci import OciTools
 from sampan.kubelet.runtime.pods import Pod, Pods
 from sampan.kubelet.runtime.state import ContainerState
 
@@ -79,13 +78,14 @@ class CrunRuntime:
         self._bundles = self.root / "containers"
         self._run = self.root / "run"
         self._pods_dir = self._run / "sandboxes"
-        self._crun_dir, self._exec_dir = self._run / "crun", self._run / "exec"
+        self._exec_dir = self._run / "exec"
         self._empty = self._run / "empty"
         self._containers: dict[str, Container] = {}
         self._exits = exits.ExitDirectory(self._run / "exits", self._exit_file)
         # More at once than this only lengthens each (measured).
         self._slots = asyncio.Semaphore(parallel_creates or 4 * (os.cpu_count() or 1))
         self._buries = False
+        self._space: MountSpace | None = None
 
     # -- lifetime
 
@@ -98,7 +98,9 @@ class CrunRuntime:
             raise RuntimeFault("RuntimeNotReady", text)
         for gap in self.host.gaps:
             log.info("%s", gap)
-        for directory in (self._bundles, self._pods_dir, self._crun_dir, self._exec_dir, self._empty):
+        self._tools = OciTools(self.host.tools, self._run)
+        states = [tool.state_dir for tool in self._tools]
+        for directory in (self._bundles, self._pods_dir, *states, self._exec_dir, self._empty):
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         for directory in (self._exits.path, self._run / "seccomp"):
             directory.mkdir(exist_ok=True, mode=0o700)
@@ -107,16 +109,13 @@ class CrunRuntime:
         mounts.share(self.root)
         libc.become_subreaper()
         self._buries = orphans.follow()
-        self._crun = Crun(self.host.tools["crun"], self._crun_dir)
         self._cgroups = Cgroups(self.host.layout)
         self._pods = Pods(self._pods_dir, self._cgroups, node_has_netns=bool(self.node_netns))
-        self._filters = Filters(self._run / "seccomp", self._crun_dir, self.root / "seccomp", self.host)
-        self._command = conmon.Command(self.host.tools, self._crun_dir, self._exits.path)
-        self._limits = spec.Limits(
-            self.host.bounding,
-            self.host.min_oom_score_adj,
-            self.host.max_open_files,
-            self.host.layout.unified,
+        if hidden := self.host.layout.hybrid_leftover:
+            self._space = MountSpace(hidden, self.root)
+        filters = Filters(self._run / "seccomp", self._run / "crun", self.root / "seccomp", self.host)
+        self._builder = Builder(
+            self.host, self._tools, self._exits.path, filters, self._space, self.node_netns
         )
         self._exits.open()
         await self._adopt()
@@ -126,10 +125,17 @@ class CrunRuntime:
         if self._buries:
             orphans.unfollow()
             self._buries = False
+        if self._space is not None:
+            self._space.close()
         for container in self._containers.values():
             container.release()
 
     # -- what there is
+
+    @property
+    def handlers(self) -> tuple[str, ...]:
+        """What a container may name as its `handler`; the first is what others get. Known once open."""
+        return self._tools.names
 
     def sandboxes(self) -> Sequence[Sandbox]:
         return self._pods.sandboxes()
@@ -181,6 +187,7 @@ class CrunRuntime:
 
     async def create(self, spec: ContainerSpec) -> None:
         _check_name(spec.id)
+        wanted = ContainerState(spec, tool=self._tools.choice(spec.handler))
         while (known := self._containers.get(spec.id)) is not None:
             async with known.lock:
                 if not known.removed:
@@ -188,7 +195,7 @@ class CrunRuntime:
         pod = self._pods.get(spec.sandbox)
         if pod is None or pod.state.sandbox is None:
             raise RuntimeFault("CreateContainerError", f"sandbox {spec.sandbox} does not exist")
-        container = Container(ContainerState(spec), self._bundles / spec.id, self._exits, self._ended)
+        container = Container(wanted, self._bundles / spec.id, self._exits, self._ended)
         self._containers[spec.id] = container
         async with container.lock:
             async with self._pods.cgroup_tree:
@@ -204,47 +211,11 @@ class CrunRuntime:
                     raise
 
     async def _create(self, container: Container, pod: Pod) -> None:
-        wanted, bundle = container.state.spec, container.bundle
-        if bundle.exists():
-            await asyncio.to_thread(rootfs.discard, bundle)
-        self._exits.discard(wanted.id)
-        bundle.mkdir(mode=0o700)
-        container.save()
-        root = await rootfs.mount(bundle, wanted.lower_dirs)
-        user = users.resolve(
-            wanted.user,
-            wanted.security,
-            rootfs.read_text(root, "/etc/passwd"),
-            rootfs.read_text(root, "/etc/group"),
-        )
-        granted, refused = capabilities.effective(
-            wanted.security.add_capabilities,
-            wanted.security.drop_capabilities,
-            privileged=wanted.security.privileged,
-            bounding=self._limits.bounding,
-        )
-        if refused:
-            log.warning("container %s runs without %s: this node has none", wanted.id, ", ".join(refused))
-        filter = self._filters.choose(wanted.security, set(granted))
-        devices = host.devices() if wanted.security.privileged else ()
-        place = self._place(root, wanted, pod)
-        config = spec.config(wanted, place, user, self._limits, filter, devices)
-        with (bundle / "config.json").open("wb") as file:
-            file.write(orjson.dumps(config))
-        Path(wanted.log_path).parent.mkdir(parents=True, exist_ok=True)
-        flags = conmon.flags(stdin=wanted.stdin, stdin_once=wanted.stdin_once, tty=wanted.tty)
-        argv = self._command.argv(wanted.id, wanted.name, bundle, wanted.log_path, flags)
-        try:
-            container.state.init, container.state.conmon = await conmon.create(
-                argv, bundle, self.host.layout.hybrid_leftover
-            )
-        except conmon.ConmonFault as error:
-            raise RuntimeFault("RunContainerError", f"failed to create container: {error}") from error
-        container.state.created_at_s = time.time()
-        container.watch()
-        container.save()
-        if filter is not None:
-            self._filters.learn(wanted.id, filter)
+        if container.bundle.exists():
+            await asyncio.to_thread(rootfs.discard, container.bundle)
+        self._exits.discard(container.id)
+        holder = self._containers.get(pause.name(pod.state.spec.uid))
+        await self._builder.create(container, pod, self._cgroup_of(container.state.spec), holder)
 
     async def start(self, container_id: str) -> Record:
         container = self._get(container_id, "RunContainerError")
@@ -256,7 +227,7 @@ class CrunRuntime:
                 except OSError as error:
                     container.state.started_at_s = 0.0
                     raise RuntimeFault("RunContainerError", f"failed to start container: {error}") from error
-                await self._crun.start(container_id)
+                await self._tools.of(container.state.tool).start(container_id)
             return container.record
 
     def signal(self, container_id: str, signal_number: int) -> None:
@@ -280,7 +251,7 @@ class CrunRuntime:
 
     async def _clear(self, container: Container) -> None:
         """Takes away all there is of it, also where it was only half made."""
-        await self._crun.delete(container.id)
+        await self._tools.of(container.state.tool).delete(container.id)
         if container.state.conmon is not None:
             try:
                 await asyncio.wait_for(container.wait_conmon(), CONMON_DEADLINE_S)
@@ -302,10 +273,11 @@ class CrunRuntime:
         container = self._get(container_id, "ExecError")
         if not container.running:
             raise RuntimeFault("ExecError", f"container {container.state.spec.name} is not running")
+        tool = self._tools.of(container.state.tool)
+        if tty and tool.name != "crun":
+            raise RuntimeFault("ExecError", f"{tool.name} cannot give a command a terminal here")
         own = orjson.loads((container.bundle / "config.json").read_bytes())["process"]
-        command = exec.Command(
-            self.host.tools["crun"], self._crun_dir, self._exec_dir, container_id, own, argv, tty
-        )
+        command = exec.Command(tool.path, tool.state_dir, self._exec_dir, container_id, own, argv, tty)
         return await exec.start(command, stdin=stdin)
 
     async def attach(self, container_id: str) -> ExecProcess:
@@ -355,10 +327,11 @@ class CrunRuntime:
             container = Container(kept, bundle, self._exits, self._ended)
             self._containers[container.id] = container
             container.watch()
-        for left in sorted(self._crun_dir.iterdir()):
-            if left.name not in self._containers:
-                log.warning("ending container %s, of which nothing else is known", left.name)
-                await self._crun.delete(left.name)
+        for name in self._tools.known():
+            if name not in self._containers:
+                log.warning("ending container %s, of which nothing else is known", name)
+                await self._tools.delete(name)
+        await self._join_space()
         for container in list(self._containers.values()):
             if self._pods.get(container.state.spec.sandbox):
                 continue
@@ -368,9 +341,17 @@ class CrunRuntime:
                 log.warning("killing container %s: its sandbox is gone", container.id)
                 container.signal(signal.SIGKILL)
 
+    async def _join_space(self) -> None:
+        """New containers are born where those live that run."""
+        for container in self._containers.values():
+            keeper = container.state.conmon
+            if self._space is not None and keeper is not None and container.running:
+                await self._space.join(keeper.pid)
+                return
+
     async def _sweep(self, bundle: Path) -> None:
         """A bundle without a usable state."""
-        await self._crun.delete(bundle.name)
+        await self._tools.delete(bundle.name)
         await asyncio.to_thread(rootfs.discard, bundle)
         self._exits.discard(bundle.name)
 
@@ -406,48 +387,6 @@ class CrunRuntime:
         pod = self._pods.get(spec.sandbox)
         same = pod is not None and pod.state.spec.cgroup.rstrip("/") == spec.cgroup.rstrip("/")
         return f"{spec.cgroup.rstrip('/')}/{spec.id}" if same else spec.cgroup
-
-    def _place(self, root: Path, wanted: ContainerSpec, pod: Pod) -> spec.Place:
-        found, pod_spec = pod.state.sandbox, pod.state.spec
-        assert found is not None
-        pid: str | None = None if pod_spec.host_pid else ""
-        if pod_spec.share_pid and not pause.is_pause(wanted):
-            holder = self._containers.get(pause.name(pod_spec.uid))
-            if holder is None or holder.state.init is None or not holder.running:
-                raise RuntimeFault("CreateContainerError", "the Pod's shared process namespace has ended")
-            pid = f"/proc/{holder.state.init.pid}/ns/pid"
-        return spec.Place(
-            rootfs=str(root),
-            shm="" if pod_spec.host_ipc else str(pod.shm),
-            cgroup=self._cgroup_of(wanted),
-            net=found.net or self.node_netns or None,
-            ipc=found.ipc or None,
-            uts=found.uts or None,
-            pid=pid,
-            hostname=pod_spec.hostname,
-        )
-
-
-async def purge(root: Path, cgroup: str = "") -> None:
-    """Ends all containers below `root` and takes away all they left: for `sampan down`, also after a crash.
-
-    Everything that is mounted below `root`, whoever mounted it, is unmounted; other parts' files stay.
-    `cgroup` is the directory of the cluster's cgroups: some may be left that nothing on disk tells of.
-    """
-    runtime = CrunRuntime(root)
-    await runtime.open()
-    try:
-        await runtime.remove_all()
-    finally:
-        await runtime.close()
-        if cgroup.strip("/"):
-            await asyncio.to_thread(Cgroups(runtime.host.layout).remove, "/" + cgroup.strip("/"))
-        await asyncio.to_thread(mounts.detach_below, runtime.root)
-    for directory in (runtime.root / "containers", *(runtime.root / "run" / name for name in _OWN_RUN)):
-        await asyncio.to_thread(rootfs.discard, directory)
-
-
-_OWN_RUN = ("sandboxes", "crun", "exec", "exits", "seccomp", "empty")
 
 
 def _check_name(name: str) -> None:

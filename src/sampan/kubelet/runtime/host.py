@@ -22,7 +22,7 @@ TOOLS: Mapping[str, str] = {
     "crun": "crun",
     "conmon": "conmon",
 }
-OPTIONAL_TOOLS: Mapping[str, str] = {"catatonit": "catatonit"}
+OPTIONAL_TOOLS: Mapping[str, str] = {"runc": "runc", "catatonit": "catatonit"}
 
 _OWN_DIRECTORIES = ("pts", "shm", "mqueue", "fd", "hugepages")
 _OWN_DEVICES = tuple(
@@ -50,7 +50,10 @@ class Host:
     @property
     def missing(self) -> Mapping[str, str]:
         """Tools without which no container runs -> their packages."""
-        return {tool: package for tool, package in TOOLS.items() if tool not in self.tools}
+        lacking = {tool: package for tool, package in TOOLS.items() if tool not in self.tools}
+        if "runc" in self.tools:
+            lacking.pop("crun", None)  # it does the same, slower
+        return lacking
 
     @property
     def gaps(self) -> tuple[str, ...]:

@@ -55,6 +55,11 @@ def unshare(flags: int) -> None:
     _check(_libc.unshare(flags))
 
 
+def setns(descriptor: int, flags: int) -> None:
+    """The calling thread alone moves."""
+    _check(_libc.setns(descriptor, ctypes.c_int(flags)))
+
+
 def become_subreaper() -> None:
     """Orphans below this process become its children."""
     _check(_libc.prctl(_PR_SET_CHILD_SUBREAPER, ctypes.c_ulong(1), 0, 0, 0))

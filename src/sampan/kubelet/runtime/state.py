@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class ContainerState:
-    """`init` and `conmon` are None until the container exists."""
+    """`init` and `conmon` are None until the container exists. `tool` is the OCI runtime that makes it."""
 
     spec: ContainerSpec
     init: ProcessId | None = None
@@ -41,6 +41,7 @@ class ContainerState:
     created_at_s: float = 0.0
     started_at_s: float = 0.0
     exit: Exit | None = None
+    tool: str = ""
 
     def record(self) -> Record:
         pid = self.init.pid if self.init else 0
@@ -84,6 +85,7 @@ def _container(doc: Mapping[str, Any]) -> ContainerState:
         doc["created_at_s"],
         doc["started_at_s"],
         _optional(Exit, doc["exit"]),
+        doc.get("tool", ""),
     )
 
 

@@ -1,0 +1,123 @@
+"""How a container comes to exist: root, user, capabilities, seccomp filter, OCI configuration, conmon.
+
+What is asked for is a `ContainerSpec`; what it becomes depends on the image's files and on what this node can
+give. Everything made here lies in the container's bundle or is named by its ID, so that whoever finds it half
+made can take it away again.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import orjson
+
+from sampan.kubelet.runtime import capabilities, conmon, host, pause, rootfs, spec, users
+from sampan.kubelet.runtime.container import Container
+from sampan.kubelet.runtime.contract import ContainerSpec, RuntimeFault
+from sampan.kubelet.runtime.filters import Filters
+from sampan.kubelet.runtime.mountspace import MountSpace
+from sampan.kubelet.runtime.oci import OciTools
+from sampan.kubelet.runtime.pods import Pod
+
+log = logging.getLogger(__name__)
+
+
+class Builder:
+    """`space`: where containers of crun are born if a mount must be hidden from it, else None.
+
+    `node_netns`: the network namespace that Pods of the host network join; "" is the host's own.
+    """
+
+    def __init__(
+        self,
+        found: host.Host,
+        tools: OciTools,
+        exit_dir: Path,
+        filters: Filters,
+        space: MountSpace | None,
+        node_netns: str,
+    ) -> None:
+        self._filters, self._space, self._node_netns = filters, space, node_netns
+        self._commands = {
+            tool.name: conmon.Command(found.tools["conmon"], tool.path, tool.state_dir, exit_dir)
+            for tool in tools
+        }
+        self._limits = spec.Limits(
+            found.bounding, found.min_oom_score_adj, found.max_open_files, found.layout.unified
+        )
+
+    async def create(self, container: Container, pod: Pod, cgroup: str, holder: Container | None) -> None:
+        """Up to its first instruction. `holder` has the process namespace that the Pod's containers share.
+
+        Raises OSError, RuntimeFault.
+        """
+        wanted, bundle = container.state.spec, container.bundle
+        bundle.mkdir(mode=0o700)
+        container.save()
+        root = await rootfs.mount(bundle, wanted.lower_dirs)
+        filter = self._configure(container, self._place(root, wanted, pod, cgroup, holder))
+        Path(wanted.log_path).parent.mkdir(parents=True, exist_ok=True)
+        flags = conmon.flags(stdin=wanted.stdin, stdin_once=wanted.stdin_once, tty=wanted.tty)
+        command = self._commands[container.state.tool]
+        argv = command.argv(wanted.id, wanted.name, bundle, wanted.log_path, flags)
+        space = self._space if container.state.tool == "crun" else None
+        sources = [mount.source for mount in wanted.mounts]
+        try:
+            container.state.init, container.state.conmon = await conmon.create(argv, bundle, space, sources)
+        except conmon.ConmonFault as error:
+            raise RuntimeFault("RunContainerError", f"failed to create container: {error}") from error
+        container.state.created_at_s = time.time()
+        container.watch()
+        container.save()
+        if filter is not None:
+            self._filters.learn(wanted.id, filter)
+
+    def _place(
+        self, root: Path, wanted: ContainerSpec, pod: Pod, cgroup: str, holder: Container | None
+    ) -> spec.Place:
+        found, pod_spec = pod.state.sandbox, pod.state.spec
+        assert found is not None
+        pid: str | None = None if pod_spec.host_pid else ""
+        if pod_spec.share_pid and not pause.is_pause(wanted):
+            if holder is None or holder.state.init is None or not holder.running:
+                raise RuntimeFault("CreateContainerError", "the Pod's shared process namespace has ended")
+            pid = f"/proc/{holder.state.init.pid}/ns/pid"
+        return spec.Place(
+            rootfs=str(root),
+            shm="" if pod_spec.host_ipc else str(pod.shm),
+            cgroup=cgroup,
+            net=found.net or self._node_netns or None,
+            ipc=found.ipc or None,
+            uts=found.uts or None,
+            pid=pid,
+            hostname=pod_spec.hostname,
+        )
+
+    def _configure(self, container: Container, place: spec.Place) -> spec.Filter | None:
+        """Writes config.json; answers the seccomp filter it names."""
+        wanted, root = container.state.spec, Path(place.rootfs)
+        user = users.resolve(
+            wanted.user,
+            wanted.security,
+            rootfs.read_text(root, "/etc/passwd"),
+            rootfs.read_text(root, "/etc/group"),
+        )
+        granted, refused = capabilities.effective(
+            wanted.security.add_capabilities,
+            wanted.security.drop_capabilities,
+            privileged=wanted.security.privileged,
+            bounding=self._limits.bounding,
+        )
+        if refused:
+            log.warning("container %s runs without %s: this node has none", wanted.id, ", ".join(refused))
+        filter = self._filters.choose(wanted.security, set(granted))
+        if filter is not None and container.state.tool != "crun":
+            filter = replace(filter, compiled="")  # crun's own form, which others do not read
+        devices = host.devices() if wanted.security.privileged else ()
+        config = spec.config(wanted, place, user, self._limits, filter, devices)
+        with (container.bundle / "config.json").open("wb") as file:
+            file.write(orjson.dumps(config))
+        return filter
