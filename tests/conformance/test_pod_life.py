@@ -15,7 +15,7 @@ from harness.conformance import conforms
 from harness.node import eventually
 from harness.scene import Scene, box, condition, is_ready, pod
 
-SERVE = "cd /tmp && exec python3.11 -u -m http.server 8080"
+SERVE = "cd /tmp && touch poststart prestop write && exec python3.11 -u -m http.server 8080"
 
 
 @pytest.fixture
