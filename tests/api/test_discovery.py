@@ -142,11 +142,11 @@ def test_aggregated_core(version: str) -> None:
 
 
 def test_what_is_not_served_is_not_advertised() -> None:
-    """kubectl drain and debug take another way where they do not find these."""
+    """kubectl drain takes another way where it does not find these."""
     found = discovery.resource_list("", "v1")
     assert found is not None
     names = {entry["name"] for entry in found["resources"]}
-    assert not names & {"pods/eviction", "pods/ephemeralcontainers", "pods/resize", "services/proxy"}
+    assert not names & {"pods/eviction", "pods/resize", "services/proxy"}
 
 
 def test_plain_and_aggregated_say_the_same() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from sampan.api.errors import StatusError
 from sampan.api.objects import mutable
-from sampan.api.request import MERGE_PATCH
+from sampan.api.request import MERGE_PATCH, STRATEGIC_MERGE_PATCH
 from sampan.api.resources import CONFIG_MAPS, DEPLOYMENTS, LEASES, NAMESPACES, NODES, PODS, REPLICA_SETS
 
 DEPLOYMENT = {
@@ -230,8 +230,48 @@ async def test_a_node_is_created_with_its_status_and_a_taint(api) -> None:
     assert made["spec"]["taints"] == [{"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}]
 
 
-@pytest.mark.parametrize("sub", ["ephemeralcontainers", "resize"])
+@pytest.mark.parametrize("sub", ["resize"])
 async def test_parts_that_are_not_served_are_no_way_around_the_rules(api, pod, sub: str) -> None:
     await api.create(PODS, pod("a"))
     body = {"spec": {"hostNetwork": True}}
     assert (await refused(api.call("patch", PODS, "a", body, sub=sub))).code == 405
+
+
+DEBUGGER = {"name": "debugger", "image": "busybox", "stdin": True, "targetContainerName": "c"}
+
+
+async def test_ephemeral_containers_come_through_their_own_door(api) -> None:
+    made = await api.create(
+        PODS, {"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "x"}]}}
+    )
+    patch = {"spec": {"ephemeralContainers": [DEBUGGER], "priority": 7}, "metadata": {"labels": {"a": "b"}}}
+    for content_type in (STRATEGIC_MERGE_PATCH, MERGE_PATCH):
+        changed = await api.call(
+            "patch", PODS, "p", patch, sub="ephemeralcontainers", content_type=content_type
+        )
+        (debugger,) = changed["spec"]["ephemeralContainers"]
+        assert debugger["imagePullPolicy"] == "Always" and debugger["terminationMessagePolicy"] == "File"
+        assert "labels" not in changed["metadata"] and changed["spec"]["priority"] == made["spec"]["priority"]
+        assert changed["metadata"]["generation"] == 2
+    body = mutable(changed)
+    body["spec"]["ephemeralContainers"].append({**DEBUGGER, "name": "second"})
+    changed = await api.call("update", PODS, "p", body, sub="ephemeralcontainers")
+    assert [c["name"] for c in changed["spec"]["ephemeralContainers"]] == ["debugger", "second"]
+    shown = await api.call("get", PODS, "p", sub="ephemeralcontainers")
+    assert shown["spec"] == changed["spec"]
+    body["spec"]["ephemeralContainers"].clear()
+    body["metadata"].pop("resourceVersion")
+    error = await refused(api.call("update", PODS, "p", body, sub="ephemeralcontainers"))
+    assert (
+        error.code == 422 and 'existing ephemeral containers "debugger" may not be removed' in error.message
+    )
+    error = await refused(api.call("patch", PODS, "p", {"spec": {"ephemeralContainers": None}}))
+    assert error.code == 422
+
+
+async def test_binding_a_pod_changes_no_wish(api) -> None:
+    await api.create(PODS, {"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "x"}]}})
+    binding = {"metadata": {"name": "p"}, "target": {"kind": "Node", "name": "n"}}
+    await api.call("create", PODS, "p", binding, sub="binding")
+    pod = await api.call("get", PODS, "p")
+    assert (pod["spec"]["nodeName"], pod["metadata"]["generation"]) == ("n", 1)

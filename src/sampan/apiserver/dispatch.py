@@ -31,7 +31,14 @@ from sampan.apiserver.watchcache import Cache
 _BINDING_RESOURCE = ("", "bindings")
 _DRY_RUN = "All"
 # An approval is a condition in a request's status.
-_PARTS = {"": "", "status": "status", "scale": "scale", "approval": "status", "finalize": "finalize"}
+_PARTS = {
+    "": "",
+    "status": "status",
+    "scale": "scale",
+    "approval": "status",
+    "finalize": "finalize",
+    "ephemeralcontainers": "ephemeralcontainers",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from typing import Any
 import orjson
 
 from sampan.api import decode, defaults, errors, patch, validation
-from sampan.api.errors import StatusError
+from sampan.api.errors import FieldError, StatusError
 from sampan.api.objects import Obj, mutable
 from sampan.api.request import JSON_PATCH, MERGE_PATCH, STRATEGIC_MERGE_PATCH, Request
 from sampan.api.resources import NAMESPACES, Resource
@@ -222,10 +222,14 @@ class Pipeline:
                     new["status"] = old["status"]
             defaults.apply(resource, new)
             hooks.prepare_update(call, new, old)
+        elif subresource in hooks.parts:
+            defaults.apply(resource, new)
+            new = hooks.prepare_part(call, subresource, new, old)
         await self._admission.mutate(call, new, old)
-        metadata.count_change(resource, new, old)
-        validate = {"": validation.update, "scale": validation.update, "status": validation.update_status}
-        if subresource in validate and (broken := validate[subresource](resource, new, old)):
+        if subresource != "binding":
+            # Where a Pod runs is no wish of its author's.
+            metadata.count_change(resource, new, old)
+        if broken := _broken(resource, subresource, new, old):
             raise errors.invalid(resource, name, broken)
         await self._admission.validate(call, new, old)
         stored = to_storage(resource, new)
@@ -395,6 +399,14 @@ def apply_patch(obj: Obj, body: Any, content_type: str, kind: tuple[str, str]) -
     if content_type == STRATEGIC_MERGE_PATCH:
         return patch.strategic_merge_patch(obj, body, *kind)
     raise not_a_patch()
+
+
+def _broken(resource: Resource, subresource: str, new: Obj, old: Obj) -> list[FieldError]:
+    if subresource in ("", "scale"):
+        return validation.update(resource, new, old)
+    if subresource == "status":
+        return validation.update_status(resource, new, old)
+    return validation.update_part(resource, subresource, new, old)
 
 
 def not_a_patch() -> StatusError:

@@ -31,6 +31,7 @@ MANY_NAMES = (
     "'[a-z0-9]([-a-z0-9]*[a-z0-9])?')"
 )
 AT = "spec.containers[0]"
+RULE = {"action": "Restart", "exitCodes": {"operator": "In", "values": [42]}}
 
 
 @pytest.mark.parametrize(
@@ -69,6 +70,44 @@ AT = "spec.containers[0]"
             [
                 f'{AT}.ports[0].protocol: Unsupported value: "ICMP": supported values: "SCTP", "TCP", "UDP"',
             ],
+        ),
+        ({"restartPolicy": "Never", "restartPolicyRules": [RULE]}, []),
+        (
+            {"restartPolicyRules": [RULE]},
+            [f"{AT}.restartPolicy: Required value: must specify restartPolicy when restart rules are used"],
+        ),
+        (
+            {"restartPolicy": "Sometimes"},
+            [
+                f'{AT}.restartPolicy: Unsupported value: "Sometimes": supported values: "Always", "Never", '
+                '"OnFailure"'
+            ],
+        ),
+        (
+            {"restartPolicy": "Never", "restartPolicyRules": [{**RULE, "action": "RestartAllContainers"}]},
+            [
+                f'{AT}.restartPolicyRules[0].action: Unsupported value: "RestartAllContainers": '
+                'supported values: "Restart"'
+            ],
+        ),
+        (
+            {"restartPolicy": "Never", "restartPolicyRules": [{"action": "Restart"}]},
+            [f"{AT}.restartPolicyRules[0].exitCodes: Required value: must be specified"],
+        ),
+        (
+            {
+                "restartPolicy": "Never",
+                "restartPolicyRules": [{"action": "Restart", "exitCodes": {"values": list(range(256))}}],
+            },
+            [
+                f'{AT}.restartPolicyRules[0].exitCodes.operator: Unsupported value: "": supported values: '
+                '"In", "NotIn"',
+                f"{AT}.restartPolicyRules[0].exitCodes.values: Too many: 256: must have at most 255 items",
+            ],
+        ),
+        (
+            {"restartPolicy": "Never", "restartPolicyRules": [RULE] * 21},
+            [f"{AT}.restartPolicyRules: Too many: 21: must have at most 20 items"],
         ),
         ({"env": [{"name": "a b"}]}, []),
         ({"env": [{"value": "x"}]}, [f"{AT}.env[0].name: Required value"]),

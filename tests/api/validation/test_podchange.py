@@ -109,6 +109,16 @@ def test_what_has_ended_for_good_does_not_come_back():
     assert validation.update_status(PODS, ended, back) == []
 
 
+def test_what_its_own_rules_restart_may_come_back():
+    rules = [{"action": "Restart", "exitCodes": {"operator": "In", "values": [42]}}]
+    spec = {"name": "web", "image": "x", "restartPolicy": "Never", "restartPolicyRules": rules}
+    old = {**status(), "spec": {"restartPolicy": "Never", "containers": [spec]}}
+    for code, broken in ((42, 0), (1, 1)):
+        old["status"] = {"containerStatuses": [{"name": "web", "state": {"terminated": {"exitCode": code}}}]}
+        new = {**old, "status": {"containerStatuses": [{"name": "web", "state": {"running": {}}}]}}
+        assert len(validation.update_status(PODS, new, old)) == broken
+
+
 def test_addresses_in_the_status():
     found = texts(validation.update_status(PODS, status(podIPs=[{"ip": "10.0.0.1"}, {"ip": "x"}]), status()))
     assert found[0] == (

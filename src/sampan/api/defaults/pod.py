@@ -72,6 +72,8 @@ def _container(container: Obj) -> None:
             _probe(probe)
     lifecycle = container.get("lifecycle")
     if lifecycle:
+        # Alpha and off in 1.35 (KEP-4960): dropped without a word, as upstream does.
+        lifecycle.pop("stopSignal", None)
         for name in HOOKS:
             http_get = (lifecycle.get(name) or {}).get("httpGet")
             if http_get is not None:

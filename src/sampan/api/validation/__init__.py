@@ -33,3 +33,9 @@ def update(resource: Resource, new: Obj, old: Obj) -> list[FieldError]:
 def update_status(resource: Resource, new: Obj, old: Obj) -> list[FieldError]:
     """The broken rules of a change through the status subresource."""
     return [*meta.update(resource, new, old), *_rules(resource).update_status(new, old)]
+
+
+def update_part(resource: Resource, subresource: str, new: Obj, old: Obj) -> list[FieldError]:
+    """The broken rules of a change through another subresource; one without rules of its own has none."""
+    rules = _rules(resource).parts.get(subresource)
+    return [] if rules is None else [*meta.update(resource, new, old), *rules(new, old)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sampan.api import names, podspec
-from sampan.api.errors import duplicate, forbidden_value, invalid_value, required, value_not_found
+from sampan.api.errors import duplicate, forbidden_value, invalid_value, required, too_many, value_not_found
 from sampan.api.objects import Obj
 from sampan.api.validation import env, probes, resources, security, volumes
 from sampan.api.validation.check import (
@@ -21,6 +21,8 @@ from sampan.api.validation.check import (
 
 PROTOCOLS = ("SCTP", "TCP", "UDP")
 PULL_POLICIES = ("Always", "IfNotPresent", "Never")
+RESTART_POLICIES = ("Always", "Never", "OnFailure")
+MAX_RESTART_RULES, MAX_RESTART_CODES = 20, 255
 MESSAGE_POLICIES = ("File", "FallbackToLogsOnError")
 NOT_IN_INIT = ("lifecycle", "livenessProbe", "readinessProbe", "startupProbe")
 NOT_IN_EPHEMERAL = (
@@ -75,10 +77,7 @@ def _main(path: str, spec: Obj, around: Surroundings) -> Errors:
             yield duplicate(f"{at}.name", name)
         seen.add(name)
         yield from probes.of_container(at, container, around.grace_period_s)
-        if container.get("restartPolicy"):
-            choices = ("Always", "Never", "OnFailure")
-            if container["restartPolicy"] not in choices:
-                yield unsupported(f"{at}.restartPolicy", container["restartPolicy"], choices)
+        yield from _restart(at, container)
     yield from _host_ports(path, dicts(spec, "containers"))
 
 
@@ -87,10 +86,7 @@ def _init(path: str, spec: Obj, around: Surroundings) -> Errors:
     for index, container in dicts(spec, "initContainers"):
         at, name = f"{path}[{index}]", container.get("name") or ""
         yield from _any(at, container, around)
-        if container.get("restartPolicy"):
-            choices = ("Always", "Never", "OnFailure")
-            if container["restartPolicy"] not in choices:
-                yield unsupported(f"{at}.restartPolicy", container["restartPolicy"], choices)
+        yield from _restart(at, container)
         if name and name in seen:
             yield duplicate(f"{at}.name", name)
         seen.add(name)
@@ -182,6 +178,30 @@ def _host_ports(path: str, containers: list[tuple[int, Obj]]) -> Errors:
             if key in seen:
                 yield duplicate(f"{path}[{index}].ports[{place}].hostPort", key)
             seen.add(key)
+
+
+def _restart(path: str, container: Obj) -> Errors:
+    """A container's own restart policy and its rules (KEP-5307)."""
+    policy, rules = container.get("restartPolicy"), container.get("restartPolicyRules") or []
+    if policy is None and rules:
+        yield required(f"{path}.restartPolicy", "must specify restartPolicy when restart rules are used")
+    elif policy is not None and policy not in RESTART_POLICIES:
+        yield unsupported(f"{path}.restartPolicy", policy, RESTART_POLICIES)
+    if len(rules) > MAX_RESTART_RULES:
+        yield too_many(f"{path}.restartPolicyRules", len(rules), MAX_RESTART_RULES)
+    for index, rule in dicts(container, "restartPolicyRules"):
+        at, codes = f"{path}.restartPolicyRules[{index}]", rule.get("exitCodes")
+        # RestartAllContainers is alpha in 1.35 and off, as upstream has it by default.
+        if rule.get("action") != "Restart":
+            yield unsupported(f"{at}.action", rule.get("action") or "", ("Restart",))
+        if codes is None:
+            yield required(f"{at}.exitCodes", "must be specified")
+            continue
+        if codes.get("operator") not in ("In", "NotIn"):
+            yield unsupported(f"{at}.exitCodes.operator", codes.get("operator") or "", ("In", "NotIn"))
+        values = codes.get("values") or []
+        if len(values) > MAX_RESTART_CODES:
+            yield too_many(f"{at}.exitCodes.values", len(values), MAX_RESTART_CODES)
 
 
 def _resize(path: str, container: Obj, restart_policy: str) -> Errors:

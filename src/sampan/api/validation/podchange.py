@@ -7,6 +7,7 @@ from typing import Any
 from sampan.api import names
 from sampan.api.errors import FieldError, duplicate, forbidden_value, invalid_value, show
 from sampan.api.objects import Obj
+from sampan.api.restartpolicy import is_restarted
 from sampan.api.validation import scheduling
 from sampan.api.validation.check import Errors, dicts, form, unchanged
 from sampan.api.validation.pod import MAX_INT32, MIRROR, whole
@@ -181,22 +182,18 @@ def update_status(new_pod: Obj, old_pod: Obj) -> Errors:
 
 def _container_states(new: Obj, old: Obj, spec: Obj) -> Errors:
     """A container that has ended for good does not come back."""
-    policy = spec.get("restartPolicy")
-    sidecars = {c.get("name") for _, c in dicts(spec, "initContainers") if c.get("restartPolicy") == "Always"}
     lists = (
-        ("containerStatuses", policy),
-        ("initContainerStatuses", policy),
-        ("ephemeralContainerStatuses", "Never"),
+        ("containerStatuses", "containers", spec.get("restartPolicy")),
+        ("initContainerStatuses", "initContainers", spec.get("restartPolicy")),
+        ("ephemeralContainerStatuses", "ephemeralContainers", "Never"),
     )
-    for key, effective in lists:
-        if effective == "Always":
-            continue
+    for key, listed, policy in lists:
         now = {entry.get("name"): entry for _, entry in dicts(new, key)}
+        containers = {container.get("name"): container for _, container in dicts(spec, listed)}
         for index, was in dicts(old, key):
             ended = (was.get("state") or {}).get("terminated")
-            if ended is None or was.get("name") in sidecars:
-                continue
-            if ended.get("exitCode") and effective == "OnFailure":
+            container = containers.get(was.get("name")) or {}
+            if ended is None or is_restarted(container, policy or "Always", ended.get("exitCode") or 0):
                 continue
             after = now.get(was.get("name"))
             if after is not None and (after.get("state") or {}).get("terminated") is None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 
 from sampan.api.errors import FieldError
 from sampan.api.objects import Obj
@@ -35,10 +35,17 @@ class Rules:
     create: Callable[[Obj], Iterable[FieldError]] = _nothing
     update: Callable[[Obj, Obj], Iterable[FieldError]] = _no_change
     update_status: Callable[[Obj, Obj], Iterable[FieldError]] = _no_change
+    parts: Mapping[str, Callable[[Obj, Obj], Iterable[FieldError]]] = field(default_factory=dict)
+    """Changes through other subresources, by their names."""
 
 
 RULES: dict[tuple[str, str], Rules] = {
-    ("", "Pod"): Rules(pod.create, podchange.update, podchange.update_status),
+    ("", "Pod"): Rules(
+        pod.create,
+        podchange.update,
+        podchange.update_status,
+        {"ephemeralcontainers": podchange.update_ephemeral_containers},
+    ),
     ("", "PodTemplate"): Rules(pod.pod_template, pod.pod_template_update),
     ("", "Binding"): Rules(pod.binding),
     ("", "Service"): Rules(service.create, service.update, service.update_status),

@@ -41,6 +41,7 @@ class Hooks:
     keeps_status_on_create = False
     creates_on_update = False
     unconditional_update = True
+    parts: frozenset[str] = frozenset()  # subresources that are the object, with rules of their own
 
     def prepare_create(self, call: Call, obj: Obj) -> None:
         """The kind's own fields of a new object, after defaults."""
@@ -50,6 +51,10 @@ class Hooks:
 
     def prepare_status(self, call: Call, new: Obj, old: Obj) -> None:
         """The same for the status subresource."""
+
+    def prepare_part(self, call: Call, part: str, new: Obj, old: Obj) -> Obj:
+        """The object that an update through a subresource of the kind's own (`parts`) asks for."""
+        return new
 
     def reserve(self, call: Call, new: Obj, old: Obj | None) -> Undo:
         """Takes what can be had only once (addresses); the answer gives it back if nothing is written."""

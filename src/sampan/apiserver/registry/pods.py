@@ -20,6 +20,7 @@ _GATED = {
 
 class PodHooks(Hooks):
     returns_deleted = True
+    parts = frozenset(["ephemeralcontainers"])
 
     def prepare_create(self, call: Call, obj: Obj) -> None:
         obj["status"] = {"phase": "Pending", "qosClass": podspec.qos_class(obj)}
@@ -34,6 +35,14 @@ class PodHooks(Hooks):
             fields["ownerReferences"] = old["metadata"]["ownerReferences"]
         if qos_class := (old.get("status") or {}).get("qosClass"):
             new["status"]["qosClass"] = qos_class
+
+    def prepare_part(self, call: Call, part: str, new: Obj, old: Obj) -> Obj:
+        """Nothing but what the subresource is for."""
+        wanted = (new.get("spec") or {}).get("ephemeralContainers") or []
+        kept = {key: value for key, value in old["spec"].items() if key != "ephemeralContainers"}
+        spec = {**kept, "ephemeralContainers": wanted} if wanted else kept
+        revision = {"resourceVersion": new["metadata"].get("resourceVersion")}
+        return {**old, "metadata": {**old["metadata"], **revision}, "spec": spec}
 
     def grace_s(self, obj: Obj, options: Options) -> int | None:
         """As asked, else as the Pod says; none for a Pod that no node runs."""

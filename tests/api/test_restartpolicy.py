@@ -3,7 +3,7 @@
 import pytest
 
 from sampan.api.objects import Obj
-from sampan.kubelet.restart import is_restarted
+from sampan.api.restartpolicy import is_restarted
 
 
 def rule(operator: str, *values: int) -> Obj:
