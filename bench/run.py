@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pods
+import probes
 import services
 from cluster import IMAGES, cluster
 from report import Report
@@ -45,10 +46,12 @@ def _timed(work: object) -> float:
 
 
 def main() -> None:
-    wanted = set(sys.argv[1:]) or {"up", "pods", "services", "api"}
+    wanted = set(sys.argv[1:]) or {"up", "pods", "probes", "services", "api"}
     report = Report()
     if "up" in wanted:
         up(report)
+    if "probes" in wanted:
+        probes.measure(report)
     if wanted & {"pods", "services", "api"}:
         with cluster() as node:
             if "pods" in wanted:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -12,15 +11,7 @@ import pytest
 
 from sampan.kubelet import httpget
 from sampan.kubelet.httpget import Headers, Unanswered
-
-
-class Host:
-    path = "/proc/self/ns/net"
-
-    async def socket(self, family: int, kind: int) -> socket.socket:
-        sock = socket.socket(family, kind)
-        sock.setblocking(False)
-        return sock
+from sampan.kubelet.network.fake import Here
 
 
 @asynccontextmanager
@@ -42,7 +33,7 @@ async def serving(*answers: bytes, address: str = "127.0.0.1") -> AsyncIterator[
 
 async def get(port: int, path: str = "/", headers: Headers = (), host: str = "127.0.0.1") -> httpget.Answer:
     async with asyncio.timeout(5):
-        return await httpget.get(Host(), "HTTP", host, port, path, headers)
+        return await httpget.get(Here(), "HTTP", host, port, path, headers)
 
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -109,7 +100,8 @@ async def test_a_body_that_ends_early_is_what_came() -> None:
         (b"", "EOF"),
         (b"HTTP/1.1 200 OK\r\n", "EOF"),
         (b"SSH-2.0-x\r\n\r\n", 'malformed HTTP response "SSH-2.0-x"'),
-        (b"HTTP/1.1 abc\r\n\r\n", "invalid literal"),
+        (b"HTTP/1.1 abc\r\n\r\n", 'malformed HTTP response "HTTP/1.1 abc"'),
+        (b"220 mail\r\n", 'malformed HTTP response "220 mail"'),
         (b"HTTP/1.1 200 OK\r\nX: " + b"x" * 2 * httpget.HEAD_LIMIT + b"\r\n\r\n", ""),
     ],
 )

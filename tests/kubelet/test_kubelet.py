@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import socket
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -25,21 +24,10 @@ from sampan.kubelet.config import KubeletConfig
 from sampan.kubelet.images.contract import ImageFault
 from sampan.kubelet.images.fake import FakeImages, image
 from sampan.kubelet.kubelet import Kubelet
-from sampan.kubelet.network.fake import FakeNetwork
+from sampan.kubelet.network.fake import FakeNetwork, Here
 from sampan.kubelet.runtime.contract import RuntimeFault
 from sampan.kubelet.runtime.fake import FakeRuntime, Process
 from sampan.kubelet.volumes.fake import FakeMounter
-
-
-class Host:
-    """The network namespace that the test runs in."""
-
-    path = "/proc/self/ns/net"
-
-    async def socket(self, family: int, kind: int) -> socket.socket:
-        sock = socket.socket(family, kind)
-        sock.setblocking(False)
-        return sock
 
 
 class World:
@@ -68,11 +56,11 @@ class World:
             self.runtime,
             self.images,
             self.network,
-            Host(),
+            Here(),
             KubeletConfig("node", self.root, cluster_dns=("10.96.0.10",)),
             self._drained,
             mounter=self.mounter,
-            namespace_at=lambda path: Host(),
+            namespace_at=lambda path: Here(),
         )
         self._tasks = [asyncio.create_task(informers.run()), asyncio.create_task(self.kubelet.run())]
 

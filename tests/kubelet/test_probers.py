@@ -12,18 +12,10 @@ import pytest
 
 from sampan.api.objects import Obj
 from sampan.kubelet import grpchealth
-from sampan.kubelet.probers import Prober, Target
+from sampan.kubelet.network.fake import Here
+from sampan.kubelet.probers import Prober, Target, ask
 from sampan.kubelet.runtime.contract import ContainerSpec, SandboxSpec
 from sampan.kubelet.runtime.fake import FakeRuntime, Process
-
-
-class Host:
-    path = "/proc/self/ns/net"
-
-    async def socket(self, family: int, kind: int) -> socket.socket:
-        sock = socket.socket(family, kind)
-        sock.setblocking(False)
-        return sock
 
 
 def target(port: int) -> Target:
@@ -58,7 +50,11 @@ def reply(code: int, body: str = "", **headers: str) -> Answer:
 
 
 async def probe(port: int, action: Obj, **more: Any) -> Any:
-    return await Prober(FakeRuntime(), Host()).probe(target(port), {**action, **more})
+    prober = Prober(FakeRuntime(), Here())
+    try:
+        return await ask(prober.question(target(port), {**action, **more}))
+    finally:
+        prober.close()
 
 
 @pytest.mark.parametrize(
@@ -66,7 +62,8 @@ async def probe(port: int, action: Obj, **more: Any) -> Any:
     [
         (200, True, "fine"),
         (204, True, "fine"),
-        (399, True, "fine"),
+        (299, True, "fine"),
+        (399, True, "Probe terminated redirects, Response body: fine"),
         (400, False, "HTTP probe failed with statuscode: 400"),
         (500, False, "HTTP probe failed with statuscode: 500"),
     ],
@@ -97,9 +94,11 @@ async def test_redirects_on_the_same_host_are_followed() -> None:
     assert outcome.text == "HTTP probe failed with statuscode: 503"
 
 
-async def test_redirect_to_another_host_is_success() -> None:
-    async with serving(reply(302, Location="http://example.invalid/")) as (port, _):
-        assert (await probe(port, {"httpGet": {"port": port}})).ok
+async def test_redirect_to_another_host_is_success_with_a_warning() -> None:
+    async with serving(reply(302, "there", Location="http://example.invalid/")) as (port, _):
+        outcome = await probe(port, {"httpGet": {"port": port}})
+    assert outcome.ok and outcome.warning
+    assert outcome.complaint == "warning: Probe terminated redirects, Response body: there"
 
 
 async def test_refused() -> None:
@@ -148,39 +147,96 @@ async def test_exec() -> None:
     spec = ContainerSpec("id", "u", "c", 0, (), ("serve",), {}, "/", "", (), "", "/c")
     await runtime.create(spec)
     await runtime.start("id")
-    prober = Prober(runtime, Host())
-    outcome = await prober.probe(target(1), {"exec": {"command": ["echo", "hi"]}})
+    prober = Prober(runtime, Here())
+    outcome = await ask(prober.question(target(1), {"exec": {"command": ["echo", "hi"]}}))
     assert (outcome.ok, outcome.text) == (True, "hi\n")
-    assert not (await prober.probe(target(1), {"exec": {"command": ["false"]}})).ok
-    outcome = await prober.probe(target(1), {"exec": {"command": ["slow", "x"]}, "timeoutSeconds": 0.05})
+    assert not (await ask(prober.question(target(1), {"exec": {"command": ["false"]}}))).ok
+    outcome = await ask(
+        prober.question(target(1), {"exec": {"command": ["slow", "x"]}, "timeoutSeconds": 0.05})
+    )
     assert outcome.text.startswith('command timed out: "slow x" timed out after')
 
 
-def grpc_server(body: bytes) -> Answer:
-    def frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
-        head = len(payload).to_bytes(3, "big") + bytes((kind, flags)) + stream.to_bytes(4, "big")
-        return head + payload
-
-    def answer(request: bytes) -> bytes:
-        settings = frame(grpchealth.SETTINGS, 0, 0, b"")
-        message = b"\x00" + len(body).to_bytes(4, "big") + body
-        return settings + frame(grpchealth.HEADERS, 4, 1, b"\x88") + frame(grpchealth.DATA, 0, 1, message)
-
-    return answer
+def grpc_server(*frames: bytes) -> Answer:
+    return lambda request: grpchealth.frame(grpchealth.SETTINGS, 0, 0, b"") + b"".join(frames)
 
 
-async def test_grpc() -> None:
-    async with serving(grpc_server(b"\x08\x01")) as (port, heard):
+def said(body: bytes) -> bytes:
+    message = b"\x00" + len(body).to_bytes(4, "big") + body
+    return grpchealth.frame(grpchealth.HEADERS, 4, 1, b"\x88") + grpchealth.frame(
+        grpchealth.DATA, 0, 1, message
+    )
+
+
+def trailers(status: int, text: str) -> bytes:
+    block = b"\x88\x00\x0bgrpc-status" + bytes((len(str(status)),)) + str(status).encode()
+    block += b"\x00\x0cgrpc-message" + bytes((len(text),)) + text.encode()
+    return grpchealth.frame(grpchealth.HEADERS, 5, 1, block)
+
+
+RPC = "error: health rpc probe failed: rpc error: code = "
+
+
+@pytest.mark.parametrize(
+    ("frames", "ok", "text"),
+    [
+        ([said(b"\x08\x01")], True, "service healthy"),
+        ([said(b"\x08\x02")], False, 'service unhealthy (responded with "NOT_SERVING")'),
+        ([said(b"")], False, 'service unhealthy (responded with "UNKNOWN")'),
+        ([trailers(5, "unknown service")], False, RPC + "NotFound desc = unknown service"),
+        (
+            [trailers(12, "unknown service grpc.health.v1.Health")],
+            False,
+            "error: this server does not implement the grpc health protocol (grpc.health.v1.Health): "
+            "unknown service grpc.health.v1.Health",
+        ),
+        (
+            [grpchealth.frame(grpchealth.GOAWAY, 0, 0, bytes(8))],
+            False,
+            RPC + "Unavailable desc = the server has refused the stream",
+        ),
+        ([b"HTTP/1.1 400 Bad"], False, RPC + "Unavailable desc = the server does not speak HTTP/2"),
+        ([], False, RPC + "Unavailable desc = connection closed"),
+    ],
+)
+async def test_grpc(frames: list[bytes], ok: bool, text: str) -> None:
+    async with serving(grpc_server(*frames)) as (port, heard):
         outcome = await probe(port, {"grpc": {"port": port}})
-        assert (outcome.ok, outcome.text) == (True, "service healthy")
+        assert (outcome.ok, outcome.text) == (ok, text)
         assert heard[0] == grpchealth.PREFACE[:18]
-    async with serving(grpc_server(b"\x08\x02")) as (port, _):
-        outcome = await probe(port, {"grpc": {"port": port}})
-        assert outcome.text == 'service unhealthy (responded with "NOT_SERVING")'
+
+
+async def test_grpc_asks_for_the_service() -> None:
+    assert grpchealth.opening("10.0.0.1:1", "liveness").endswith(b"\x00\x00\x00\x00\x0a\x0a\x08liveness")
+
+
+async def test_silence_of_every_kind() -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        port = silent.getsockname()[1]
+        outcome = await probe(port, {"grpc": {"port": port}}, timeoutSeconds=1)
+        assert outcome.text == "timeout: health rpc did not complete within 1s"
+    # Nobody answers there at all (TEST-NET-1); where there is no route, it is refused at once.
+    outcome = await probe(9, {"tcpSocket": {"port": 9, "host": "192.0.2.1"}}, timeoutSeconds=0.05)
+    assert not outcome.ok and outcome.text.startswith("dial tcp 192.0.2.1:9: ")
+
+
+async def test_headers_that_would_be_another_request_are_not_sent() -> None:
+    headers = [{"name": "X", "value": "1\r\n\r\nGET /admin HTTP/1.1"}]
+    async with serving(reply(200)) as (port, heard):
+        outcome = await probe(port, {"httpGet": {"port": port, "httpHeaders": headers}})
+    assert outcome.unknown and heard == []
+
+
+async def test_a_path_is_one_line() -> None:
+    async with serving(reply(200)) as (port, heard):
+        await probe(port, {"httpGet": {"port": port, "path": "/a b/\u00fc?x=%20"}})
+    assert heard[0].startswith(b"GET /a%20b/%C3%BC?x=%20 HTTP/1.1\r\n")
 
 
 async def test_port_name_that_no_port_has() -> None:
-    prober = Prober(FakeRuntime(), Host())
+    prober = Prober(FakeRuntime(), Here())
     for handler in ("httpGet", "tcpSocket"):
-        outcome = await prober.probe(target(1), {handler: {"port": "nosuch"}})
+        outcome = await ask(prober.question(target(1), {handler: {"port": "nosuch"}}))
         assert outcome.unknown and outcome.text == 'strconv.Atoi: parsing "nosuch": invalid syntax'

@@ -7,7 +7,17 @@ import asyncio
 import pytest
 
 from sampan.api.objects import Obj
-from sampan.kubelet.probes import LIVENESS, READINESS, STARTUP, ContainerProbes, Listener, Outcome, Tally
+from sampan.kubelet.probes import (
+    LIVENESS,
+    READINESS,
+    STARTUP,
+    Cancel,
+    ContainerProbes,
+    Done,
+    Listener,
+    Outcome,
+    Tally,
+)
 
 
 @pytest.mark.parametrize(
@@ -36,17 +46,28 @@ class Probed:
         self.answers, self.asked = answers, []  # type: tuple[Any, list[str]]
         self.heard: list[tuple[str, bool]] = []
         self.failures: list[str] = []
+        self.known: bool | None = None
 
     def probes(self, **spec: Obj) -> ContainerProbes:
         listener = Listener(
             lambda kind, result, text: self.heard.append((kind, result)),
-            lambda kind, text: self.failures.append(kind),
+            lambda kind, outcome: self.failures.append(kind),
         )
-        return ContainerProbes({f"{kind}Probe": probe for kind, probe in spec.items()}, self._run, listener)
+        kinds = {id(probe): kind for kind, probe in spec.items()}
+        specs = {f"{kind}Probe": probe for kind, probe in spec.items()}
+        return ContainerProbes(specs, lambda probe: Asked(self, kinds[id(probe)]), listener, known=self.known)
 
-    async def _run(self, kind: str, probe: Obj) -> Outcome:
-        self.asked.append(kind)
-        return self.answers[kind]
+
+class Asked:
+    """Keeps probes.Question; the answer is there at once."""
+
+    def __init__(self, container: Probed, kind: str) -> None:
+        self._container, self._kind = container, kind
+
+    def ask(self, done: Done) -> Cancel:
+        self._container.asked.append(self._kind)
+        done(self._container.answers[self._kind])
+        return lambda: None
 
 
 async def test_first_probe_comes_at_once() -> None:
@@ -130,4 +151,49 @@ async def test_what_could_not_be_asked_proves_nothing() -> None:
     assert container.answers["liveness"].complaint == (
         "errored and resulted in unknown state: no such command"
     )
+    probes.end()
+
+
+async def test_what_was_known_stands_until_the_next_turn_comes() -> None:
+    """All containers of a restarted node are not asked in one moment."""
+    turns = []
+    for _ in range(20):
+        container = Probed(readiness=Outcome(True), liveness=Outcome(True))
+        container.known = True
+        probes = container.probes(readiness={"periodSeconds": 0.1}, liveness={"periodSeconds": 0.1})
+        probes.begin(True)
+        await asyncio.sleep(0.02)
+        turns.append(len(container.asked))
+        assert (READINESS, True) not in container.heard  # it is no news
+        probes.end()
+    assert sum(turns) < 20
+
+
+async def test_an_adopted_container_that_was_not_ready_is_asked_at_once() -> None:
+    container = Probed(readiness=Outcome(True))
+    container.known = False
+    probes = container.probes(readiness={"periodSeconds": 10})
+    probes.begin(True)
+    await asyncio.sleep(0.01)
+    assert container.heard == [(READINESS, True)]
+    probes.end()
+
+
+async def test_an_adopted_container_fails_by_its_threshold_alone() -> None:
+    container = Probed(readiness=Outcome(False, "refused", refused=True))
+    container.known = True
+    probes = container.probes(readiness={"periodSeconds": 0.02, "failureThreshold": 3})
+    probes.begin(True)
+    await asyncio.sleep(0.15)
+    assert container.heard == [(READINESS, False)]
+    assert container.asked[:3] == ["readiness"] * 3 and len(container.failures) == len(container.asked)
+    probes.end()
+
+
+async def test_warnings_are_told_and_count_as_success() -> None:
+    container = Probed(readiness=Outcome(True, "moved", warning=True))
+    probes = container.probes(readiness={"periodSeconds": 10})
+    probes.begin(True)
+    await asyncio.sleep(0.01)
+    assert container.heard == [(READINESS, True)] and container.failures == ["readiness"]
     probes.end()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from sampan.api.objects import Obj
 from sampan.kubelet.parts import Parts, Say
 from sampan.kubelet.podview import ContainerView, PodView
 from sampan.kubelet.probers import Target
@@ -22,24 +21,22 @@ class Health:
 
     def watch(self, container: ContainerView, record: Record, *, adopted: bool = False) -> None:
         """Without a probe of a kind its answer is yes."""
-        age_s = max(time.time() - record.started_at_s, 0.0)
+        asked = target(self._view, container, record)
         probes = ContainerProbes(
             container.spec,
-            lambda kind, probe: self._probe(container, record, probe),
+            lambda probe: self._parts.prober.question(asked, probe),
             Listener(
                 lambda kind, result, text: self._probed(container, record, kind, result),
-                lambda kind, complaint: self._probe_failed(container, kind, complaint),
+                lambda kind, outcome: self._complained(container, kind, outcome),
             ),
-            age_s=age_s,
+            age_s=max(time.time() - record.started_at_s, 0.0),
+            known=container.ready if adopted else None,
         )
         if not adopted:
             container.started = not probes.has(STARTUP)
             container.ready = container.started and not probes.has(READINESS)
         self._probes[container.name] = probes
         probes.begin(container.started)
-
-    async def _probe(self, container: ContainerView, record: Record, probe: Obj) -> Outcome:
-        return await self._parts.prober.probe(target(self._view, container, record), probe)
 
     def _probed(self, container: ContainerView, record: Record, kind: str, result: bool) -> None:
         if container.record is not record:
@@ -55,8 +52,9 @@ class Health:
             container.unhealthy_grace_s = None if grace_s is None else float(grace_s)
         self._awake()
 
-    def _probe_failed(self, container: ContainerView, kind: str, complaint: str) -> None:
-        self._say("Warning", "Unhealthy", f"{kind.capitalize()} probe {complaint}", container)
+    def _complained(self, container: ContainerView, kind: str, outcome: Outcome) -> None:
+        reason = "ProbeWarning" if outcome.warning else "Unhealthy"
+        self._say("Warning", reason, f"{kind.capitalize()} probe {outcome.complaint}", container)
 
     def ending(self, container: ContainerView) -> None:
         """It was told to stop: only its readiness matters still."""

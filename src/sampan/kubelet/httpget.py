@@ -1,23 +1,25 @@
 """A GET as probes and hooks send it: one connection, no verification of certificates, the body cut.
 
 HTTP/1.1 by hand, because a probe must be cheap and must open its socket inside the node's network namespace.
+The wording of what goes wrong is that of Go's client, for whose sentences people search.
 """
 
 from __future__ import annotations
 
 import asyncio
-import errno
 import os
+import re
 import socket
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from typing import TypeAlias
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import quote, urljoin, urlsplit
 
 from sampan.api.objects import Obj
+from sampan.kubelet.dialogue import Dialogue, NotConnected
 from sampan.kubelet.network.contract import Namespace
+from sampan.kubelet.socketstock import SocketStock
 
 Headers: TypeAlias = Sequence[tuple[str, str]]
 
@@ -25,6 +27,13 @@ USER_AGENT = "kube-probe/1.35"
 BODY_LIMIT = 10 * 1024
 HEAD_LIMIT = 64 * 1024
 REDIRECTS = 10
+FOR_EVER_S = 365 * 86400.0
+_URL_SAFE = "/?%:@!$&'()*+,;=-._~[]|\"`{}^<>\\"
+"""Sent as it is written: what would break the request line is escaped, nothing else."""
+_HEX = re.compile(rb"[0-9a-fA-F]{1,8}")
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_LAST_CHUNK = b"0\r\n\r\n"
+_MOVED = (301, 302, 303, 307, 308)
 
 
 class Unanswered(Exception):
@@ -42,6 +51,164 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
+class Get:
+    """One GET, redirects on the same host included. `done` is called once, never after `cancel`."""
+
+    def __init__(
+        self,
+        stock: SocketStock,
+        errand: Errand,
+        timeout_s: float,
+        done: Callable[[Answer | Unanswered], None],
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        self._stock, self._errand, self._done = stock, errand, done
+        self._until_s = loop.time() + timeout_s
+        self._turn, self._first_host = 1, errand.host
+        self._dialogue: Dialogue | None = None
+        self._go(timeout_s)
+
+    def cancel(self) -> None:
+        if self._dialogue is not None:
+            self._dialogue.cancel()
+
+    def _go(self, left_s: float) -> None:
+        errand, script = self._errand, _Reply(self._errand.request)
+
+        def heard(error: Exception | None) -> None:
+            if error is None:
+                self._heard(script.answer())
+            else:
+                self._done(errand.unanswered(error))
+
+        self._dialogue = Dialogue(self._stock, errand.host, errand.port, script, heard, left_s, errand.tls)
+
+    def _heard(self, answer: Answer) -> None:
+        target = answer.headers.get("location")
+        if answer.code not in _MOVED or not target:
+            self._done(answer)
+            return
+        url = urljoin(self._errand.url, target)
+        parts = urlsplit(url)
+        if parts.hostname != self._first_host:
+            # What another host says is nothing about this one: the redirect itself is the answer.
+            self._done(answer)
+        elif self._turn == REDIRECTS:
+            self._done(Unanswered(f'Get "{url}": stopped after {REDIRECTS} redirects'))
+        elif parts.scheme not in ("http", "https"):
+            self._done(Unanswered(f'Get "{url}": unsupported protocol scheme "{parts.scheme}"'))
+        else:
+            self._turn += 1
+            headers = self._errand.headers
+            if "://" in target:
+                headers = [pair for pair in headers if pair[0].lower() != "host"]
+            self._errand = Errand(url, headers)
+            self._go(max(self._until_s - asyncio.get_running_loop().time(), 0.0))
+
+
+class Errand:
+    """Where to go and what to say there, made once for many a GET. ValueError for headers that are none."""
+
+    __slots__ = ("headers", "host", "port", "request", "tls", "url")
+
+    def __init__(self, url: str, headers: Headers) -> None:
+        parts = urlsplit(url)
+        self.url, self.headers = url, headers
+        self.tls = parts.scheme == "https"
+        self.host = parts.hostname or ""
+        self.port = parts.port or (443 if self.tls else 80)
+        target = quote((parts.path or "/") + (f"?{parts.query}" if parts.query else ""), _URL_SAFE)
+        self.request = _request(target, parts.netloc, headers)
+
+    @classmethod
+    def of(cls, scheme: str, host: str, port: int, path: str, headers: Headers) -> Errand:
+        slash = "" if path.startswith("/") else "/"
+        return cls(f"{scheme.lower()}://{address_of(host, port)}{slash}{path}", headers)
+
+    def unanswered(self, error: Exception) -> Unanswered:
+        refused = isinstance(error, NotConnected) and error.refused
+        return Unanswered(f'Get "{self.url}": {self._cause(error)}', refused=refused)
+
+    def _cause(self, error: Exception) -> str:
+        if isinstance(error, NotConnected) and not isinstance(error.cause, TimeoutError):
+            return dial_error(self.host, self.port, error.cause)
+        if isinstance(error, (NotConnected, TimeoutError)):
+            return "context deadline exceeded (Client.Timeout exceeded while awaiting headers)"
+        if isinstance(error, ssl.SSLError):
+            if error.reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST"):
+                return "http: server gave HTTP response to HTTPS client"
+            return f"tls: {(error.reason or str(error)).replace('_', ' ').lower()}"
+        if isinstance(error, OSError) and error.errno:
+            return f"read tcp {address_of(self.host, self.port)}: {os.strerror(error.errno).lower()}"
+        return str(error)
+
+
+class _Reply:
+    """Keeps dialogue.Script: hears one HTTP answer."""
+
+    def __init__(self, request: bytes) -> None:
+        self.opening = request
+        self._heard = b""
+        self._code = 0
+        self._headers: dict[str, str] = {}
+        self._wanted = BODY_LIMIT
+        self._chunked = False
+
+    def hear(self, data: bytes) -> bytes | None:
+        self._heard += data
+        while not self._code:
+            head, end, rest = self._heard.partition(b"\r\n\r\n")
+            if not end:
+                if not data:
+                    raise ValueError("unexpected EOF" if self._heard else "EOF")
+                if len(self._heard) > HEAD_LIMIT:
+                    raise ValueError(
+                        f"net/http: server response headers exceeded {HEAD_LIMIT} bytes; aborted"
+                    )
+                if b"\n" in head:
+                    _code(head.partition(b"\n")[0])
+                return b""
+            first, *lines = head.split(b"\r\n")
+            self._heard = rest
+            if (code := _code(first)) >= 200:
+                self._begin_body(code, lines)
+        # The body only decorates a message: what has come when the connection ends is enough.
+        whole = len(self._heard) >= self._wanted or (self._chunked and self._heard.endswith(_LAST_CHUNK))
+        return None if whole or not data else b""
+
+    def _begin_body(self, code: int, lines: list[bytes]) -> None:
+        self._code = code
+        for line in lines:
+            name, colon, value = line.partition(b":")
+            if colon:
+                self._headers[name.decode("latin-1").lower()] = value.strip().decode("latin-1")
+        length = self._headers.get("content-length", "")
+        if length.isdigit():
+            self._wanted = min(int(length), BODY_LIMIT)
+        elif code in (204, 304):
+            self._wanted = 0
+        self._chunked = self._headers.get("transfer-encoding", "").lower() == "chunked"
+
+    def answer(self) -> Answer:
+        body = _joined(self._heard) if self._chunked else self._heard
+        return Answer(self._code, body[: self._wanted].decode(errors="replace"), self._headers)
+
+
+async def get(netns: Namespace, scheme: str, host: str, port: int, path: str, headers: Headers) -> Answer:
+    """Follows redirects on the same host; raises Unanswered. The caller sets the deadline."""
+    answered: asyncio.Future[Answer | Unanswered] = asyncio.get_running_loop().create_future()
+    stock = SocketStock(netns)
+    getting = Get(stock, Errand.of(scheme, host, port, path, headers), FOR_EVER_S, answered.set_result)
+    try:
+        answer = await answered
+    finally:
+        getting.cancel()
+        stock.close()
+    if isinstance(answer, Unanswered):
+        raise answer
+    return answer
+
+
 async def connect(netns: Namespace, host: str, port: int) -> socket.socket:
     """A TCP connection out of the namespace; OSError as the kernel says it."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -54,10 +221,14 @@ async def connect(netns: Namespace, host: str, port: int) -> socket.socket:
     return sock
 
 
-def dial_error(host: str, port: int, error: OSError) -> str:
+def dial_error(host: str, port: int, error: Exception) -> str:
     """`dial tcp 10.1.0.5:80: connect: connection refused`."""
-    text = os.strerror(error.errno).lower() if error.errno else str(error)
-    return f"dial tcp {_address(host, port)}: connect: {text}"
+    if isinstance(error, TimeoutError) and not error.errno:
+        return f"dial tcp {address_of(host, port)}: i/o timeout"
+    if isinstance(error, OSError):
+        text = os.strerror(error.errno).lower() if error.errno else str(error)
+        return f"dial tcp {address_of(host, port)}: connect: {text}"
+    return f"dial tcp: {error}"
 
 
 def headers_of(action: Obj) -> Headers:
@@ -65,52 +236,15 @@ def headers_of(action: Obj) -> Headers:
     return [(header["name"], header.get("value", "")) for header in action.get("httpHeaders") or ()]
 
 
-async def get(netns: Namespace, scheme: str, host: str, port: int, path: str, headers: Headers) -> Answer:
-    """Follows redirects on the same host; raises Unanswered. The caller sets the deadline."""
-    url = f"{scheme.lower()}://{_address(host, port)}{path if path.startswith('/') else '/' + path}"
-    for _ in range(REDIRECTS):
-        answer = await _once(netns, url, headers)
-        target = answer.headers.get("location")
-        if answer.code not in (301, 302, 303, 307, 308) or not target:
-            return answer
-        url = urljoin(url, target)
-        if urlsplit(url).hostname != host:
-            # What another host says is nothing about this one: the redirect itself is the answer.
-            return answer
-    raise Unanswered(f'Get "{url}": stopped after {REDIRECTS} redirects')
-
-
-async def _once(netns: Namespace, url: str, headers: Headers) -> Answer:
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    port = parts.port or (443 if parts.scheme == "https" else 80)
-    try:
-        sock = await connect(netns, host, port)
-    except OSError as error:
-        text = f'Get "{url}": {dial_error(host, port, error)}'
-        raise Unanswered(text, refused=error.errno == errno.ECONNREFUSED) from error
-    try:
-        tls = _unverified() if parts.scheme == "https" else None
-        name = host if tls else None
-        reader, writer = await asyncio.open_connection(
-            sock=sock, ssl=tls, server_hostname=name, limit=HEAD_LIMIT
-        )
-    except OSError as error:
-        sock.close()
-        raise Unanswered(f'Get "{url}": {error}') from error
-    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    try:
-        writer.write(_request(target, parts.netloc, headers))
-        return await _answer(reader)
-    except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValueError) as error:
-        cause = "EOF" if isinstance(error, asyncio.IncompleteReadError) else str(error)
-        raise Unanswered(f'Get "{url}": {cause}') from error
-    finally:
-        writer.transport.abort()
+def address_of(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _request(target: str, host: str, headers: Headers) -> bytes:
     """As given, several of one name too. An empty one of the usual three stands for none at all."""
+    for name, value in headers:
+        if _CONTROL.search(name + value):
+            raise ValueError(f'net/http: invalid header field value for "{name}"')
     given = {name.lower() for name, value in headers if value or name.lower() != "host"}
     usual = {"Host": host, "User-Agent": USER_AGENT, "Accept": "*/*"}
     fields = [(name, value) for name, value in usual.items() if name.lower() not in given]
@@ -120,32 +254,22 @@ def _request(target: str, host: str, headers: Headers) -> bytes:
     return f"GET {target} HTTP/1.1\r\n{''.join(lines)}Connection: close\r\n\r\n".encode()
 
 
-async def _answer(reader: asyncio.StreamReader) -> Answer:
-    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-    version, _, rest = head[0].partition(" ")
-    if not version.startswith("HTTP/"):
-        raise ValueError(f'malformed HTTP response "{head[0]}"')
-    headers: dict[str, str] = {}
-    for line in head[1:]:
-        name, colon, value = line.partition(":")
-        if colon:
-            headers[name.lower()] = value.strip()
-    length = headers.get("content-length", "")
-    limit = min(int(length), BODY_LIMIT) if length.isdigit() else BODY_LIMIT
+def _code(line: bytes) -> int:
+    """The status code of an answer's first line; ValueError for what is none."""
+    text = line.decode("latin-1").rstrip("\r")
+    version, _, rest = text.partition(" ")
+    if not version.startswith("HTTP/") or not rest[:3].isdigit():
+        raise ValueError(f'net/http: HTTP/1.x transport connection broken: malformed HTTP response "{text}"')
+    return int(rest[:3])
+
+
+def _joined(chunked: bytes) -> bytes:
+    """As much of a chunked body as is there."""
     body = b""
-    # The body only decorates a message: what has come when the connection ends is enough.
-    while len(body) < limit and (data := await reader.read(limit - len(body))):
-        body += data
-    return Answer(int(rest[:3]), body.decode(errors="replace"), headers)
-
-
-@cache
-def _unverified() -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    return context
-
-
-def _address(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    while chunked:
+        size, _, rest = chunked.partition(b"\r\n")
+        digits = size.partition(b";")[0].strip()
+        if not _HEX.fullmatch(digits) or not (length := int(digits, 16)):
+            break
+        body, chunked = body + rest[:length], rest[length + 2 :]
+    return body

@@ -1,22 +1,25 @@
-"""One probe of one container: exec, httpGet, tcpSocket or grpc; the Outcome is in upstream's words."""
+"""What is asked of a container: exec, httpGet, tcpSocket or grpc; the Outcome is in upstream's words.
+
+A `Question` is made once for each probe of each running container, and asked again and again: names of ports,
+addresses and requests are settled then. Asking over the network takes no task.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import errno
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from sampan.api import podspec
 from sampan.api.objects import Obj
 from sampan.kubelet import grpchealth, httpget
 from sampan.kubelet.backoff import duration
+from sampan.kubelet.dialogue import Dialogue, NotConnected
 from sampan.kubelet.network.contract import Namespace
-from sampan.kubelet.probes import Outcome
+from sampan.kubelet.probes import Cancel, Done, Outcome, Question
 from sampan.kubelet.runtime.contract import Runtime, RuntimeFault
+from sampan.kubelet.socketstock import SocketStock
 
 OUTPUT_LIMIT = 10 * 1024
-EXEC_CANNOT_START = 126
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,87 +36,157 @@ class Prober:
     """`netns`: the node's, from which the Pods' addresses can be reached."""
 
     def __init__(self, runtime: Runtime, netns: Namespace) -> None:
-        self._runtime, self._netns = runtime, netns
+        self._runtime = runtime
+        self._stock = SocketStock(netns)
 
-    async def probe(self, target: Target, probe: Obj) -> Outcome:
+    def question(self, target: Target, probe: Obj) -> Question:
         timeout_s = float(probe.get("timeoutSeconds") or 1)
-        for field, handler in self._handlers():
-            if (action := probe.get(field)) is not None:
-                return await handler(target, action, timeout_s)
-        return Outcome(False, "missing probe handler", unknown=True)
+        if (action := probe.get("exec")) is not None:
+            return _Exec(self._runtime, target.container_id, action.get("command") or [], timeout_s)
+        if (action := probe.get("httpGet")) is not None:
+            return self._http_get(target, action, timeout_s)
+        if (action := probe.get("tcpSocket")) is not None:
+            if (port := port_number(target.container, action["port"])) is None:
+                return _no_port(action["port"])
+            return _TcpSocket(self._stock, action.get("host") or target.ip, port, timeout_s)
+        if (action := probe.get("grpc")) is not None:
+            return _Grpc(self._stock, target.ip, int(action["port"]), action.get("service") or "", timeout_s)
+        return _Unaskable("missing probe handler")
 
-    def _handlers(self) -> tuple[tuple[str, Callable[[Target, Obj, float], Awaitable[Outcome]]], ...]:
-        return (
-            ("httpGet", self._http_get),
-            ("exec", self._exec),
-            ("tcpSocket", self._tcp_socket),
-            ("grpc", self._grpc),
-        )
+    def close(self) -> None:
+        self._stock.close()
 
-    async def _exec(self, target: Target, action: Obj, timeout_s: float) -> Outcome:
-        command = action.get("command") or []
+    def _http_get(self, target: Target, action: Obj, timeout_s: float) -> Question:
+        if (port := port_number(target.container, action["port"])) is None:
+            return _no_port(action["port"])
+        scheme, host = action.get("scheme") or "HTTP", action.get("host") or target.ip
         try:
-            code, output = await run_command(self._runtime, target.container_id, command, timeout_s)
-        except TimeoutError:
-            return Outcome(
-                False, f'command timed out: "{" ".join(command)}" timed out after {duration(timeout_s)}'
+            errand = httpget.Errand.of(
+                scheme, host, port, action.get("path") or "/", httpget.headers_of(action)
             )
+        except ValueError as error:
+            return _Unaskable(str(error))
+        return _HttpGet(self._stock, errand, timeout_s)
+
+
+async def ask(question: Question) -> Outcome:
+    """For those who wait for one answer."""
+    answered: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+    cancel = question.ask(answered.set_result)
+    try:
+        return await answered
+    finally:
+        cancel()
+
+
+@dataclass(frozen=True, slots=True)
+class _HttpGet:
+    stock: SocketStock
+    errand: httpget.Errand
+    timeout_s: float
+
+    def ask(self, done: Done) -> Cancel:
+        def answered(answer: httpget.Answer | httpget.Unanswered) -> None:
+            if isinstance(answer, httpget.Unanswered):
+                done(Outcome(False, str(answer), refused=answer.refused))
+            else:
+                done(_judged(answer))
+
+        return httpget.Get(self.stock, self.errand, self.timeout_s, answered).cancel
+
+
+def _judged(answer: httpget.Answer) -> Outcome:
+    if 200 <= answer.code < 300:
+        return Outcome(True, answer.body)
+    if 300 <= answer.code < 400:
+        return Outcome(True, f"Probe terminated redirects, Response body: {answer.body}", warning=True)
+    # Not the body: who may read events may not be meant to read that.
+    return Outcome(False, f"HTTP probe failed with statuscode: {answer.code}")
+
+
+@dataclass(frozen=True, slots=True)
+class _TcpSocket:
+    stock: SocketStock
+    host: str
+    port: int
+    timeout_s: float
+
+    def ask(self, done: Done) -> Cancel:
+        def answered(error: Exception | None) -> None:
+            done(Outcome(True) if error is None else self._failure(error))
+
+        return Dialogue(self.stock, self.host, self.port, None, answered, self.timeout_s).cancel
+
+    def _failure(self, error: Exception) -> Outcome:
+        assert isinstance(error, NotConnected)
+        text = httpget.dial_error(self.host, self.port, error.cause)
+        return Outcome(False, text, refused=error.refused)
+
+
+class _Grpc:
+    __slots__ = ("_address", "_host", "_opening", "_port", "_stock", "_timeout_s")
+
+    def __init__(self, stock: SocketStock, host: str, port: int, service: str, timeout_s: float) -> None:
+        self._stock, self._host, self._port, self._timeout_s = stock, host, port, timeout_s
+        self._address = httpget.address_of(host, port)
+        self._opening = grpchealth.opening(self._address, service)
+
+    def ask(self, done: Done) -> Cancel:
+        def answered(error: Exception | None) -> None:
+            done(Outcome(True, "service healthy") if error is None else self._failure(error))
+
+        script = grpchealth.Check(self._opening)
+        return Dialogue(self._stock, self._host, self._port, script, answered, self._timeout_s).cancel
+
+    def _failure(self, error: Exception) -> Outcome:
+        if isinstance(error, grpchealth.Unhealthy):
+            return Outcome(False, str(error))
+        within = f"within {duration(self._timeout_s)}"
+        if isinstance(error, NotConnected):
+            if isinstance(error.cause, TimeoutError):
+                text = f'timeout: failed to connect service "{self._address}" {within}'
+                return Outcome(False, f"{text}: context deadline exceeded")
+            cause = httpget.dial_error(self._host, self._port, error.cause)
+            text = f'error: failed to connect service at "{self._address}": {cause}'
+            return Outcome(False, text, refused=error.refused)
+        if isinstance(error, TimeoutError):
+            return Outcome(False, f"timeout: health rpc did not complete {within}")
+        return Outcome(False, f"error: health rpc probe failed: {error}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Exec:
+    """A process in the container: the one kind that needs a task."""
+
+    runtime: Runtime
+    container_id: str
+    command: list[str]
+    timeout_s: float
+
+    def ask(self, done: Done) -> Cancel:
+        async def work() -> None:
+            done(await self._run())
+
+        return asyncio.get_running_loop().create_task(work(), name="probe").cancel
+
+    async def _run(self) -> Outcome:
+        try:
+            code, output = await run_command(self.runtime, self.container_id, self.command, self.timeout_s)
+        except TimeoutError:
+            line = " ".join(self.command)
+            return Outcome(False, f'command timed out: "{line}" timed out after {duration(self.timeout_s)}')
         except RuntimeFault as fault:
             return Outcome(False, fault.message, unknown=True)
         return Outcome(code == 0, output)
 
-    async def _http_get(self, target: Target, action: Obj, timeout_s: float) -> Outcome:
-        port = port_number(target.container, action["port"])
-        if port is None:
-            return _no_port(action["port"])
-        scheme, host, path = action.get("scheme", "HTTP"), action.get("host") or target.ip, action.get("path")
-        headers = httpget.headers_of(action)
-        try:
-            async with asyncio.timeout(timeout_s):
-                answer = await httpget.get(self._netns, scheme, host, port, path or "/", headers)
-        except TimeoutError:
-            address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-            url = f"{scheme.lower()}://{address}{path or '/'}"
-            text = "context deadline exceeded (Client.Timeout exceeded while awaiting headers)"
-            return Outcome(False, f'Get "{url}": {text}')
-        except httpget.Unanswered as error:
-            return Outcome(False, str(error), refused=error.refused)
-        if 200 <= answer.code < 400:
-            return Outcome(True, answer.body)
-        return Outcome(False, f"HTTP probe failed with statuscode: {answer.code}")
 
-    async def _tcp_socket(self, target: Target, action: Obj, timeout_s: float) -> Outcome:
-        port = port_number(target.container, action["port"])
-        if port is None:
-            return _no_port(action["port"])
-        host = action.get("host") or target.ip
-        try:
-            async with asyncio.timeout(timeout_s):
-                (await httpget.connect(self._netns, host, port)).close()
-        except TimeoutError:
-            return Outcome(False, f"dial tcp {host}:{port}: i/o timeout")
-        except OSError as error:
-            text = httpget.dial_error(host, port, error)
-            return Outcome(False, text, refused=error.errno == errno.ECONNREFUSED)
-        return Outcome(True)
+@dataclass(frozen=True, slots=True)
+class _Unaskable:
+    why: str
 
-    async def _grpc(self, target: Target, action: Obj, timeout_s: float) -> Outcome:
-        port, service = int(action["port"]), action.get("service") or ""
-        address = f"{target.ip}:{port}"
-        try:
-            async with asyncio.timeout(timeout_s):
-                sock = await httpget.connect(self._netns, target.ip, port)
-                serving = await grpchealth.check(sock, address, service)
-        except TimeoutError:
-            text = f'timeout: failed to connect service "{address}" within {duration(timeout_s)}'
-            return Outcome(False, f"{text}: context deadline exceeded")
-        except OSError as error:
-            cause = httpget.dial_error(target.ip, port, error)
-            text = f'error: failed to connect service at "{address}": {cause}'
-            return Outcome(False, text, refused=error.errno == errno.ECONNREFUSED)
-        except grpchealth.Unhealthy as error:
-            return Outcome(False, str(error))
-        return Outcome(serving, "service healthy" if serving else "service unhealthy")
+    def ask(self, done: Done) -> Cancel:
+        loop = asyncio.get_running_loop()
+        return loop.call_soon(done, Outcome(False, self.why, unknown=True)).cancel
 
 
 async def run_command(
@@ -136,9 +209,9 @@ async def run_command(
     return code, output.decode(errors="replace")
 
 
-def _no_port(name: object) -> Outcome:
+def _no_port(name: object) -> Question:
     """Upstream reads a name that no port has as a number, and says that it is none."""
-    return Outcome(False, f'strconv.Atoi: parsing "{name}": invalid syntax', unknown=True)
+    return _Unaskable(f'strconv.Atoi: parsing "{name}": invalid syntax')
 
 
 def port_number(container: Obj, port: int | str) -> int | None:

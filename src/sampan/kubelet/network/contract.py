@@ -40,5 +40,10 @@ class Namespace(Protocol):
 
     path: str
 
+    async def sockets(
+        self, family: socket.AddressFamily, kind: socket.SocketKind, count: int
+    ) -> list[socket.socket]:
+        """So many of what `socket` gives one of, in one journey of the helper thread."""
+
     async def socket(self, family: socket.AddressFamily, kind: socket.SocketKind) -> socket.socket:
         """A non-blocking socket that lives in the namespace."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from ipaddress import IPv4Network
 
 from sampan.kubelet.network.contract import NetworkFault, PodAddresses
@@ -37,3 +38,17 @@ class FakeNetwork:
     def addresses(self, uid: str) -> PodAddresses | None:
         held = self.attached.get(uid)
         return held[1] if held else None
+
+
+class Here:
+    """Keeps contract.Namespace for the namespace that the test itself runs in."""
+
+    path = "/proc/self/ns/net"
+
+    async def sockets(self, family: int, kind: int, count: int) -> list[socket.socket]:
+        return [await self.socket(family, kind) for _ in range(count)]
+
+    async def socket(self, family: int, kind: int) -> socket.socket:
+        sock = socket.socket(family, kind)
+        sock.setblocking(False)
+        return sock

@@ -91,6 +91,10 @@ class Traveller:
         """A non-blocking socket that lives in the namespace at `path`."""
         return await self.run(path, lambda: self._open_socket(family, kind, proto))
 
+    async def sockets(self, path: str | Path, family: int, kind: int, count: int) -> list[Socket]:
+        """As many, for one journey."""
+        return await self.run(path, lambda: self._open_sockets(family, kind, count))
+
     def fence(self, sock: Socket) -> None:
         """Raises unless `sock` lives where the thread is now. For `work` that opens sockets itself."""
         descriptor = ioctl(sock.fileno(), _SIOCGSKNS)
@@ -140,6 +144,15 @@ class Traveller:
         self.fence(sock)
         return sock
 
+    def _open_sockets(self, family: int, kind: int, count: int) -> list[Socket]:
+        made: list[Socket] = []
+        try:
+            made.extend(self._open_socket(family, kind, 0) for _ in range(count))
+        except OSError:
+            if not made:
+                raise
+        return made
+
 
 class PinnedNamespace:
     """Keeps `contract.Namespace` for any namespace at a path: a Pod's, say."""
@@ -150,6 +163,9 @@ class PinnedNamespace:
 
     async def socket(self, family: int, kind: int, proto: int = 0) -> Socket:
         return await self._traveller.socket(self.path, family, kind, proto)
+
+    async def sockets(self, family: int, kind: int, count: int) -> list[Socket]:
+        return await self._traveller.sockets(self.path, family, kind, count)
 
 
 def _check(result: int, what: str) -> None:

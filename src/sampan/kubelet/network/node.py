@@ -65,6 +65,9 @@ class NodeNamespace:
     async def socket(self, family: int, kind: int, proto: int = 0) -> Socket:
         return await self.traveller.socket(self.plan.pin, family, kind, proto)
 
+    async def sockets(self, family: int, kind: int, count: int) -> list[Socket]:
+        return await self.traveller.sockets(self.plan.pin, family, kind, count)
+
     async def netlink(self, proto: int) -> Socket:
         """A netlink socket of the node: NETLINK_ROUTE, NETLINK_NETFILTER (12), ..."""
         return await self.socket(socket.AF_NETLINK, socket.SOCK_RAW, proto)
