@@ -36,6 +36,7 @@ from sampan.kubelet.runtime.contract import Exit, Record, Runtime, Sandbox
 from sampan.kubelet.stopsignal import signal_number
 from sampan.kubelet.streams import Streams
 from sampan.kubelet.volumes.contract import Mounter
+from sampan.kubelet.volumes.kinds import kinds
 from sampan.kubelet.volumes.mounter import LinuxMounter
 from sampan.kubelet.volumes.tokens import Tokens
 from sampan.kubelet.volumes.volumes import Volumes
@@ -86,19 +87,15 @@ class Kubelet:
         self._group: asyncio.TaskGroup | None = None
         self._orphans: dict[str, asyncio.Event] = {}
         self._adopted: dict[str, tuple[Sandbox | None, list[Record]]] = {}
+        mounter = mounter or LinuxMounter()
+        found_kinds = kinds(mounter, self._references, Tokens(client), lambda: self._allocation.allocatable)
         self._parts = Parts(
             client=client,
             events=events,
             runtime=runtime,
             images=images,
             network=network,
-            volumes=Volumes(
-                config.pods,
-                self._references,
-                Tokens(client),
-                mounter or LinuxMounter(),
-                lambda: self._allocation.allocatable,
-            ),
+            volumes=Volumes(config.pods, found_kinds, mounter),
             references=self._references,
             prober=Prober(runtime, netns),
             hooks=Hooks(runtime, netns),

@@ -59,8 +59,9 @@ async def configure(
             container.attempt,
             image,
             env,
-            parts.volumes.mounts(pod, container.spec, env),
+            await parts.volumes.mounts(pod, container.spec, env),
             hosts.uts_hostname(pod, parts.config.cluster_domain, parts.config.node_name),
+            _target_id(view, container),
         )
         spec = container_spec(
             pod,
@@ -123,6 +124,17 @@ async def pull_secrets(parts: Parts, pod: Obj) -> list[Mapping[str, object]]:
         elif text := data.get(".dockercfg"):
             documents.append({"auths": orjson.loads(base64.b64decode(text))})
     return documents
+
+
+def _target_id(view: PodView, container: ContainerView) -> str:
+    """Whose process namespace an ephemeral container joins; raises ConfigError if that one never ran."""
+    name = container.spec.get("targetContainerName")
+    if not name:
+        return ""
+    target = view.container(name)
+    if target is None or target.record is None:
+        raise ConfigError(f"unable to find target container {name}")
+    return target.record.spec.id
 
 
 def new_id() -> str:

@@ -1,9 +1,16 @@
-"""What volumes need of Linux, and what they give to containers."""
+"""What a kind of volume is, what volumes need of Linux, and what they give to containers.
+
+One module per kind; `kinds` is the table of all. Calls for one Pod come from its worker, one after the other;
+calls for different volumes of a Pod may interleave at every await.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
+
+from sampan.api.objects import Obj, namespace_of, uid_of
 
 
 class VolumeFault(Exception):
@@ -19,11 +26,78 @@ class SubPathFault(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Volume:
+    """One entry of `spec.volumes` of one Pod, and the place on the node that is its own.
+
+    `directory` does not exist before its kind makes it. What lies or is mounted there, and all below, goes
+    away with the Pod; what is mounted there is never entered for it.
+    """
+
+    pod: Obj
+    spec: Obj
+    directory: Path
+
+    @property
+    def name(self) -> str:
+        name: str = self.spec["name"]
+        return name
+
+    @property
+    def uid(self) -> str:
+        return uid_of(self.pod)
+
+    @property
+    def namespace(self) -> str:
+        return namespace_of(self.pod)
+
+    @property
+    def fs_group(self) -> int | None:
+        return (self.pod["spec"].get("securityContext") or {}).get("fsGroup")
+
+
+@dataclass(frozen=True, slots=True)
 class Mounted:
-    """A volume that is ready; `path` is a directory, or what a hostPath names."""
+    """A volume that is ready; `path` is a directory, a file that a hostPath names, or a block device.
+
+    `sub_paths`: whether a missing subPath may be made; `no_exec`: nothing in it may be run.
+    """
 
     path: str
     read_only: bool = False
+    no_exec: bool = False
+    sub_paths: bool = True
+
+
+class VolumeKind(Protocol):
+    """All volumes of one field of `VolumeSource`. Errors are VolumeFault, OSError and StatusError."""
+
+    plugin: str
+    """The name of its directories: `kubernetes.io~configmap`."""
+
+    async def setup(self, volume: Volume) -> Mounted:
+        """Makes it. Idempotent: it is called again after a fault and after a restart of this process."""
+
+    async def refresh(self, volume: Volume) -> None:
+        """Something that the Pod refers to, or the Pod itself, has changed; the volume is in use."""
+
+    def refresh_due_s(self, uid: str) -> float | None:
+        """When a volume of this Pod asks to be refreshed of its own accord, in Unix time."""
+
+    async def teardown(self, uid: str) -> None:
+        """Gives back what lies elsewhere than in the directories of the Pod's volumes. Idempotent."""
+
+
+class Settled:
+    """A kind whose volumes, once made, need nothing more, and lie in their own directories."""
+
+    async def refresh(self, volume: Volume) -> None:
+        return None
+
+    def refresh_due_s(self, uid: str) -> float | None:
+        return None
+
+    async def teardown(self, uid: str) -> None:
+        return None
 
 
 class Mounter(Protocol):

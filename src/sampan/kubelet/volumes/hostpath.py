@@ -9,7 +9,7 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 
-from sampan.kubelet.volumes.contract import Mounted, VolumeFault
+from sampan.kubelet.volumes.contract import Mounted, Settled, Volume, VolumeFault
 
 _CHECKS: dict[str, tuple[Callable[[int], bool], str]] = {
     "Directory": (stat.S_ISDIR, "is not a directory"),
@@ -20,6 +20,14 @@ _CHECKS: dict[str, tuple[Callable[[int], bool], str]] = {
     "CharDevice": (stat.S_ISCHR, "is not a character device"),
     "BlockDevice": (stat.S_ISBLK, "is not a block device"),
 }
+
+
+class HostPath(Settled):
+    plugin = "kubernetes.io~host-path"
+
+    async def setup(self, volume: Volume) -> Mounted:
+        source = volume.spec["hostPath"]
+        return host_path(volume.name, source["path"], source.get("type") or "")
 
 
 def host_path(volume: str, path: str, kind: str) -> Mounted:

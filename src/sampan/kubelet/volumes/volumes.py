@@ -3,8 +3,7 @@
     PODS/UID/volumes.d/kubernetes.io~configmap/NAME    what containers see
     PODS/UID/subpaths.d/NAME/CONTAINER/INDEX           subPath mounts
 
-All calls for one Pod come from its worker, one after the other. File work is done on the event loop: the
-files are small and lie on a tmpfs or in the page cache.
+All calls for one Pod come from its worker, one after the other.
 """
 
 from __future__ import annotations
@@ -12,70 +11,62 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from sampan.api import podspec
 from sampan.api.errors import StatusError
-from sampan.api.objects import Obj, namespace_of, uid_of
+from sampan.api.objects import Obj, uid_of
 from sampan.kubelet.command import expand
-from sampan.kubelet.references import References, of_volume
 from sampan.kubelet.runtime.contract import Mount
-from sampan.kubelet.volumes import atomicwriter
-from sampan.kubelet.volumes.contract import Mounted, Mounter, SubPathFault, VolumeFault
-from sampan.kubelet.volumes.hostpath import host_path
-from sampan.kubelet.volumes.payload import Context, PayloadError, payload, token_requests
+from sampan.kubelet.volumes.contract import (
+    Mounted,
+    Mounter,
+    SubPathFault,
+    Volume,
+    VolumeFault,
+    VolumeKind,
+)
+from sampan.kubelet.volumes.kinds import Kinds
 from sampan.kubelet.volumes.subpath import is_directory, open_beneath
-from sampan.kubelet.volumes.tokens import Tokens
 
-PAYLOADS = ("configMap", "secret", "projected", "downwardAPI")
-IN_MEMORY = ("secret", "projected")
-"""What must not reach a disk."""
-_PLUGIN = {
-    "emptyDir": "empty-dir",
-    "configMap": "configmap",
-    "secret": "secret",
-    "projected": "projected",
-    "downwardAPI": "downward-api",
-}
 VOLUMES, SUBPATHS = "volumes.d", "subpaths.d"
 _PROPAGATION = {"HostToContainer": "rslave", "Bidirectional": "rshared"}
+_LISTS = ("initContainers", "containers", "ephemeralContainers")
 
 
 class Volumes:
-    def __init__(
-        self,
-        root: Path,
-        references: References,
-        tokens: Tokens,
-        mounter: Mounter,
-        allocatable: Callable[[], Mapping[str, str]],
-    ) -> None:
-        self._root, self._references, self._tokens = root, references, tokens
-        self._mounter, self._allocatable = mounter, allocatable
+    """`root` holds a directory per Pod, named by its uid."""
+
+    def __init__(self, root: Path, kinds: Kinds, mounter: Mounter) -> None:
+        self._root, self._kinds, self._mounter = root, kinds, mounter
+        self._mounted: dict[tuple[str, str], Mounted] = {}
 
     async def setup(self, pod: Obj) -> None:
-        """Makes every volume that a container mounts. Idempotent; raises VolumeFault."""
-        await asyncio.gather(*(self._setup(pod, volume) for volume in _used(pod)))
+        """Makes every volume that a container uses. Idempotent; raises VolumeFault."""
+        await asyncio.gather(*(self._setup(pod, spec) for spec in _used(pod)))
 
     async def refresh(self, pod: Obj) -> None:
-        """Brings the files of volumes that show API objects up to date; raises VolumeFault."""
-        for volume in _used(pod):
-            if any(field in volume for field in PAYLOADS):
-                await self._fill(pod, volume)
+        """Brings volumes that show something that may change up to date; raises VolumeFault."""
+        for spec in _used(pod):
+            kind, volume = self._volume(pod, spec)
+            try:
+                await kind.refresh(volume)
+            except (StatusError, OSError) as error:
+                raise _fault(volume.name, error) from error
 
     def refresh_due_s(self, uid: str) -> float | None:
-        return self._tokens.refresh_due_s(uid)
+        dues = (kind.refresh_due_s(uid) for kind in self._kinds.values())
+        return min((due for due in dues if due is not None), default=None)
 
-    def mounts(self, pod: Obj, container: Obj, env: Mapping[str, str]) -> list[Mount]:
+    async def mounts(self, pod: Obj, container: Obj, env: Mapping[str, str]) -> list[Mount]:
         """The container's `volumeMounts`; raises VolumeFault, SubPathFault."""
         volumes = {volume["name"]: volume for volume in pod["spec"].get("volumes") or ()}
         made = []
         for index, mount in enumerate(container.get("volumeMounts") or ()):
-            volume = volumes.get(mount["name"])
-            if volume is None:
+            spec = volumes.get(mount["name"])
+            if spec is None:
                 raise VolumeFault(mount["name"], f'volume "{mount["name"]}" is not in the Pod')
-            mounted = self._where(pod, volume)
+            mounted = self._mounted.get((uid_of(pod), mount["name"])) or await self._setup(pod, spec)
             source, below = mounted.path, _sub_path(mount, env)
             if below:
                 source = self._bind_below(pod, container, mount, index, mounted.path, below)
@@ -91,9 +82,12 @@ class Volumes:
 
     async def teardown(self, uid: str) -> None:
         """Unmounts and removes everything of a Pod's volumes; hostPaths stay. Idempotent."""
-        self._tokens.forget(uid)
+        for key in [key for key in self._mounted if key[0] == uid]:
+            del self._mounted[key]
         # An emptyDir may hold a million files: nobody else waits for them.
         await asyncio.to_thread(self._remove, self._root / uid)
+        for kind in self._kinds.values():
+            await kind.teardown(uid)
 
     def _remove(self, base: Path) -> None:
         for part in (SUBPATHS, VOLUMES):
@@ -101,61 +95,22 @@ class Volumes:
                 self._mounter.unmount(str(base / part))
                 shutil.rmtree(base / part)
 
-    async def _setup(self, pod: Obj, volume: Obj) -> None:
-        if (source := volume.get("hostPath")) is not None:
-            host_path(volume["name"], source["path"], source.get("type") or "")
-            return
-        mounted = self._where(pod, volume)
-        path = Path(mounted.path)
+    async def _setup(self, pod: Obj, spec: Obj) -> Mounted:
+        kind, volume = self._volume(pod, spec)
         try:
-            self._make(pod, volume, path)
-        except OSError as error:
-            raise VolumeFault(volume["name"], f"{error.strerror or error}: {path}") from error
-        if "emptyDir" not in volume:
-            await self._fill(pod, volume)
+            mounted = await kind.setup(volume)
+        except (StatusError, OSError) as error:
+            raise _fault(volume.name, error) from error
+        self._mounted[volume.uid, volume.name] = mounted
+        return mounted
 
-    def _make(self, pod: Obj, volume: Obj, path: Path) -> None:
-        fresh = not path.exists()
-        path.mkdir(parents=True, exist_ok=True)
-        empty_dir = volume.get("emptyDir")
-        if empty_dir is not None:
-            if empty_dir.get("medium") == "Memory":
-                self._mounter.tmpfs(str(path), podspec.amount("memory", empty_dir.get("sizeLimit") or 0))
-        elif any(field in volume for field in IN_MEMORY):
-            self._mounter.tmpfs(str(path))
-        if fresh:
-            gid = _fs_group(pod)
-            if gid is not None:
-                os.chown(path, -1, gid)
-            path.chmod(0o777 | (0o2000 if gid is not None else 0))
-
-    async def _fill(self, pod: Obj, volume: Obj) -> None:
-        name, namespace = volume["name"], namespace_of(pod)
-        try:
-            objects = {
-                (resource.singular, wanted): await self._references.get(resource, namespace, wanted)
-                for resource, wanted in of_volume(volume)
-            }
-            tokens = await self._tokens.of(pod, token_requests(volume))
-            context = Context(pod, lambda kind, n: objects[kind, n], tokens, self._allocatable())
-            files = payload(volume, context)
-            atomicwriter.write(Path(self._where(pod, volume).path), files, _fs_group(pod))
-        except PayloadError as error:
-            raise VolumeFault(name, str(error)) from error
-        except StatusError as error:
-            raise VolumeFault(name, error.message) from error
-        except OSError as error:
-            raise VolumeFault(name, str(error)) from error
-
-    def _where(self, pod: Obj, volume: Obj) -> Mounted:
-        if (source := volume.get("hostPath")) is not None:
-            return Mounted(source["path"])
-        for field, plugin in _PLUGIN.items():
-            if field in volume:
-                directory = self._root / uid_of(pod) / VOLUMES / f"kubernetes.io~{plugin}"
-                return Mounted(str(directory / volume["name"]), read_only=field in PAYLOADS)
-        kinds = ", ".join(sorted(set(volume) - {"name"}))
-        raise VolumeFault(volume["name"], f"no volume plugin matched: {kinds or 'no source'}")
+    def _volume(self, pod: Obj, spec: Obj) -> tuple[VolumeKind, Volume]:
+        name = spec["name"]
+        for field, kind in self._kinds.items():
+            if spec.get(field) is not None:
+                return kind, Volume(pod, spec, self._root / uid_of(pod) / VOLUMES / kind.plugin / name)
+        sources = ", ".join(sorted(set(spec) - {"name"}))
+        raise VolumeFault(name, f"no volume plugin matched: {sources or 'no source'}")
 
     def _bind_below(self, pod: Obj, container: Obj, mount: Obj, index: int, root: str, path: str) -> str:
         parent = self._root / uid_of(pod) / SUBPATHS / mount["name"] / container["name"]
@@ -178,11 +133,12 @@ class Volumes:
 
 
 def _used(pod: Obj) -> Iterator[Obj]:
-    """The volumes that some container mounts, in the order of the spec."""
+    """The volumes that some container uses, in the order of the spec."""
     names = {
-        mount["name"]
-        for container in (*(pod["spec"].get("initContainers") or ()), *pod["spec"]["containers"])
-        for mount in container.get("volumeMounts") or ()
+        use["name"]
+        for group in _LISTS
+        for container in pod["spec"].get(group) or ()
+        for use in (*(container.get("volumeMounts") or ()), *(container.get("volumeDevices") or ()))
     }
     return (volume for volume in pod["spec"].get("volumes") or () if volume["name"] in names)
 
@@ -202,5 +158,8 @@ def _sub_path(mount: Obj, env: Mapping[str, str]) -> str:
     return path
 
 
-def _fs_group(pod: Obj) -> int | None:
-    return (pod["spec"].get("securityContext") or {}).get("fsGroup")
+def _fault(volume: str, error: StatusError | OSError) -> VolumeFault:
+    if isinstance(error, StatusError):
+        return VolumeFault(volume, error.message)
+    where = f": {error.filename}" if error.filename else ""
+    return VolumeFault(volume, f"{(error.strerror or str(error)).lower()}{where}")

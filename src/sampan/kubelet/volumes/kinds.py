@@ -1,0 +1,29 @@
+"""Every kind of volume that this node can make, by the field of `VolumeSource` that asks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from sampan.kubelet.references import References
+from sampan.kubelet.volumes.contract import Mounter, VolumeKind
+from sampan.kubelet.volumes.emptydir import EmptyDir
+from sampan.kubelet.volumes.hostpath import HostPath
+from sampan.kubelet.volumes.projection import PLUGINS, Projection
+from sampan.kubelet.volumes.tokens import Tokens
+
+Kinds = Mapping[str, VolumeKind]
+
+
+def kinds(
+    mounter: Mounter,
+    references: References,
+    tokens: Tokens,
+    allocatable: Callable[[], Mapping[str, str]],
+) -> Kinds:
+    """`allocatable`: the node's, for downward API files of limits that are not set."""
+    shown = {field: Projection(field, mounter, references, tokens, allocatable) for field in PLUGINS}
+    return {
+        "emptyDir": EmptyDir(mounter),
+        "hostPath": HostPath(),
+        **shown,
+    }
