@@ -62,6 +62,8 @@ class Attempt:
     env: Mapping[str, str]
     mounts: Sequence[Mount]
     hostname: str
+    pid_of: str = ""
+    """The container whose process namespace it joins."""
 
 
 def container_spec(
@@ -99,6 +101,7 @@ def container_spec(
         stdin_once=bool(container.get("stdinOnce")),
         tty=bool(container.get("tty")),
         stop_signal=_stop_signal(container, image),
+        pid_of=attempt.pid_of,
         labels={
             LABEL_UID: uid_of(pod),
             LABEL_POD: name_of(pod),

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from sampan.api.errors import StatusError
 from sampan.api.objects import Obj, join_key, namespace_of, revision_of, uid_of
+from sampan.api.podspec import all_containers
 from sampan.api.resources import CONFIG_MAPS, SECRETS, Resource
 from sampan.client.client import Client
 from sampan.client.informer import Informer
@@ -109,7 +110,7 @@ def referenced(pod: Obj) -> set[tuple[Resource, str]]:
 def _referenced(spec: Obj) -> Iterator[tuple[Resource, str]]:
     for volume in spec.get("volumes") or ():
         yield from of_volume(volume)
-    for container in (*(spec.get("initContainers") or ()), *spec["containers"]):
+    for _, _, container in all_containers(spec):
         for source in container.get("envFrom") or ():
             yield from _of_ref(source.get("configMapRef"), source.get("secretRef"))
         for variable in container.get("env") or ():

@@ -72,6 +72,9 @@ class Worker:
         """The API has a new version of the Pod."""
         before = self.view.pod
         self._follow(pod)
+        if self.view.sandbox is not None and before["spec"] != pod["spec"]:
+            # An ephemeral container may refer to what no other does.
+            self._parts.references.hold(pod)
         if self.view.state is PodState.UP and _shown(before) != _shown(pod):
             self._refresh.now()
         self._awake()

@@ -50,7 +50,7 @@ class Builder:
         )
 
     async def create(self, container: Container, pod: Pod, cgroup: str, holder: Container | None) -> None:
-        """Up to its first instruction. `holder` has the process namespace that the Pod's containers share.
+        """Up to its first instruction. `holder` has the process namespace to be joined, if any.
 
         Raises OSError, RuntimeFault.
         """
@@ -81,9 +81,10 @@ class Builder:
         found, pod_spec = pod.state.sandbox, pod.state.spec
         assert found is not None
         pid: str | None = None if pod_spec.host_pid else ""
-        if pod_spec.share_pid and not pause.is_pause(wanted):
+        joins = bool(wanted.pid_of) and not pod_spec.host_pid
+        if (pod_spec.share_pid and not pause.is_pause(wanted)) or joins:
             if holder is None or holder.state.init is None or not holder.running:
-                raise RuntimeFault("CreateContainerError", "the Pod's shared process namespace has ended")
+                raise RuntimeFault("CreateContainerError", "the process namespace to be joined has ended")
             pid = f"/proc/{holder.state.init.pid}/ns/pid"
         return spec.Place(
             rootfs=str(root),

@@ -116,6 +116,8 @@ class ContainerSpec:
     stdin_once: bool = False
     tty: bool = False
     stop_signal: str = "SIGTERM"
+    pid_of: str = ""
+    """The running container whose process namespace it joins; "" for one of its own, or what its Pod says."""
     labels: Mapping[str, str] = field(default_factory=dict)
     handler: str = ""
     """The OCI runtime that holds it, as a RuntimeClass names it; "" is the node's own choice."""

@@ -214,7 +214,10 @@ class CrunRuntime:
         if container.bundle.exists():
             await asyncio.to_thread(rootfs.discard, container.bundle)
         self._exits.discard(container.id)
-        holder = self._containers.get(pause.name(pod.state.spec.uid))
+        shared = pod.state.spec.share_pid or not container.state.spec.pid_of
+        holder = self._containers.get(
+            pause.name(pod.state.spec.uid) if shared else container.state.spec.pid_of
+        )
         await self._builder.create(container, pod, self._cgroup_of(container.state.spec), holder)
 
     async def start(self, container_id: str) -> Record:
