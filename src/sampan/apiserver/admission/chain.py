@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from sampan.api.objects import Obj
+from sampan.api.quota import CLAIMS
 from sampan.api.resources import NODES, PODS, SERVICES, Resource
 from sampan.apiserver.admission.externalips import DenyServiceExternalIPs
+from sampan.apiserver.admission.limitranger import LimitRanger
 from sampan.apiserver.admission.nodetaint import TaintNodesByCondition
 from sampan.apiserver.admission.plugin import Plugin
+from sampan.apiserver.admission.podsecurity import SECURED, PodSecurity
 from sampan.apiserver.admission.priority import Priority
+from sampan.apiserver.admission.resourcequota import ResourceQuota
+from sampan.apiserver.admission.runtimeclass import RuntimeClass
 from sampan.apiserver.admission.serviceaccount import ServiceAccount
 from sampan.apiserver.admission.tolerations import DefaultTolerationSeconds
 from sampan.apiserver.registry.hooks import Call, Undo
@@ -17,17 +22,33 @@ from sampan.apiserver.watchcache import Hub
 
 # Upstream's order: what comes later sees what came before has added.
 PLUGINS: Mapping[Resource, Sequence[type[Plugin]]] = {
-    PODS: (ServiceAccount, DefaultTolerationSeconds, Priority),
+    **dict.fromkeys(SECURED, (PodSecurity,)),
+    PODS: (LimitRanger, ServiceAccount, PodSecurity, Priority, DefaultTolerationSeconds, RuntimeClass),
     NODES: (TaintNodesByCondition,),
     SERVICES: (DenyServiceExternalIPs,),
+    CLAIMS: (LimitRanger,),
 }
+LAST: Sequence[type[Plugin]] = (ResourceQuota,)
+"""Asked about every resource, when all others have agreed."""
 
 
 class Admission:
-    """Asks the plugins that concern a write. One instance of each serves all resources it is listed for."""
+    """Asks the plugins that concern a write. One instance of each serves all resources it is listed for.
 
-    def __init__(self, hub: Hub, plugins: Mapping[Resource, Sequence[type[Plugin]]] = PLUGINS) -> None:
-        made = {kind: kind(hub) for listed in plugins.values() for kind in listed}
+    `ready`: plugins that need more than the hub to be made, in place of those that would be made of it alone.
+    """
+
+    def __init__(
+        self,
+        hub: Hub,
+        plugins: Mapping[Resource, Sequence[type[Plugin]]] = PLUGINS,
+        last: Sequence[type[Plugin]] = LAST,
+        ready: Sequence[Plugin] = (),
+    ) -> None:
+        made: dict[type[Plugin], Plugin] = {type(plugin): plugin for plugin in ready}
+        for kind in (kind for listed in plugins.values() for kind in listed):
+            made.setdefault(kind, kind(hub))
+        self._last = [kind(hub) for kind in last]
         self._plugins = {resource: [made[kind] for kind in listed] for resource, listed in plugins.items()}
 
     async def mutate(self, call: Call, new: Obj, old: Obj | None) -> None:
@@ -58,4 +79,5 @@ class Admission:
         return undo
 
     def _concerned(self, call: Call, old: Obj | None) -> list[Plugin]:
-        return [plugin for plugin in self._plugins.get(call.resource, ()) if plugin.concerns(call, old)]
+        plugins = (*self._plugins.get(call.resource, ()), *self._last)
+        return [plugin for plugin in plugins if plugin.concerns(call, old)]
