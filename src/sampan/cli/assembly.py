@@ -29,12 +29,17 @@ from sampan.client.informers import Informers
 from sampan.controllers.deployment.controller import DeploymentController
 from sampan.controllers.endpoints.controller import EndpointsController
 from sampan.controllers.endpointslice.controller import EndpointSliceController
+from sampan.controllers.ephemeralvolume.controller import EphemeralVolumeController
 from sampan.controllers.garbagecollector.controller import GarbageCollector
 from sampan.controllers.namespace.controller import NamespaceController
 from sampan.controllers.nodelifecycle.controller import NodeLifecycleController
+from sampan.controllers.persistentvolume.controller import PersistentVolumeController
 from sampan.controllers.podgc.controller import PodGarbageCollector
+from sampan.controllers.pvcprotection.controller import ClaimProtectionController
+from sampan.controllers.pvprotection.controller import VolumeProtectionController
 from sampan.controllers.replicaset.controller import ReplicaSetController
 from sampan.controllers.serviceaccount.controller import ServiceAccountController
+from sampan.controllers.volumeexpansion.controller import VolumeExpansionController
 from sampan.dns.announce import announce
 from sampan.dns.forward import Forwarder, Resolvers
 from sampan.dns.server import DnsServer
@@ -70,6 +75,11 @@ CONTROLLERS: Mapping[str, Callable[[Client, Informers, EventRecorder], Controlle
     "garbage-collector-controller": GarbageCollector,
     "pod-garbage-collector-controller": PodGarbageCollector,
     "node-controller": NodeLifecycleController,
+    "persistentvolume-controller": PersistentVolumeController,
+    "pvc-protection-controller": ClaimProtectionController,
+    "pv-protection-controller": VolumeProtectionController,
+    "volume_expand": VolumeExpansionController,
+    "ephemeral_volume": EphemeralVolumeController,
 }
 """By the names with which upstream's controllers sign their events."""
 

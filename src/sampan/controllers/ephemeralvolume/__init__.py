@@ -1,0 +1,1 @@
+"""Claims made for the generic ephemeral volumes of Pods."""

@@ -1,0 +1,1 @@
+"""Claims stay as long as a Pod uses them."""

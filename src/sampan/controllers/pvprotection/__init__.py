@@ -1,0 +1,1 @@
+"""Persistent volumes stay as long as a claim is bound to them."""

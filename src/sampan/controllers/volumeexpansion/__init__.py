@@ -1,0 +1,1 @@
+"""Claims that ask for more get it, where more costs nothing."""
