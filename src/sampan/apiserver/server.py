@@ -12,7 +12,7 @@ import logging
 import socket
 import time
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from sampan.api.resources import Resource
 from sampan.api.streams import NodeStreams
 from sampan.apiserver import pki, rest, route
 from sampan.apiserver.admission.chain import Admission
+from sampan.apiserver.admission.podsecurity import PodSecurity, PodSecurityConfig
 from sampan.apiserver.authn import Authenticator
 from sampan.apiserver.authz import ANONYMOUS, AUTHENTICATED, AuthenticatedMay
 from sampan.apiserver.bootstrap import Advertised, bootstrap, keep
@@ -70,6 +71,7 @@ class ServerConfig:
     advertise_host: str = ""
     advertise_port: int = 0
     names: Sequence[str] = ()
+    pod_security: PodSecurityConfig = field(default_factory=PodSecurityConfig)
 
 
 class ApiServer:
@@ -136,7 +138,7 @@ class ApiServer:
 
     def _assemble(self) -> None:
         services = ServiceHooks(self.hub, self.config.service_cidr, self.config.node_port_range)
-        admission = Admission(self.hub)
+        admission = Admission(self.hub, ready=[PodSecurity(self.hub, self.config.pod_security)])
         self.pipeline = Pipeline(self.store, self.hub, kinds.hooks(services), admission)
         issuer = f"https://kubernetes.default.svc.{self.config.cluster_domain}"
         self.tokens = Tokens(self.pki.service_account_key, issuer, self._live)

@@ -1,4 +1,4 @@
-"""What an admission plugin is: something the server adds to objects, or refuses, beyond their own kind's rules.
+"""What an admission plugin is: it adds to objects, or refuses them, beyond what their own kind rules.
 
 Source: reference/access-authn-authz/admission-controllers.
 """
