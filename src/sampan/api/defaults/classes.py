@@ -1,4 +1,4 @@
-"""Defaults of what describes classes of things, and of attachments: groups storage.k8s.io and scheduling.k8s.io."""
+"""Defaults of classes of things and of attachments: groups storage.k8s.io and scheduling.k8s.io."""
 
 from __future__ import annotations
 
