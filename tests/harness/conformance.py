@@ -49,6 +49,43 @@ def claims() -> Iterator[Claim]:
                     yield Claim(_text(call.args[0]), path, function.name, _reason(call))
 
 
+def table() -> str:
+    """The page in docs: every title, by area, and how it stands."""
+    claimed = {claim.title: claim for claim in claims()}
+    areas: dict[str, list[str]] = {}
+    for title in titles():
+        areas.setdefault(title[1 : title.index("]")], []).append(title)
+    summary = ["| area | behaviours | pass | fail | no test yet |", "|---|---|---|---|---|"]
+    pages: list[str] = []
+    for area, listed in areas.items():
+        found = [claimed.get(title) for title in listed]
+        failing = sum(1 for claim in found if claim and claim.fails)
+        missing = found.count(None)
+        passing = len(listed) - failing - missing
+        summary.append(f"| {area} | {len(listed)} | {passing} | {failing} | {missing} |")
+        pages += [f"\n## {area}\n", "| behaviour | | test |", "|---|---|---|"]
+        pages += [_row(title, claim) for title, claim in zip(listed, found, strict=True)]
+    return "\n".join([INTRODUCTION, *summary, *pages, ""])
+
+
+INTRODUCTION = """\
+# Conformance
+
+The behaviours of upstream's conformance list (1.35) that can be named, and how each stands. This page is made
+by `scripts/build-conformance`; a test fails when it is out of date. *passes*: the test named runs with every
+`make test`, on a real node, through the official Python client and kubectl. *fails*: the test is there, is
+expected to fail, and the reason is given.
+"""
+
+
+def _row(title: str, claim: Claim | None) -> str:
+    name = title[title.index("]") + 2 :].replace("|", "\\|").replace("*", "\\*")
+    if claim is None:
+        return f"| {name} | no test yet | |"
+    where = f"[{claim.test}](../tests/conformance/{claim.path.name})"
+    return f"| {name} | {f'fails: {claim.fails}' if claim.fails else 'passes'} | {where} |"
+
+
 def _calls(function: ast.FunctionDef) -> Iterator[ast.Call]:
     for decorator in function.decorator_list:
         for found in ast.walk(decorator):
@@ -66,3 +103,7 @@ def _text(value: ast.expr) -> str:
     text = ast.literal_eval(value)
     assert isinstance(text, str)
     return text
+
+
+if __name__ == "__main__":
+    print(table(), end="")
