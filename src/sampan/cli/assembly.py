@@ -38,6 +38,7 @@ from sampan.controllers.podgc.controller import PodGarbageCollector
 from sampan.controllers.pvcprotection.controller import ClaimProtectionController
 from sampan.controllers.pvprotection.controller import VolumeProtectionController
 from sampan.controllers.replicaset.controller import ReplicaSetController
+from sampan.controllers.resourcequota.controller import ResourceQuotaController
 from sampan.controllers.serviceaccount.controller import ServiceAccountController
 from sampan.controllers.volumeexpansion.controller import VolumeExpansionController
 from sampan.dns.announce import announce
@@ -80,6 +81,7 @@ CONTROLLERS: Mapping[str, Callable[[Client, Informers, EventRecorder], Controlle
     "pv-protection-controller": VolumeProtectionController,
     "volume_expand": VolumeExpansionController,
     "ephemeral_volume": EphemeralVolumeController,
+    "resourcequota-controller": ResourceQuotaController,
 }
 """By the names with which upstream's controllers sign their events."""
 

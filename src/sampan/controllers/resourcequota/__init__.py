@@ -1,0 +1,1 @@
+"""Shows how much of every ResourceQuota is used."""
