@@ -9,8 +9,9 @@ import pytest
 
 from sampan.api.objects import Obj
 from sampan.api.request import Request, Transport, UserInfo
-from sampan.api.resources import ENDPOINT_SLICES, ENDPOINTS, NAMESPACES, SERVICES, Resource
+from sampan.api.resources import ENDPOINT_SLICES, ENDPOINTS, NAMESPACES, SERVICES, STORAGE_CLASSES, Resource
 from sampan.apiserver import pki
+from sampan.apiserver.bootstrap import provide_class
 from sampan.apiserver.server import ApiServer, ServerConfig
 from sampan.store.memory import MemoryStore
 
@@ -79,3 +80,16 @@ async def test_endpoints_of_the_api_that_somebody_bends_are_bent_back(transport:
     )
     new = await restored(transport, ENDPOINT_SLICES, await transport.call(bent))
     assert new["endpoints"][0]["addresses"] == ["10.1.2.3"]
+
+
+async def test_a_cluster_without_any_class_gets_one(transport: Transport) -> None:
+    (standard,) = (await transport.call(Request("list", STORAGE_CLASSES)))["items"]
+    assert standard["metadata"]["annotations"] == {"storageclass.kubernetes.io/is-default-class": "true"}
+    mine = {"metadata": {"name": "mine"}, "provisioner": "x.io/disk"}
+    await transport.call(Request("create", STORAGE_CLASSES, body=mine))
+    await transport.call(Request("delete", STORAGE_CLASSES, name="standard"))
+    await provide_class(transport)
+    names = [
+        it["metadata"]["name"] for it in (await transport.call(Request("list", STORAGE_CLASSES)))["items"]
+    ]
+    assert names == ["mine"]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from sampan.api.errors import StatusError
 from sampan.api.objects import Obj
+from sampan.api.persistence import DIRECTORIES, IS_DEFAULT
 from sampan.api.request import Request, Transport
 from sampan.api.resources import (
     ENDPOINT_SLICES,
@@ -16,6 +17,7 @@ from sampan.api.resources import (
     NAMESPACES,
     PRIORITY_CLASSES,
     SERVICES,
+    STORAGE_CLASSES,
     Resource,
 )
 
@@ -58,6 +60,15 @@ async def bootstrap(transport: Transport, advertised: Advertised) -> None:
             _ensure(transport, ENDPOINTS, _endpoints(advertised), "subsets"),
             _ensure(transport, ENDPOINT_SLICES, _slice(advertised), "endpoints", "ports"),
         )
+
+
+async def provide_class(transport: Transport) -> None:
+    """A default StorageClass for clusters that have none; what users make of it, and whether they have
+    another instead, is theirs.
+    """
+    present = await transport.call(Request("list", STORAGE_CLASSES))
+    if not present.get("items"):
+        await _create(transport, STORAGE_CLASSES, "", _standard_class())
 
 
 async def keep(transport: Transport, advertised: Advertised) -> None:
@@ -128,6 +139,16 @@ def _named(name: str) -> Obj:
 
 def _priority(name: str, value: int, description: str) -> Obj:
     return {**_named(name), "value": value, "description": description}
+
+
+def _standard_class() -> Obj:
+    return {
+        "metadata": {"name": "standard", "annotations": {IS_DEFAULT[0]: "true"}},
+        "provisioner": DIRECTORIES,
+        "reclaimPolicy": "Delete",
+        "volumeBindingMode": "WaitForFirstConsumer",
+        "allowVolumeExpansion": True,
+    }
 
 
 def _service(advertised: Advertised) -> Obj:

@@ -27,7 +27,7 @@ from sampan.apiserver.admission.chain import Admission
 from sampan.apiserver.admission.podsecurity import PodSecurity, PodSecurityConfig
 from sampan.apiserver.authn import Authenticator
 from sampan.apiserver.authz import ANONYMOUS, AUTHENTICATED, AuthenticatedMay
-from sampan.apiserver.bootstrap import Advertised, bootstrap, keep
+from sampan.apiserver.bootstrap import Advertised, bootstrap, keep, provide_class
 from sampan.apiserver.dispatch import Dispatcher
 from sampan.apiserver.exchange import Exchange
 from sampan.apiserver.housekeeping import Housekeeping
@@ -110,6 +110,7 @@ class ApiServer:
                 config.service_cidr, config.advertise_host, config.advertise_port or self.port
             )
             await bootstrap(self.transport(_ITSELF), advertised)
+            await provide_class(self.transport(_ITSELF))
             self._spawn(keep(self.transport(_ITSELF), advertised), "kubernetes Service")
             context = self.pki.server_context()
             for listening in (sock, *config.sockets):

@@ -1,4 +1,4 @@
-"""Finalizers of an object, put on and taken off. Pure: a copy is changed; None means that nothing is to do."""
+"""Finalizers of an object, put on and taken off. Pure: copies change; None means that nothing is to do."""
 
 from __future__ import annotations
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from sampan.api import names, quantity
 from sampan.api.errors import forbidden_value, invalid_value, required
-from sampan.api.objects import Obj
+from sampan.api.objects import Obj, annotations_of
+from sampan.api.persistence import CLASS
 from sampan.api.validation import labels
 from sampan.api.validation.check import (
     POSITIVE,
@@ -119,15 +120,46 @@ def claim(obj: Obj) -> Errors:
 
 
 def claim_update(new: Obj, old: Obj) -> Errors:
-    """A claim that is bound to nothing yet may be given its volume and, once, its class."""
+    """A claim may be given its volume and its class once; a bound one may ask for another size."""
     yield from claim(new)
     now, was = dict(new.get("spec") or {}), dict(old.get("spec") or {})
-    bound = (old.get("status") or {}).get("phase") == "Bound"
+    annotation = f"metadata.annotations[{CLASS}]"
+    yield from unchanged(annotation, annotations_of(new).get(CLASS), annotations_of(old).get(CLASS))
     free = {"volumeName"} if not was.get("volumeName") else set()
     free |= {"storageClassName"} if was.get("storageClassName") is None else set()
-    free |= {"resources", "volumeAttributesClassName"} if bound else set()
-    if {k: v for k, v in now.items() if k not in free} != {k: v for k, v in was.items() if k not in free}:
+    if (new.get("status") or {}).get("phase") == "Bound":
+        free |= {"volumeAttributesClassName"}
+        now["resources"], was["resources"] = _without_size(now), _without_size(was)
+    if _kept(now, free) != _kept(was, free):
         yield forbidden_value("spec", CLAIM_FROZEN)
+    wanted, before = _size(new), _size(old)
+    if wanted is not None and before is not None and wanted < before:
+        has = (old.get("status") or {}).get("capacity") or {}
+        if wanted <= quantity.quantity(has.get("storage", "0")):
+            sentence = "field can not be less than status.capacity"
+            yield forbidden_value("spec.resources.requests.storage", sentence)
+    yield from unchanged("volumeMode", now.get("volumeMode"), was.get("volumeMode"))
+    if was.get("volumeAttributesClassName") and now.get("volumeAttributesClassName") is None:
+        sentence = "update from non-nil value to nil is forbidden"
+        yield forbidden_value("spec.volumeAttributesClassName", sentence)
+
+
+def _kept(spec: Obj, free: set[str]) -> Obj:
+    return {key: value for key, value in spec.items() if key not in free and value not in (None, {}, [])}
+
+
+def _without_size(spec: Obj) -> Obj:
+    resources = spec.get("resources") or {}
+    requests = {key: text for key, text in (resources.get("requests") or {}).items() if key != "storage"}
+    return {**resources, "requests": requests}
+
+
+def _size(claim: Obj) -> quantity.Quantity | None:
+    requests = ((claim.get("spec") or {}).get("resources") or {}).get("requests") or {}
+    try:
+        return quantity.quantity(requests["storage"]) if "storage" in requests else None
+    except ValueError:
+        return None  # said already
 
 
 # --- StorageClass -------------------------------------------------------------------------------------------

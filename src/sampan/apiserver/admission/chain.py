@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 
 from sampan.api.objects import Obj
 from sampan.api.quota import CLAIMS
-from sampan.api.resources import NODES, PODS, SERVICES, Resource
+from sampan.api.resources import NODES, PERSISTENT_VOLUMES, PODS, SERVICES, Resource
+from sampan.apiserver.admission.claimresize import PersistentVolumeClaimResize
+from sampan.apiserver.admission.defaultclass import DefaultStorageClass
 from sampan.apiserver.admission.externalips import DenyServiceExternalIPs
 from sampan.apiserver.admission.limitranger import LimitRanger
 from sampan.apiserver.admission.nodetaint import TaintNodesByCondition
@@ -16,6 +18,7 @@ from sampan.apiserver.admission.priority import Priority
 from sampan.apiserver.admission.resourcequota import ResourceQuota
 from sampan.apiserver.admission.runtimeclass import RuntimeClass
 from sampan.apiserver.admission.serviceaccount import ServiceAccount
+from sampan.apiserver.admission.storageprotection import StorageObjectInUseProtection
 from sampan.apiserver.admission.tolerations import DefaultTolerationSeconds
 from sampan.apiserver.registry.hooks import Call, Undo
 from sampan.apiserver.watchcache import Hub
@@ -26,7 +29,13 @@ PLUGINS: Mapping[Resource, Sequence[type[Plugin]]] = {
     PODS: (LimitRanger, ServiceAccount, PodSecurity, Priority, DefaultTolerationSeconds, RuntimeClass),
     NODES: (TaintNodesByCondition,),
     SERVICES: (DenyServiceExternalIPs,),
-    CLAIMS: (LimitRanger,),
+    PERSISTENT_VOLUMES: (StorageObjectInUseProtection,),
+    CLAIMS: (
+        LimitRanger,
+        StorageObjectInUseProtection,
+        PersistentVolumeClaimResize,
+        DefaultStorageClass,
+    ),
 }
 LAST: Sequence[type[Plugin]] = (ResourceQuota,)
 """Asked about every resource, when all others have agreed."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from sampan.api import clock
 from sampan.api.objects import Obj
 from sampan.apiserver.registry.hooks import Call, Hooks
 from sampan.apiserver.registry.namespaces import NamespaceHooks
@@ -28,6 +29,22 @@ class _Conditional(Hooks):
 
 class _ReturnsDeleted(Hooks):
     returns_deleted = True
+
+
+class _PersistentVolume(_ReturnsDeleted):
+    """Says since when it is in its phase."""
+
+    def prepare_create(self, call: Call, obj: Obj) -> None:
+        obj["status"] = {"phase": "Pending", "lastPhaseTransitionTime": clock.now()}
+
+    def prepare_status(self, call: Call, new: Obj, old: Obj) -> None:
+        now, was = new["status"], old.get("status") or {}
+        since = was.get("lastPhaseTransitionTime")
+        if now.get("phase") == was.get("phase"):
+            if since and not now.get("lastPhaseTransitionTime"):
+                now["lastPhaseTransitionTime"] = since
+        elif now.get("lastPhaseTransitionTime") in (None, since):
+            now["lastPhaseTransitionTime"] = clock.now()
 
 
 class _Node(Hooks):
@@ -56,7 +73,7 @@ def hooks(services: ServiceHooks) -> Mapping[tuple[str, str], Hooks]:
         ("", "events"): _Upsert(),
         ("", "limitranges"): _Upsert(),
         ("", "podtemplates"): _ReturnsDeleted(),
-        ("", "persistentvolumes"): _ReturnsDeleted(),
+        ("", "persistentvolumes"): _PersistentVolume(),
         ("", "persistentvolumeclaims"): _ReturnsDeleted(),
         ("", "resourcequotas"): _ReturnsDeleted(),
         ("", "serviceaccounts"): _ReturnsDeleted(),

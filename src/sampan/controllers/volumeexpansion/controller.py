@@ -1,4 +1,4 @@
-"""Enlarges volumes of the built-in provisioner when their claims ask for more. Whether they may, admission said."""
+"""Enlarges volumes of the built-in provisioner when their claims ask for more; admission said they may."""
 
 from __future__ import annotations
 
