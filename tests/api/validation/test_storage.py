@@ -94,7 +94,7 @@ def test_a_claim_is_given_its_volume_once_and_grows_only_when_bound():
     larger = mutable(bound)
     larger["spec"]["resources"]["requests"]["storage"] = "2Gi"
     assert len(changed(CLAIMS, larger, bound)) == 1
-    bound["status"] = {"phase": "Bound"}
+    bound["status"] = larger["status"] = {"phase": "Bound"}
     assert changed(CLAIMS, larger, bound) == []
 
 
