@@ -197,6 +197,9 @@ def expired(message: str, continue_token: str = "") -> StatusError:
 
 
 def too_many_requests(message: str, retry_after_s: int) -> StatusError:
+    """With 0, when to try again is not said."""
+    if not retry_after_s:
+        return status_error(429, "TooManyRequests", message, {})
     return status_error(
         429,
         "TooManyRequests",

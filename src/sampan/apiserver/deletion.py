@@ -8,11 +8,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from sampan.api import clock
+from sampan.api import clock, errors
 from sampan.api.objects import Obj, mutable
+from sampan.api.request import Request
+from sampan.api.resources import Resource
+from sampan.apiserver.params import flag
 
 ORPHAN, FOREGROUND = "orphan", "foregroundDeletion"
 POLICIES = ("Orphan", "Background", "Foreground")
+DRY_RUN = "All"
 REMOVE, MARK, NOTHING = "remove", "mark", "nothing"
 
 
@@ -26,6 +30,43 @@ class Options:
     uid: str = ""
     revision: str = ""
     dry_run: tuple[str, ...] = field(default=())
+
+
+def requested(request: Request) -> Options:
+    """DeleteOptions of the body, else of the query; raises 400/422 for what contradicts itself."""
+    body = request.body if isinstance(request.body, dict) else {}
+    params = request.params
+    preconditions = body.get("preconditions") or {}
+    grace = body.get("gracePeriodSeconds")
+    if grace is None and params.get("gracePeriodSeconds"):
+        try:
+            grace = int(params["gracePeriodSeconds"])
+        except ValueError:
+            raise errors.bad_request("gracePeriodSeconds is not a number") from None
+    policy = body.get("propagationPolicy") or params.get("propagationPolicy", "")
+    orphan = body.get("orphanDependents")
+    if orphan is None and "orphanDependents" in params:
+        orphan = flag(params, "orphanDependents")
+    kind = Resource("meta.k8s.io", "v1", "DeleteOptions", "", "", False)
+    broken = []
+    if policy and policy not in POLICIES:
+        broken.append(errors.not_supported("propagationPolicy", policy, POLICIES))
+    if policy and orphan is not None:
+        why = "orphanDependents and deletionPropagation cannot be both set"
+        broken.append(errors.invalid_value("propagationPolicy", policy, why))
+    dry_run = tuple(body.get("dryRun") or ())
+    if any(item != DRY_RUN for item in dry_run):
+        broken.append(errors.not_supported("dryRun", list(dry_run), [DRY_RUN]))
+    if broken:
+        raise errors.invalid(kind, "", broken)
+    return Options(
+        grace_s=grace,
+        policy=policy,
+        orphan_dependents=orphan,
+        uid=preconditions.get("uid", ""),
+        revision=preconditions.get("resourceVersion", ""),
+        dry_run=dry_run,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,9 +17,10 @@ from sampan.apiserver import deletion, scale
 from sampan.apiserver.authz import Attributes, Authorizer, refusal
 from sampan.apiserver.conversion import from_storage
 from sampan.apiserver.entry import Entry
+from sampan.apiserver.eviction import evict
 from sampan.apiserver.filters import Filter, parse
 from sampan.apiserver.lister import Page, list_page, wait_fresh
-from sampan.apiserver.params import flag, revision
+from sampan.apiserver.params import revision
 from sampan.apiserver.pipeline import Pipeline, scope_prefix
 from sampan.apiserver.registry.hooks import Call
 from sampan.apiserver.registry.namespaces import finalize
@@ -66,6 +67,7 @@ class Dispatcher:
         }
         self._creations: Mapping[tuple[Resource, str], Callable[[Call, Obj], Awaitable[Answer]]] = {
             (PODS, "binding"): self._bind,
+            (PODS, "eviction"): self._evict,
             (SERVICE_ACCOUNTS, "token"): self._token,
         }
 
@@ -169,7 +171,7 @@ class Dispatcher:
         return Answer(entry)
 
     async def _delete(self, call: Call) -> Answer:
-        options = delete_options(call.request)
+        options = deletion.requested(call.request)
         call.dry_run = call.dry_run or bool(options.dry_run)
         entry, gone = await self.pipeline.delete(call, options)
         if not gone or self.pipeline.hooks(call.resource).returns_deleted:
@@ -181,13 +183,17 @@ class Dispatcher:
         return Answer(success(details))
 
     async def _delete_collection(self, call: Call) -> Answer:
-        options = delete_options(call.request)
+        options = deletion.requested(call.request)
         call.dry_run = call.dry_run or bool(options.dry_run)
         entries = await self.pipeline.delete_collection(call, options)
         return Answer(Page(entries, self.pipeline.hub.revision))
 
     async def _bind(self, call: Call, body: Obj) -> Answer:
         await self.pipeline.modify(call, lambda pod: bind(pod, body), "binding")
+        return Answer(success(), 201)
+
+    async def _evict(self, call: Call, body: Obj) -> Answer:
+        await evict(self.pipeline, call, body)
         return Answer(success(), 201)
 
     async def _token(self, call: Call, body: Obj) -> Answer:
@@ -205,43 +211,6 @@ def _written_part(subresource: str) -> str:
 def success(details: Obj | None = None) -> Obj:
     status: Obj = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"}
     return {**status, "details": details} if details else {**status, "code": 201}
-
-
-def delete_options(request: Request) -> deletion.Options:
-    """DeleteOptions of the body, else of the query; raises 400/422 for what contradicts itself."""
-    body = request.body if isinstance(request.body, dict) else {}
-    params = request.params
-    preconditions = body.get("preconditions") or {}
-    grace = body.get("gracePeriodSeconds")
-    if grace is None and params.get("gracePeriodSeconds"):
-        try:
-            grace = int(params["gracePeriodSeconds"])
-        except ValueError:
-            raise errors.bad_request("gracePeriodSeconds is not a number") from None
-    policy = body.get("propagationPolicy") or params.get("propagationPolicy", "")
-    orphan = body.get("orphanDependents")
-    if orphan is None and "orphanDependents" in params:
-        orphan = flag(params, "orphanDependents")
-    kind = Resource("meta.k8s.io", "v1", "DeleteOptions", "", "", False)
-    broken = []
-    if policy and policy not in deletion.POLICIES:
-        broken.append(errors.not_supported("propagationPolicy", policy, deletion.POLICIES))
-    if policy and orphan is not None:
-        why = "orphanDependents and deletionPropagation cannot be both set"
-        broken.append(errors.invalid_value("propagationPolicy", policy, why))
-    dry_run = tuple(body.get("dryRun") or ())
-    if any(item != _DRY_RUN for item in dry_run):
-        broken.append(errors.not_supported("dryRun", list(dry_run), [_DRY_RUN]))
-    if broken:
-        raise errors.invalid(kind, "", broken)
-    return deletion.Options(
-        grace_s=grace,
-        policy=policy,
-        orphan_dependents=orphan,
-        uid=preconditions.get("uid", ""),
-        revision=preconditions.get("resourceVersion", ""),
-        dry_run=dry_run,
-    )
 
 
 def _dry_run(request: Request) -> bool:
