@@ -18,7 +18,7 @@ def custom_resource_definition(obj: Obj) -> None:
     client_service((conversion.get("webhook") or {}).get("clientConfig"))
     status = section(obj, "status")
     if not status.get("storedVersions"):
-        stored = [version["name"] for version in entries(spec, "versions") if version.get("storage")]
+        stored = [version.get("name", "") for version in entries(spec, "versions") if version.get("storage")]
         status["storedVersions"] = stored
 
 
