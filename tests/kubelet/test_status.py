@@ -169,3 +169,88 @@ def test_only_what_others_act_on_is_urgent() -> None:
     assert is_urgent(creating, running)
     view.app[0].started = view.app[0].ready = True
     assert is_urgent(running, status(view))
+
+
+def sidecar(name: str) -> Obj:
+    return {"name": name, "image": "nginx", "restartPolicy": "Always"}
+
+
+def started(view: PodView) -> PodView:
+    for container in view.containers:
+        run(container)
+        container.started = container.ready = True
+    return view
+
+
+def test_a_sidecar_counts_for_readiness_and_not_for_the_end() -> None:
+    view = started(up(make_view(policy="Never", initContainers=[sidecar("proxy")])))
+    view.init[0].ready = False
+    assert conditions(view)["Initialized"] == ("True", "")
+    assert conditions(view)["ContainersReady"] == ("False", "ContainersNotReady")
+    end(view.app[0], 0)
+    assert status(view)["phase"] == "Running"
+    view.state = PodState.STOPPING
+    end(view.init[0], 137)
+    view.state = PodState.STOPPED
+    found = status(view)
+    assert found["phase"] == "Succeeded"
+    assert found["initContainerStatuses"][0]["state"]["terminated"]["exitCode"] == 137
+
+
+def test_a_sidecar_that_has_not_started_keeps_the_pod_pending() -> None:
+    view = up(make_view(initContainers=[sidecar("proxy")]))
+    run(view.init[0])
+    found = status(view)
+    assert found["phase"] == "Pending"
+    assert found["initContainerStatuses"][0]["started"] is False
+    assert found["containerStatuses"][0]["state"] == {"waiting": {"reason": "PodInitializing"}}
+    (condition,) = (c for c in found["conditions"] if c["type"] == "Initialized")
+    assert condition["message"] == "containers with incomplete status: [proxy]"
+
+
+def test_an_ephemeral_container_has_a_status_and_no_say() -> None:
+    debugger = {"name": "debugger", "image": "nginx"}
+    view = started(up(make_view(ephemeralContainers=[debugger])))
+    (found,) = status(view)["ephemeralContainerStatuses"]
+    assert "running" in found["state"] and not found["ready"] and "started" not in found
+    end(view.ephemeral[0], 1)
+    assert conditions(view)["Ready"] == ("True", "")
+    assert status(view)["phase"] == "Running"
+
+
+def test_phase_follows_what_a_container_says_of_itself() -> None:
+    own = {"name": "web", "image": "nginx", "restartPolicy": "Never"}
+    view = started(up(make_view(containers=[own, {"name": "b", "image": "nginx"}])))
+    end(view.app[0], 1)
+    assert status(view)["phase"] == "Running"
+    assert "terminated" in state(view)
+
+
+def test_condemned_is_failed_once_nothing_runs() -> None:
+    view = started(up(make_view()))
+    view.verdict, view.disruption = ("Evicted", "low"), ("TerminationByKubelet", "low")
+    found = status(view)
+    assert found["phase"] == "Running" and "reason" not in found
+    assert conditions(view)["DisruptionTarget"] == ("True", "TerminationByKubelet")
+    end(view.app[0], 143)
+    found = status(view)
+    assert (found["phase"], found["reason"], found["message"]) == ("Failed", "Evicted", "low")
+
+
+def test_many_containers_share_the_room_for_last_words() -> None:
+    names = tuple(f"c{number}" for number in range(6))
+    view = up(make_view(*names, policy="Never"))
+    for container in view.app:
+        run(container)
+        end(container, 1)
+        container.message = "é" * 2048
+    for found in status(view)["containerStatuses"]:
+        assert found["state"]["terminated"]["message"] == "é" * 1024
+
+
+def test_every_condition_says_which_generation_it_saw() -> None:
+    view = started(up(make_view()))
+    view.pod["metadata"]["generation"] = 7
+    found = status(view)
+    assert found["observedGeneration"] == 7
+    assert {c["observedGeneration"] for c in found["conditions"]} == {7}

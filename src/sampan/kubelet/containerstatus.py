@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from sampan.api.clock import format_time
 from sampan.api.objects import Obj
+from sampan.kubelet import termination
 from sampan.kubelet.backoff import duration
 from sampan.kubelet.lifecycle import ContainerState
 from sampan.kubelet.plan import BACKS_OFF, ERROR_SHOWN_S, restarts, retry_due_s
@@ -26,8 +27,13 @@ START_ERROR_CODE = 128
 OOM_CODE = KILLED_CODE = 137
 
 
-def container_status(view: PodView, container: ContainerView, now_s: float) -> Obj:
-    """One entry of the list of statuses that the container's kind has."""
+def container_status(
+    view: PodView, container: ContainerView, now_s: float, message_bytes: int = termination.MESSAGE_LIMIT
+) -> Obj:
+    """One entry of the list of statuses that the container's kind has.
+
+    `message_bytes`: how much of a termination message is shown.
+    """
     if container.lost is not None:
         return _lost(container.lost)
     record, last = container.record, container.last
@@ -41,7 +47,7 @@ def container_status(view: PodView, container: ContainerView, now_s: float) -> O
     elif record is not None and record.exit is None:
         state = {"running": {"startedAt": format_time(record.started_at_s)}}
     elif record is not None:
-        state = {"terminated": terminated(record, container.message)}
+        state = {"terminated": terminated(record, termination.cut(container.message, message_bytes))}
     else:
         state = {"waiting": _creating(view, container)}
     shown = record or last
@@ -53,13 +59,17 @@ def container_status(view: PodView, container: ContainerView, now_s: float) -> O
         "restartCount": container.attempt,
         "image": _image(container, shown),
         "imageID": shown.spec.labels.get(LABEL_IMAGE_ID, "") if shown else "",
-        "started": container.started and "running" in state,
     }
+    if container.kind is not Kind.EPHEMERAL:
+        status["started"] = container.started and "running" in state
     if last is not None and last.exit is not None:
         message = container.message if last is record else container.last_message
-        status["lastState"] = {"terminated": terminated(last, message)}
+        status["lastState"] = {"terminated": terminated(last, termination.cut(message, message_bytes))}
     if shown is not None:
         status["containerID"] = SCHEME + shown.spec.id
+        if (user := shown.user) is not None:
+            groups = list(user.groups)
+            status["user"] = {"linux": {"uid": user.uid, "gid": user.gid, "supplementalGroups": groups}}
     if mounts := container.spec.get("volumeMounts"):
         status["volumeMounts"] = [_mount(mount) for mount in mounts]
     if resources := container.spec.get("resources"):

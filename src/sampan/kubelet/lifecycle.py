@@ -36,6 +36,10 @@ class PodState(Enum):
     RELEASED = "released"
 
 
+ENDED = (PodState.STOPPED, PodState.RELEASING, PodState.RELEASED)
+"""Nothing of the Pod runs any more, nor will."""
+
+
 class PodEvent(Enum):
     PREPARE = "prepare"
     PREPARED = "prepared"

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 from sampan.api.clock import parse_time
 from sampan.api.objects import is_deleting
+from sampan.api.restartpolicy import is_restarted
 from sampan.kubelet.lifecycle import ContainerState, PodState
 from sampan.kubelet.podview import LABEL_HASH, ContainerView, Kind, PodView, spec_hash
-from sampan.api.restartpolicy import is_restarted
 
 ERROR_SHOWN_S = 2.0
 """How long the error itself stands in the status before it says that one backs off."""

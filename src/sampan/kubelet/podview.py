@@ -210,6 +210,10 @@ class PodView:
     """The API has no such Pod any more."""
     verdict: tuple[str, str] | None = None
     """(reason, message) with which the node itself ends the Pod."""
+    verdict_grace_s: float | None = None
+    """How long that takes at most; None: as long as the Pod says."""
+    disruption: tuple[str, str] | None = None
+    """(reason, message) of the condition DisruptionTarget: it is ended through no fault of its own."""
     ending_s: float = 0.0
     grace_s: float = 0.0
     drained: bool = False
@@ -293,11 +297,10 @@ class PodView:
     def grace_period_s(self) -> float:
         """Seconds between being told to end and SIGKILL, counted from the start of the ending."""
         metadata: dict[str, Any] = self.pod["metadata"]
-        if (grace := metadata.get("deletionGracePeriodSeconds")) is not None:
-            return float(grace)
-        if (grace := self.pod["spec"].get("terminationGracePeriodSeconds")) is not None:
-            return float(grace)
-        return 30.0
+        asked = metadata.get("deletionGracePeriodSeconds")
+        if asked is None:
+            asked = self.pod["spec"].get("terminationGracePeriodSeconds", 30)
+        return float(asked) if self.verdict_grace_s is None else min(float(asked), self.verdict_grace_s)
 
 
 def spec_hash(spec: Obj) -> str:

@@ -12,20 +12,21 @@ from sampan.api import podspec
 from sampan.api.clock import format_time
 from sampan.api.objects import Obj, condition_of, uid_of
 from sampan.kubelet.containerstatus import container_status
-from sampan.kubelet.lifecycle import PodState
+from sampan.kubelet.lifecycle import ENDED
 from sampan.kubelet.plan import failed_for_good, is_finished
 from sampan.kubelet.podview import Kind, PodView
 
 TERMINAL = ("Succeeded", "Failed")
-OWN_CONDITIONS = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
-_ENDED = (PodState.STOPPED, PodState.RELEASING, PodState.RELEASED)
+MESSAGES_LIMIT = 12 * 1024
+"""Bytes of termination messages that one Pod's status holds, in equal shares for its containers."""
 
 
 def pod_status(view: PodView, host_ips: Sequence[str], now_s: float) -> Obj:
     """The whole PodStatus; conditions that others set are not in it."""
     pod = view.pod
-    init = [container_status(view, container, now_s) for container in view.init]
-    app = [container_status(view, container, now_s) for container in view.app]
+    share = MESSAGES_LIMIT // len(view.containers)
+    init = [container_status(view, container, now_s, share) for container in view.init]
+    app = [container_status(view, container, now_s, share) for container in view.app]
     phase = pod_phase(view, app)
     generation = pod["metadata"].get("generation")
     old: Obj = pod.get("status") or {}
@@ -41,7 +42,7 @@ def pod_status(view: PodView, host_ips: Sequence[str], now_s: float) -> Obj:
     if init:
         status["initContainerStatuses"] = init
     if view.ephemeral:
-        ephemeral = [container_status(view, container, now_s) for container in view.ephemeral]
+        ephemeral = [container_status(view, container, now_s, share) for container in view.ephemeral]
         status["ephemeralContainerStatuses"] = ephemeral
     if host_ips:
         status |= {"hostIP": host_ips[0], "hostIPs": [{"ip": ip} for ip in host_ips]}
@@ -71,10 +72,10 @@ def _phase(view: PodView, app: Sequence[Obj]) -> str:
     running = sum("running" in status["state"] for status in app)
     over = [status for status in app if _over(status)]
     if running + len(over) < len(app):
-        return "Failed" if view.state in _ENDED and over else "Pending"
+        return "Failed" if view.state in ENDED and over else "Pending"
     if running:
         return "Running"
-    if view.state in _ENDED or is_finished(view):
+    if view.state in ENDED or is_finished(view):
         succeeded = all(
             "terminated" in s["state"] and s["state"]["terminated"]["exitCode"] == 0 for s in over
         )
@@ -139,12 +140,15 @@ def _conditions(
     containers = _containers_ready(phase, [*(s for s in init if s["name"] in sidecars), *app])
     sandbox = view.sandbox is not None and (bool(view.ips) or view.sandbox.net == "")
     found: dict[str, Obj] = {
-        "PodReadyToStartContainers": _plain(sandbox and view.state not in _ENDED),
+        "PodReadyToStartContainers": _plain(sandbox and view.state not in ENDED),
         "Initialized": _initialized(view, phase, init),
         "Ready": _pod_ready(view.pod, containers),
         "ContainersReady": containers,
         "PodScheduled": _plain(True),
     }
+    if view.disruption is not None:
+        reason, message = view.disruption
+        found["DisruptionTarget"] = {"status": "True", "reason": reason, "message": message}
     result = []
     for kind, condition in found.items():
         before = condition_of(view.pod, kind)

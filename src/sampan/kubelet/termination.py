@@ -34,6 +34,13 @@ def message(container: Obj, file: Path, log: Path, ended: Exit) -> str:
     return text
 
 
+def cut(text: str, limit_bytes: int) -> str:
+    """As much of `text` as `limit_bytes` hold, in whole characters."""
+    if len(text) * 4 <= limit_bytes:
+        return text
+    return text.encode()[:limit_bytes].decode(errors="ignore")
+
+
 def _head(file: Path) -> str:
     try:
         with file.open("rb") as stream:

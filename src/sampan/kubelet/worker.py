@@ -22,7 +22,7 @@ from sampan.kubelet.departure import Departure
 from sampan.kubelet.health import Health
 from sampan.kubelet.hookruns import HookRuns
 from sampan.kubelet.imagepull import ImagePull
-from sampan.kubelet.lifecycle import PodEvent, PodState
+from sampan.kubelet.lifecycle import ENDED, PodEvent, PodState
 from sampan.kubelet.parts import Parts
 from sampan.kubelet.podview import ContainerView, PodView
 from sampan.kubelet.reporter import Reporter
@@ -95,6 +95,14 @@ class Worker:
             return False
         self._awake()
         return True
+
+    def evict(self, reason: str, message: str, *, grace_s: float | None = None) -> None:
+        """The node ends the Pod for its own sake, as `reason` (`Evicted`) says; one that has ended stays so."""
+        if self.view.verdict is None and self.view.state not in ENDED:
+            self.view.verdict, self.view.verdict_grace_s = (reason, message), grace_s
+            self.view.disruption = ("TerminationByKubelet", message)
+            self._event("Warning", reason, message)
+            self._awake()
 
     def references_changed(self) -> None:
         """A ConfigMap or Secret that the Pod refers to came, changed or went."""

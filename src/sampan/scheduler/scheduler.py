@@ -168,6 +168,7 @@ class Scheduler:
             "status": "False",
             "reason": "Unschedulable",
             "message": message,
+            "observedGeneration": pod["metadata"].get("generation", 0),
             "lastProbeTime": None,
             "lastTransitionTime": (said or {}).get("lastTransitionTime") or now(),
         }

@@ -25,7 +25,7 @@ class PodHooks(Hooks):
     def prepare_create(self, call: Call, obj: Obj) -> None:
         obj["status"] = {"phase": "Pending", "qosClass": podspec.qos_class(obj)}
         if obj["spec"].get("schedulingGates"):
-            obj["status"]["conditions"] = [dict(_GATED)]
+            obj["status"]["conditions"] = [{**_GATED, "observedGeneration": 1}]
 
     def prepare_status(self, call: Call, new: Obj, old: Obj) -> None:
         """The status endpoint leaves owners alone, and quality of service never changes."""
@@ -86,6 +86,7 @@ def bind(pod: Obj, binding: Obj) -> Obj:
     condition = {
         "type": "PodScheduled",
         "status": "True",
+        "observedGeneration": pod["metadata"].get("generation", 0),
         "lastProbeTime": None,
         "lastTransitionTime": clock.now(),
     }
