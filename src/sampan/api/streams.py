@@ -41,6 +41,15 @@ class ExecOptions:
     tty: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What the node answers at a path of its own; `moved` is a relative URL where the page is instead."""
+
+    body: bytes = b""
+    content_type: str = "text/plain; charset=utf-8"
+    moved: str = ""
+
+
 class Terminal(Protocol):
     """The client's end of an exec or attach session."""
 
@@ -53,6 +62,18 @@ class Terminal(Protocol):
 
     async def next_size(self) -> tuple[int, int]:
         """Waits for the next window size, (columns, rows); never returns when there is none to come."""
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """What a node's own HTTP endpoints answer: metrics, statistics, the Pods it has."""
+
+    status: int
+    content_type: str
+    body: bytes
+
+
+NO_NUMBERS = Numbers(404, "text/plain; charset=utf-8", b"404 page not found\n")
 
 
 class NodeStreams(Protocol):
@@ -71,3 +92,12 @@ class NodeStreams(Protocol):
 
     async def port_forward(self, pod: Obj, port: int) -> tuple[StreamReader, StreamWriter]:
         """A TCP connection to `localhost:port` inside the Pod's network namespace."""
+
+    async def numbers(self, path: str) -> Numbers:
+        """What the node's endpoint at `path` (`/metrics`, `/stats/summary?only_cpu_and_memory=true`) tells.
+
+        An unknown path is NO_NUMBERS, not an error.
+        """
+
+    async def page(self, path: str) -> Page | None:
+        """What a kubelet's HTTP server has at a path: its health, its directory of logs, its numbers."""

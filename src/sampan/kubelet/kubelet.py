@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from sampan.api.objects import Obj, key_of, uid_of
 from sampan.api.podspec import is_terminal
 from sampan.api.resources import NODES, PODS, SERVICES
-from sampan.api.streams import ExecOptions, LogOptions, Terminal
+from sampan.api.streams import NO_NUMBERS, ExecOptions, LogOptions, Numbers, Terminal
 from sampan.client.client import Client
 from sampan.client.events import EventRecorder
 from sampan.client.informers import Informers
@@ -35,8 +35,11 @@ from sampan.kubelet.resolvconf import Resolver
 from sampan.kubelet.runtime.contract import Exit, Record, Runtime, Sandbox
 from sampan.kubelet.stopsignal import signal_number
 from sampan.kubelet.streams import Streams
+from sampan.kubelet.volumes.claims import FIELDS, Claims
 from sampan.kubelet.volumes.contract import Mounter
+from sampan.kubelet.volumes.directories import Directories
 from sampan.kubelet.volumes.kinds import kinds
+from sampan.kubelet.volumes.local import Local
 from sampan.kubelet.volumes.mounter import LinuxMounter
 from sampan.kubelet.volumes.tokens import Tokens
 from sampan.kubelet.volumes.volumes import Volumes
@@ -88,14 +91,24 @@ class Kubelet:
         self._orphans: dict[str, asyncio.Event] = {}
         self._adopted: dict[str, tuple[Sandbox | None, list[Record]]] = {}
         mounter = mounter or LinuxMounter()
-        found_kinds = kinds(mounter, self._references, Tokens(client), lambda: self._allocation.allocatable)
+        found_kinds = kinds(
+            mounter,
+            self._references,
+            Tokens(client),
+            lambda: self._allocation.allocatable,
+            images,
+            self._pull_for,
+        )
+        behind_claims = {**found_kinds, "local": Local()}
+        claims = Claims(client, self._references, lambda: self._nodes.get(config.node_name), behind_claims)
+        self._directories = Directories(client, informers, config.node_name, config.volumes)
         self._parts = Parts(
             client=client,
             events=events,
             runtime=runtime,
             images=images,
             network=network,
-            volumes=Volumes(config.pods, found_kinds, mounter),
+            volumes=Volumes(config.pods, {**found_kinds, **dict.fromkeys(FIELDS, claims)}, mounter),
             references=self._references,
             prober=Prober(runtime, netns),
             hooks=Hooks(runtime, netns),
@@ -120,6 +133,7 @@ class Kubelet:
         self._runtime.on_exit = self._exited
         await asyncio.gather(self._runtime.open(), self._images.open(), self._network.open())
         self._node.ips = self._network.node_ips
+        self._node.features = self._runtime.features
         await self._discard_unstarted()
         self._adopted = self._found()
         try:
@@ -129,6 +143,7 @@ class Kubelet:
                 group.create_task(self._references.run(), name="references")
                 group.create_task(LogRotation(self._runtime, self._running).run(), name="log-rotation")
                 group.create_task(self._allocation.run(), name="allocation")
+                group.create_task(self._directories.run(), name="directories")
                 self._nodes.subscribe(self._node_changed)
                 await self._services.wait_synced()
                 # Only a complete list tells which containers belong to nobody.
@@ -155,6 +170,9 @@ class Kubelet:
 
     async def port_forward(self, pod: Obj, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         return await self._streams.port_forward(pod, port)
+
+    async def numbers(self, path: str) -> Numbers:
+        return NO_NUMBERS
 
     # -- events
 
@@ -208,6 +226,10 @@ class Kubelet:
             orphan.set()
         elif not any(worker.exited(container_id, ended) for worker in self._workers.values()):
             log.debug("container %s, which belongs to no Pod, ended with %d", container_id, ended.code)
+
+    async def _pull_for(self, pod: Obj, reference: str) -> Image:
+        """For an image volume."""
+        return await self._images.pull(reference, auth=await starter.pull_secrets(self._parts, pod))
 
     def _running(self) -> list[Record]:
         return [record for record in self._runtime.records() if record.exit is None and record.spec.log_path]

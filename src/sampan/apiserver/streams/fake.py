@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 
 from sampan.api import errors
 from sampan.api.objects import Obj
-from sampan.api.streams import ExecOptions, LogOptions, Terminal
+from sampan.api.streams import ExecOptions, LogOptions, Page, Terminal
 
 
 class FakeNode:
@@ -61,5 +61,11 @@ class FakeNode:
         self.asked.append(options)
         await terminal.write_stdout(b"attached\n")
 
+    async def page(self, path: str) -> Page | None:
+        return Page(b"ok") if path == "/healthz" else None
+
     async def port_forward(self, pod: Obj, port: int) -> tuple[StreamReader, StreamWriter]:
         return await asyncio.open_connection("127.0.0.1", port)
+
+    async def numbers(self, path: str) -> Numbers:
+        return Numbers(200, "text/plain", b"a_number 1\n") if path == "/metrics" else NO_NUMBERS
