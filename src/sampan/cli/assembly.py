@@ -27,6 +27,7 @@ from sampan.client.client import Client
 from sampan.client.events import EventRecorder
 from sampan.client.informers import Informers
 from sampan.controllers.deployment.controller import DeploymentController
+from sampan.controllers.disruption.controller import DisruptionController
 from sampan.controllers.endpoints.controller import EndpointsController
 from sampan.controllers.endpointslice.controller import EndpointSliceController
 from sampan.controllers.ephemeralvolume.controller import EphemeralVolumeController
@@ -82,6 +83,7 @@ CONTROLLERS: Mapping[str, Callable[[Client, Informers, EventRecorder], Controlle
     "volume_expand": VolumeExpansionController,
     "ephemeral_volume": EphemeralVolumeController,
     "resourcequota-controller": ResourceQuotaController,
+    "controllermanager": DisruptionController,
 }
 """By the names with which upstream's controllers sign their events."""
 

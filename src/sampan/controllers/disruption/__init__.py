@@ -1,0 +1,1 @@
+"""Pod disruption budgets: how many Pods may be evicted now."""
