@@ -43,6 +43,21 @@ DIRECTORIES = "sampan.dev/directory"
 """The provisioner that is built in, and the finalizer of its volumes: a directory of the node for each."""
 NO_PROVISIONER = "kubernetes.io/no-provisioner"
 
+FACTS = frozenset(
+    (
+        "accessModes",
+        "capacity",
+        "claimRef",
+        "mountOptions",
+        "nodeAffinity",
+        "persistentVolumeReclaimPolicy",
+        "storageClassName",
+        "volumeAttributesClassName",
+        "volumeMode",
+    )
+)
+"""Everything else in the spec of a volume is what it is made of."""
+
 
 class ClaimOfPod(NamedTuple):
     """A volume of a Pod that is a claim; `is_ephemeral` if it was made for the Pod."""

@@ -1,4 +1,4 @@
-"""The ConfigMaps and Secrets that this node's Pods refer to: each watched by name, as long as somebody does.
+"""ConfigMaps, Secrets and claims that this node's Pods refer to: each watched by name, while somebody does.
 
 A node may read only what its Pods use, so there is one watch per object rather than one for all of them.
 `get` answers from the cache once the watch has caught up, and asks the server before; so the first container
@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 
 from sampan.api.errors import StatusError
 from sampan.api.objects import Obj, join_key, namespace_of, revision_of, uid_of
+from sampan.api.persistence import claims_of
 from sampan.api.podspec import all_containers
-from sampan.api.resources import CONFIG_MAPS, SECRETS, Resource
+from sampan.api.resources import CONFIG_MAPS, PERSISTENT_VOLUME_CLAIMS, SECRETS, Resource
 from sampan.client.client import Client
 from sampan.client.informer import Informer
 
@@ -103,8 +104,9 @@ class References:
 
 
 def referenced(pod: Obj) -> set[tuple[Resource, str]]:
-    """(resource, name) of every ConfigMap and Secret that the spec names."""
-    return set(_referenced(pod["spec"]))
+    """(resource, name) of every ConfigMap, Secret and claim that the Pod needs."""
+    claims = {(PERSISTENT_VOLUME_CLAIMS, use.claim) for use in claims_of(pod)}
+    return claims | set(_referenced(pod["spec"]))
 
 
 def _referenced(spec: Obj) -> Iterator[tuple[Resource, str]]:

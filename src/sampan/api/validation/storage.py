@@ -5,7 +5,7 @@ from __future__ import annotations
 from sampan.api import names, quantity
 from sampan.api.errors import forbidden_value, invalid_value, required
 from sampan.api.objects import Obj, annotations_of
-from sampan.api.persistence import CLASS
+from sampan.api.persistence import CLASS, FACTS
 from sampan.api.validation import labels
 from sampan.api.validation.check import (
     POSITIVE,
@@ -20,20 +20,6 @@ from sampan.api.validation.check import (
 ACCESS_MODES = ("ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod")
 VOLUME_MODES = ("Block", "Filesystem")
 RECLAIM_POLICIES = ("Delete", "Recycle", "Retain")
-_NO_SOURCE = frozenset(
-    (
-        "accessModes",
-        "capacity",
-        "claimRef",
-        "mountOptions",
-        "nodeAffinity",
-        "persistentVolumeReclaimPolicy",
-        "storageClassName",
-        "volumeAttributesClassName",
-        "volumeMode",
-    )
-)
-"""Everything else in a PersistentVolume's spec is a kind of volume."""
 CLAIM_FROZEN = (
     "spec is immutable after creation except resources.requests and "
     "volumeAttributesClassName for bound claims"
@@ -78,7 +64,7 @@ def volume_update(new: Obj, old: Obj) -> Errors:
 
 
 def _sources(spec: Obj) -> Obj:
-    return {field: value for field, value in spec.items() if field not in _NO_SOURCE and value is not None}
+    return {field: value for field, value in spec.items() if field not in FACTS and value is not None}
 
 
 def _access_modes(spec: Obj) -> Errors:
