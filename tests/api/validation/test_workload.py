@@ -122,6 +122,19 @@ def test_a_stateful_set_keeps_its_service_name():
     assert found.startswith("spec: Forbidden: updates to statefulset spec for fields other than 'replicas'")
 
 
+def test_containers_of_a_stateful_set_mount_what_is_claimed_for_them():
+    asked = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+    mounting = template()
+    mounting["spec"]["containers"][0]["volumeMounts"] = [{"name": "data", "mountPath": "/data"}]
+    claims = [{"metadata": {"name": "data"}, "spec": asked}]
+    spec = {"serviceName": "db", "template": mounting}
+    assert (
+        validation.create(STATEFUL_SETS, workload(STATEFUL_SETS, volumeClaimTemplates=claims, **spec)) == []
+    )
+    (found,) = texts(validation.create(STATEFUL_SETS, workload(STATEFUL_SETS, **spec)))
+    assert found == 'spec.template.spec.containers[0].volumeMounts[0].name: Not found: "data"'
+
+
 def test_jobs_must_end():
     (found,) = texts(validation.create(JOBS, workload(JOBS)))
     assert found == (

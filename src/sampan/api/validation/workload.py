@@ -8,6 +8,7 @@ from sampan.api.objects import Obj
 from sampan.api.validation import labels, pod
 from sampan.api.validation.check import (
     Errors,
+    dicts,
     not_negative,
     one_of,
     one_of_if_set,
@@ -216,7 +217,23 @@ def stateful_set(obj: Obj) -> Errors:
     yield from _counts("spec", spec, "replicas", "minReadySeconds", "revisionHistoryLimit")
     yield from _counts("spec.ordinals", spec.get("ordinals") or {}, "start")
     yield from labels.needed_selector("spec.selector", spec.get("selector"), "statefulset")
-    yield from _template(spec, "StatefulSet")
+    yield from _template(_with_claims(spec), "StatefulSet")
+
+
+def _with_claims(spec: Obj) -> Obj:
+    """The spec as each Pod's will be: the claim made for it is a volume, in place of one of that name."""
+    claimed = [
+        {"name": name, "persistentVolumeClaim": {"claimName": name}}
+        for _, claim in dicts(spec, "volumeClaimTemplates")
+        if (name := (claim.get("metadata") or {}).get("name"))
+    ]
+    if not claimed:
+        return spec
+    template = spec.get("template") or {}
+    pod_spec = template.get("spec") or {}
+    names = {volume["name"] for volume in claimed}
+    kept = [volume for _, volume in dicts(pod_spec, "volumes") if volume.get("name") not in names]
+    return {**spec, "template": {**template, "spec": {**pod_spec, "volumes": [*kept, *claimed]}}}
 
 
 def stateful_set_update(new: Obj, old: Obj) -> Errors:
