@@ -7,6 +7,7 @@ import pytest
 from sampan.api.objects import Obj
 from sampan.kubelet.nodeadmission import Rejection, rejection
 
+LOCAL = {"securityContext": {"appArmorProfile": {"type": "Localhost", "localhostProfile": "x"}}}
 ROOM = {"cpu": 2000, "memory": 1 << 30, "ephemeral-storage": 1 << 30, "pods": 3}
 DISK = "ephemeral-storage"
 
@@ -73,3 +74,25 @@ def test_another_system() -> None:
     asked["spec"]["os"] = {"name": "windows"}
     found = rejection(asked, {}, ROOM)
     assert found is not None and found.reason == "PodOSNotSupported"
+
+
+@pytest.mark.parametrize(
+    ("spec", "apparmor", "refused"),
+    [
+        (
+            {"securityContext": {"sysctls": [{"name": "kernel.msgmax", "value": "1"}]}},
+            False,
+            Rejection("SysctlForbidden", 'forbidden sysctl: "kernel.msgmax" not allowlisted'),
+        ),
+        (
+            LOCAL,
+            False,
+            Rejection("AppArmor", "Cannot enforce AppArmor: AppArmor is not enabled on the host"),
+        ),
+        (LOCAL, True, None),
+        ({"securityContext": {"appArmorProfile": {"type": "RuntimeDefault"}}}, False, None),
+    ],
+)
+def test_what_the_node_cannot_keep(spec, apparmor, refused) -> None:
+    pod = {"metadata": {"name": "a", "namespace": "n", "uid": "u"}, "spec": {"containers": [], **spec}}
+    assert rejection(pod, {}, {"pods": 1}, apparmor=apparmor) == refused

@@ -9,16 +9,17 @@ import pytest
 from sampan.api.objects import Obj
 from sampan.kubelet.env import ConfigError
 from sampan.kubelet.images.fake import image
-from sampan.kubelet.runtime.contract import Security
+from sampan.kubelet.runtime.contract import PLAIN, Features, Security
 from sampan.kubelet.security import security
 
 
-def effective(own: Obj, shared: Obj | None = None, user: str = "") -> Security:
+def effective(own: Obj, shared: Obj | None = None, user: str = "", features: Features = PLAIN) -> Security:
     pod = {
         "metadata": {"name": "web", "namespace": "ns", "uid": "u"},
         "spec": {"securityContext": shared or {}},
     }
-    return security(pod, {"name": "c", "securityContext": own}, image("x", user=user))
+    container = {"name": "c", "securityContext": own}
+    return security(pod, container, image("x", user=user), features=features)
 
 
 def test_containers_override_pods() -> None:
@@ -76,3 +77,47 @@ def test_run_as_non_root(own: Obj, user: str, message: str | None) -> None:
     with pytest.raises(ConfigError) as caught:
         effective({**own, "runAsNonRoot": True}, user=user)
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("field", "message"),
+    [
+        ("seLinuxOptions", "cannot apply seLinuxOptions: SELinux is not enabled on this node"),
+        ("windowsOptions", "cannot apply windowsOptions: this node runs Linux"),
+    ],
+)
+def test_what_this_node_has_no_word_for(field: str, message: str) -> None:
+    for own, shared in (({field: {"x": "y"}}, {}), ({}, {field: {"x": "y"}})):
+        with pytest.raises(ConfigError) as caught:
+            effective(own, shared)
+        assert str(caught.value) == message
+    assert effective({field: {}}) == effective({})
+
+
+def test_selinux_where_the_kernel_has_it() -> None:
+    found = effective({"seLinuxOptions": {"level": "s0:c1"}}, features=Features(selinux=True))
+    assert found.selinux == "system_u:system_r:container_t:s0:c1"
+
+
+LOCAL = {"type": "Localhost", "localhostProfile": "mine"}
+
+
+@pytest.mark.parametrize(
+    ("own", "shared", "profile"),
+    [
+        ({}, {}, ""),
+        ({"appArmorProfile": {"type": "RuntimeDefault"}}, {"appArmorProfile": LOCAL}, ""),
+        ({}, {"appArmorProfile": LOCAL}, "mine"),
+        ({"appArmorProfile": {"type": "Unconfined"}}, {}, "unconfined"),
+        ({"privileged": True}, {}, "unconfined"),
+        ({"privileged": True, "appArmorProfile": LOCAL}, {}, "mine"),
+    ],
+)
+def test_app_armor_where_the_kernel_has_it(own: Obj, shared: Obj, profile: str) -> None:
+    assert effective(own, shared, features=Features(apparmor=True)).apparmor == profile
+    assert effective(own, shared).apparmor == ""
+
+
+def test_strict_groups() -> None:
+    assert effective({}, {"supplementalGroupsPolicy": "Strict"}).strict_groups
+    assert not effective({}, {"supplementalGroupsPolicy": "Merge"}).strict_groups

@@ -52,7 +52,14 @@ class Allocation:
         if podspec.is_terminal(pod):
             return None
         if not known:
-            refused = rejection(pod, self._used, self._room, self.pressures)
+            refused = rejection(
+                pod,
+                self._used,
+                self._room,
+                self.pressures,
+                unsafe_sysctls=self._config.allowed_unsafe_sysctls,
+                apparmor=self._runtime.features.apparmor,
+            )
             if refused is not None:
                 return refused
         self.update(pod)

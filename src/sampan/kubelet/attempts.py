@@ -84,6 +84,8 @@ class Attempts:
             container.failed(Fault("RunContainerError", str(error), steady.now_s()))
             raise
         self._say("Normal", "Started", f"Started container {container.name}", container)
+        for gap in record.gaps:
+            self._say("Warning", "SecurityNotApplied", f"Container {container.name} {gap}", container)
         ended = self._early.pop(container_id, None) or record.exit
         if ended is not None:
             self._exit(container, replace(record, exit=ended))

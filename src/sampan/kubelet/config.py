@@ -30,6 +30,8 @@ class KubeletConfig:
     resolv_conf: Path = Path("/etc/resolv.conf")
     runtime_version: str = "sampan://0.1.0"
     default_seccomp: str = "RuntimeDefault"
+    allowed_unsafe_sysctls: tuple[str, ...] = ()
+    """What Pods may set besides the safe ones: names, or prefixes that end in `*`."""
     system_reserved: Mapping[str, str] = field(default_factory=dict)
     kube_reserved: Mapping[str, str] = field(default_factory=dict)
     """Kept back from Pods, as quantities: for the rest of the machine, and for sampan itself."""
@@ -40,3 +42,8 @@ class KubeletConfig:
     @property
     def pods(self) -> Path:
         return self.root / "pods"
+
+    @property
+    def volumes(self) -> Path:
+        """Directories that the built-in provisioner makes; they outlive Pods."""
+        return self.root / "volumes"

@@ -20,7 +20,7 @@ from sampan.kubelet.podview import (
     LABEL_UID,
     spec_hash,
 )
-from sampan.kubelet.runtime.contract import ContainerSpec, Mount
+from sampan.kubelet.runtime.contract import PLAIN, ContainerSpec, Features, Mount
 from sampan.kubelet.security import security
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -75,6 +75,7 @@ def container_spec(
     cgroup_root: str,
     node_memory_bytes: int,
     default_seccomp: str,
+    features: Features = PLAIN,
 ) -> ContainerSpec:
     """Raises ConfigError when the security context cannot be kept."""
     image = attempt.image
@@ -96,7 +97,7 @@ def container_spec(
         log_path=str(place.log(container["name"], attempt.number)),
         cgroup=cgroup,
         resources=qos.container_resources(pod, container, node_memory_bytes),
-        security=security(pod, container, image, default_seccomp=default_seccomp),
+        security=security(pod, container, image, default_seccomp=default_seccomp, features=features),
         stdin=bool(container.get("stdin")),
         stdin_once=bool(container.get("stdinOnce")),
         tty=bool(container.get("tty")),

@@ -18,12 +18,12 @@ from sampan.api.streams import NO_NUMBERS, ExecOptions, LogOptions, Numbers, Ter
 from sampan.client.client import Client
 from sampan.client.events import EventRecorder
 from sampan.client.informers import Informers
-from sampan.kubelet import node, preparation
+from sampan.kubelet import node, preparation, starter
 from sampan.kubelet.allocatable import extended
 from sampan.kubelet.allocation import Allocation
 from sampan.kubelet.config import KubeletConfig
 from sampan.kubelet.hooks import Hooks
-from sampan.kubelet.images.contract import Images
+from sampan.kubelet.images.contract import Image, Images
 from sampan.kubelet.logrotation import LogRotation
 from sampan.kubelet.machine import Machine
 from sampan.kubelet.network.contract import Namespace, PodNetwork

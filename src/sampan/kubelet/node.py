@@ -22,6 +22,7 @@ from sampan.kubelet.allocatable import allocatable, extended
 from sampan.kubelet.config import KubeletConfig
 from sampan.kubelet.images.contract import Image
 from sampan.kubelet.machine import Machine
+from sampan.kubelet.runtime.contract import PLAIN, Features
 
 VERSION = "v1.35.0+sampan"
 LEASE_NAMESPACE = "kube-node-lease"
@@ -88,6 +89,7 @@ def node_status(
     old: Obj,
     now_s: float,
     pressures: Collection[str] = (),
+    features: Features = PLAIN,
 ) -> Obj:
     """`old` is the Node as it was, for the times of transitions, and for resources that others say it has.
 
@@ -131,10 +133,21 @@ def node_status(
             "operatingSystem": "linux",
             "architecture": machine.architecture,
         },
+        "features": {"supplementalGroupsPolicy": True},
+        "runtimeHandlers": _handlers(features),
         "images": [
             {"names": [image.reference], "sizeBytes": image.size_bytes} for image in images[:IMAGES_SHOWN]
         ],
     }
+
+
+def _handlers(features: Features) -> list[Obj]:
+    """What a RuntimeClass may name; the default one has no name as well."""
+    can = {
+        "recursiveReadOnlyMounts": features.recursive_read_only,
+        "userNamespaces": features.user_namespaces,
+    }
+    return [{"name": name, "features": dict(can)} for name in ("", *features.handlers)]
 
 
 class NodeReporter:
@@ -150,6 +163,7 @@ class NodeReporter:
         self._client, self._config, self._machine, self._images = client, config, machine, images
         self.ips: Sequence[str] = ()
         self.pressures: Collection[str] = ()
+        self.features = PLAIN
         self.registered = asyncio.Event()
         self._news = asyncio.Event()
 
@@ -211,7 +225,8 @@ class NodeReporter:
     def _status(self, old: Obj) -> Obj:
         images = self._images()
         now_s = time.time()
-        return node_status(self._config, self._machine, self.ips, images, old, now_s, self.pressures)
+        told = (self.pressures, self.features)
+        return node_status(self._config, self._machine, self.ips, images, old, now_s, *told)
 
     async def _renew(self) -> None:
         await self._renew_lease()

@@ -6,11 +6,12 @@ way, so this meets Pods that named their node themselves, and what changed on th
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from sampan.api import podspec
 from sampan.api.objects import Obj
+from sampan.kubelet import sysctls
 from sampan.kubelet.qos import CRITICAL_PRIORITY
 
 MEMORY_TAINT = {"key": "node.kubernetes.io/memory-pressure", "value": "", "effect": "NoSchedule"}
@@ -25,12 +26,25 @@ class Rejection:
 
 
 def rejection(
-    pod: Obj, used: Mapping[str, int], room: Mapping[str, int], pressures: Collection[str] = ()
+    pod: Obj,
+    used: Mapping[str, int],
+    room: Mapping[str, int],
+    pressures: Collection[str] = (),
+    *,
+    unsafe_sysctls: Sequence[str] = (),
+    apparmor: bool = False,
 ) -> Rejection | None:
     """None if the Pod may run. `used` and `room` in units of `podspec.amount`, "pods" among them; `pressures`
-    are types of the node's conditions.
+    are types of the node's conditions; `unsafe_sysctls` what its administrator allows; `apparmor` whether its
+    kernel has it.
     """
-    return _under_pressure(pod, pressures) or _does_not_fit(pod, used, room) or _of_os(pod)
+    return (
+        _under_pressure(pod, pressures)
+        or _sets_sysctls(pod, unsafe_sysctls)
+        or _does_not_fit(pod, used, room)
+        or _of_os(pod)
+        or (None if apparmor else _of_app_armor(pod))
+    )
 
 
 def _under_pressure(pod: Obj, pressures: Collection[str]) -> Rejection | None:
@@ -69,6 +83,21 @@ def _of_os(pod: Obj) -> Rejection | None:
     if name == "linux":
         return None
     return Rejection("PodOSNotSupported", "Failed to admit pod as the OS field doesn't match node OS")
+
+
+def _sets_sysctls(pod: Obj, unsafe: Sequence[str]) -> Rejection | None:
+    sentence = sysctls.forbidden(pod, unsafe)
+    return Rejection("SysctlForbidden", sentence) if sentence else None
+
+
+def _of_app_armor(pod: Obj) -> Rejection | None:
+    """A profile of the node's own cannot be had; RuntimeDefault is nothing where there is no AppArmor."""
+    spec = pod["spec"]
+    contexts = [spec, *(container for _, _, container in podspec.all_containers(spec))]
+    profiles = ((context.get("securityContext") or {}).get("appArmorProfile") or {} for context in contexts)
+    if all(profile.get("type") != "Localhost" for profile in profiles):
+        return None
+    return Rejection("AppArmor", "Cannot enforce AppArmor: AppArmor is not enabled on the host")
 
 
 def _is_critical(pod: Obj) -> bool:

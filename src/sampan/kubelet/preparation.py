@@ -6,7 +6,9 @@ import asyncio
 import shutil
 from pathlib import Path
 
+from sampan.api.errors import StatusError
 from sampan.api.objects import Obj, name_of, namespace_of, uid_of
+from sampan.api.resources import RUNTIME_CLASSES
 from sampan.kubelet import hosts, qos
 from sampan.kubelet.containerspec import PodPlace
 from sampan.kubelet.network.contract import NetworkFault
@@ -56,7 +58,7 @@ async def forget(parts: Parts, uid: str) -> None:
     await asyncio.to_thread(shutil.rmtree, parts.config.pods / uid, ignore_errors=True)
 
 
-def sandbox_spec(parts: Parts, pod: Obj) -> SandboxSpec:
+def sandbox_spec(parts: Parts, pod: Obj, handler: str = "") -> SandboxSpec:
     spec = pod["spec"]
     sysctls = (spec.get("securityContext") or {}).get("sysctls") or ()
     return SandboxSpec(
@@ -69,6 +71,8 @@ def sandbox_spec(parts: Parts, pod: Obj) -> SandboxSpec:
         host_ipc=bool(spec.get("hostIPC")),
         host_pid=bool(spec.get("hostPID")),
         share_pid=bool(spec.get("shareProcessNamespace")),
+        user_namespace=spec.get("hostUsers") is False,
+        handler=handler,
         sysctls={sysctl["name"]: str(sysctl["value"]) for sysctl in sysctls},
         resources=qos.pod_resources(pod, parts.config.pod_pids_limit),
     )
@@ -87,8 +91,22 @@ def unserved_host_ports(pod: Obj) -> list[str]:
     ]
 
 
+async def _handler(parts: Parts, pod: Obj) -> str:
+    """The OCI runtime that the Pod's RuntimeClass names; "" without one. Raises RuntimeFault."""
+    name = pod["spec"].get("runtimeClassName")
+    if not name:
+        return ""
+    try:
+        found = await parts.client.get(RUNTIME_CLASSES, name)
+    except StatusError as error:
+        text = f'failed to get sandbox runtime: failed to get RuntimeClass "{name}": {error.message}'
+        raise RuntimeFault("FailedCreatePodSandBox", text) from error
+    return found["handler"]
+
+
 async def _sandbox(parts: Parts, pod: Obj) -> tuple[Sandbox, tuple[str, ...]]:
-    sandbox = await parts.runtime.start_sandbox(sandbox_spec(parts, pod))
+    handler = await _handler(parts, pod)
+    sandbox = await parts.runtime.start_sandbox(sandbox_spec(parts, pod, handler))
     if not sandbox.net:
         return sandbox, tuple(parts.network.node_ips)
     addresses = await parts.network.attach(sandbox.uid, sandbox.net)
@@ -106,8 +124,7 @@ def _write_files(parts: Parts, pod: Obj, place: PodPlace, ips: tuple[str, ...]) 
 
 def _fault(error: BaseException) -> BaseException:
     if isinstance(error, VolumeFault):
-        text = f'MountVolume.SetUp failed for volume "{error.volume}" : {error.message}'
-        return PrepareFault("FailedMount", text)
+        return PrepareFault("FailedMount", error.told)
     if isinstance(error, RuntimeFault | NetworkFault | OSError):
         return PrepareFault("FailedCreatePodSandBox", f"Failed to create pod sandbox: {error}")
     return error

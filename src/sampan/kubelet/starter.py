@@ -71,6 +71,7 @@ async def configure(
             cgroup_root=parts.config.cgroup_root,
             node_memory_bytes=parts.node_memory_bytes,
             default_seccomp=parts.config.default_seccomp,
+            features=parts.runtime.features,
         )
     except (ConfigError, SubPathFault, VolumeFault, StatusError, OSError) as error:
         raise StartFault("CreateContainerConfigError", str(error)) from error

@@ -575,7 +575,7 @@ async def test_a_sandbox_lost_in_a_reboot_is_made_again(node: Node) -> None:
 
 
 async def test_runc_holds_the_containers_that_ask_for_it(node: Node) -> None:
-    if "runc" not in node.runtime.handlers:
+    if "runc" not in node.runtime.features.handlers:
         pytest.skip("runc is not installed")
     await node.sandbox()
     container_id = await node.start("sh", "-c", "trap 'exit 7' TERM; sleep 100 & wait", handler="runc")

@@ -17,16 +17,17 @@ GROUP = "root:x:0:\nnginx:x:102:\nssl:x:30:nginx,other\nadm:x:4:root\n"
 @pytest.mark.parametrize(
     ("image", "security", "user"),
     [
-        ("", Security(), User(0, 0, (4,), "/root")),
-        ("nginx", Security(), User(101, 102, (30,), "/var/cache/nginx")),
-        ("101", Security(), User(101, 102, (30,), "/var/cache/nginx")),
-        ("nginx:ssl", Security(), User(101, 30, (), "/var/cache/nginx")),
-        ("nginx:999", Security(), User(101, 999, (30,), "/var/cache/nginx")),
-        ("7777", Security(), User(7777, 0, (), "/")),
-        ("7777:8888", Security(), User(7777, 8888, (), "/")),
-        ("nginx:ssl", Security(uid=5), User(5, 0, (), "/")),
-        ("nginx", Security(uid=101), User(101, 102, (30,), "/var/cache/nginx")),
-        ("nginx", Security(gid=9, groups=(30, 40, 9)), User(101, 9, (30, 40), "/var/cache/nginx")),
+        ("", Security(), User(0, 0, (0, 4), "/root")),
+        ("nginx", Security(), User(101, 102, (30, 102), "/var/cache/nginx")),
+        ("101", Security(), User(101, 102, (30, 102), "/var/cache/nginx")),
+        ("nginx:ssl", Security(), User(101, 30, (30,), "/var/cache/nginx")),
+        ("nginx:999", Security(), User(101, 999, (30, 999), "/var/cache/nginx")),
+        ("7777", Security(), User(7777, 0, (0,), "/")),
+        ("7777:8888", Security(), User(7777, 8888, (8888,), "/")),
+        ("nginx:ssl", Security(uid=5), User(5, 0, (0,), "/")),
+        ("nginx", Security(uid=101), User(101, 102, (30, 102), "/var/cache/nginx")),
+        ("nginx", Security(gid=9, groups=(40, 30, 9)), User(101, 9, (9, 30, 40), "/var/cache/nginx")),
+        ("nginx", Security(groups=(40,), strict_groups=True), User(101, 102, (40, 102), "/var/cache/nginx")),
     ],
 )
 def test_who_a_container_is(image: str, security: Security, user: User) -> None:
@@ -48,4 +49,4 @@ def test_names_that_the_image_does_not_know(image: str, why: str) -> None:
 
 
 def test_an_image_without_files() -> None:
-    assert resolve("", Security(), "", "") == User(0, 0, (), "/")
+    assert resolve("", Security(), "", "") == User(0, 0, (0,), "/")

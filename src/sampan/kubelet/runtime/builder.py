@@ -7,7 +7,6 @@ made can take it away again.
 
 from __future__ import annotations
 
-import logging
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -16,13 +15,11 @@ import orjson
 
 from sampan.kubelet.runtime import capabilities, conmon, host, pause, rootfs, spec, users
 from sampan.kubelet.runtime.container import Container
-from sampan.kubelet.runtime.contract import ContainerSpec, RuntimeFault
+from sampan.kubelet.runtime.contract import ContainerSpec, ProcessUser, RuntimeFault
 from sampan.kubelet.runtime.filters import Filters
 from sampan.kubelet.runtime.mountspace import MountSpace
 from sampan.kubelet.runtime.oci import OciTools
 from sampan.kubelet.runtime.pods import Pod
-
-log = logging.getLogger(__name__)
 
 
 class Builder:
@@ -106,14 +103,8 @@ class Builder:
             rootfs.read_text(root, "/etc/passwd"),
             rootfs.read_text(root, "/etc/group"),
         )
-        granted, refused = capabilities.effective(
-            wanted.security.add_capabilities,
-            wanted.security.drop_capabilities,
-            privileged=wanted.security.privileged,
-            bounding=self._limits.bounding,
-        )
-        if refused:
-            log.warning("container %s runs without %s: this node has none", wanted.id, ", ".join(refused))
+        granted = self._grant(container)
+        container.state.user = ProcessUser(user.uid, user.gid, user.groups)
         filter = self._filters.choose(wanted.security, set(granted))
         if filter is not None and container.state.tool != "crun":
             filter = replace(filter, compiled="")  # crun's own form, which others do not read
@@ -122,3 +113,18 @@ class Builder:
         with (container.bundle / "config.json").open("wb") as file:
             file.write(orjson.dumps(config))
         return filter
+
+    def _grant(self, container: Container) -> list[str]:
+        """The container's capabilities. Raises RuntimeFault for what is none; notes what cannot be given."""
+        wanted = container.state.spec.security
+        if strange := capabilities.unknown([*wanted.add_capabilities, *wanted.drop_capabilities]):
+            raise RuntimeFault("CreateContainerError", f"unknown capability: {', '.join(strange)}")
+        granted, refused = capabilities.effective(
+            wanted.add_capabilities,
+            wanted.drop_capabilities,
+            privileged=wanted.privileged,
+            bounding=self._limits.bounding,
+        )
+        if refused:
+            container.state.gaps = (f"runs without {', '.join(refused)}: this node cannot grant it",)
+        return granted

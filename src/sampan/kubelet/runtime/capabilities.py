@@ -50,6 +50,11 @@ def effective(
     return sorted(wanted & bounding), sorted((named - drops) - bounding)
 
 
+def unknown(names: Sequence[str]) -> list[str]:
+    """Those that are no capabilities at all."""
+    return sorted(name for name in names if _full(name) not in (*NAMES, _ALL))
+
+
 def bounding_set() -> frozenset[str]:
     """What this process can give away at most."""
     for line in Path("/proc/self/status").read_text().splitlines():

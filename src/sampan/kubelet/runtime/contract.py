@@ -47,6 +47,10 @@ class SandboxSpec:
     host_ipc: bool = False
     host_pid: bool = False
     share_pid: bool = False
+    user_namespace: bool = False
+    """Root of the Pod is nobody on the node: its IDs are mapped to a range that no other Pod has."""
+    handler: str = ""
+    """The OCI runtime of all its containers, as a RuntimeClass names it; "" is the node's own choice."""
     sysctls: Mapping[str, str] = field(default_factory=dict)
     shm_bytes: int = 64 << 20
     resources: Resources | None = None
@@ -61,6 +65,9 @@ class Sandbox:
     net: str = ""
     ipc: str = ""
     uts: str = ""
+    user: str = ""
+    first_id: int = 0
+    """With a user namespace: the node's uid and gid that are root's in the Pod."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +88,8 @@ class Security:
     uid: int | None = None
     gid: int | None = None
     groups: Sequence[int] = ()
+    strict_groups: bool = False
+    """Only `groups`, without those that the image's /etc/group gives the user."""
     privileged: bool = False
     read_only_root: bool = False
     no_new_privileges: bool = False
@@ -88,6 +97,10 @@ class Security:
     drop_capabilities: Sequence[str] = ()
     seccomp: str = "RuntimeDefault"
     unmasked_proc: bool = False
+    apparmor: str = ""
+    """The profile's name, which must be loaded; "" for none."""
+    selinux: str = ""
+    """The process's label; "" for none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,14 +147,28 @@ class Exit:
 
 
 @dataclass(frozen=True, slots=True)
+class ProcessUser:
+    """Who a container's first process is when it starts, in the container's own numbers."""
+
+    uid: int
+    gid: int
+    groups: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
-    """What the runtime knows of a container, also after a restart of this process."""
+    """What the runtime knows of a container, also after a restart of this process.
+
+    `gaps`: what was asked for and this node cannot give, a line each, fit for an Event.
+    """
 
     spec: ContainerSpec
     pid: int
     created_at_s: float
     started_at_s: float
     exit: Exit | None
+    user: ProcessUser | None = None
+    gaps: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +187,20 @@ class Stats:
     major_page_faults: int = 0
     memory_limit_bytes: int = 0
     swap_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """What this node can do for Pods, beyond what each can. `handlers`: the first is the default."""
+
+    handlers: Sequence[str] = ("crun",)
+    user_namespaces: bool = False
+    recursive_read_only: bool = False
+    apparmor: bool = False
+    selinux: bool = False
+
+
+PLAIN = Features()
 
 
 class ExecProcess(Protocol):
@@ -190,6 +231,10 @@ class Runtime(Protocol):
 
     async def close(self) -> None:
         """Lets go of everything; containers run on."""
+
+    @property
+    def features(self) -> Features:
+        """Known once open."""
 
     def sandboxes(self) -> Sequence[Sandbox]: ...
 

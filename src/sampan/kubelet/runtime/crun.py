@@ -45,6 +45,7 @@ from sampan.kubelet.runtime.contract import (
     ContainerSpec,
     ExecProcess,
     Exit,
+    Features,
     Record,
     Resources,
     RuntimeFault,
@@ -133,9 +134,14 @@ class CrunRuntime:
     # -- what there is
 
     @property
-    def handlers(self) -> tuple[str, ...]:
-        """What a container may name as its `handler`; the first is what others get. Known once open."""
-        return self._tools.names
+    def features(self) -> Features:
+        return Features(
+            handlers=self._tools.names,
+            user_namespaces=self.host.user_namespaces,
+            recursive_read_only=True,
+            apparmor=self.host.apparmor,
+            selinux=self.host.selinux,
+        )
 
     def sandboxes(self) -> Sequence[Sandbox]:
         return self._pods.sandboxes()
@@ -163,6 +169,9 @@ class CrunRuntime:
 
     async def start_sandbox(self, spec: SandboxSpec) -> Sandbox:
         _check_name(spec.uid)
+        if spec.handler and spec.handler not in self._tools.names:
+            text = f'failed to get sandbox runtime: no runtime for "{spec.handler}" is configured'
+            raise RuntimeFault("FailedCreatePodSandBox", text)
         return await self._pods.start(spec, self._share_processes)
 
     async def _share_processes(self, pod: Pod) -> None:
@@ -187,7 +196,6 @@ class CrunRuntime:
 
     async def create(self, spec: ContainerSpec) -> None:
         _check_name(spec.id)
-        wanted = ContainerState(spec, tool=self._tools.choice(spec.handler))
         while (known := self._containers.get(spec.id)) is not None:
             async with known.lock:
                 if not known.removed:
@@ -195,7 +203,10 @@ class CrunRuntime:
         pod = self._pods.get(spec.sandbox)
         if pod is None or pod.state.sandbox is None:
             raise RuntimeFault("CreateContainerError", f"sandbox {spec.sandbox} does not exist")
-        container = Container(wanted, self._bundles / spec.id, self._exits, self._ended)
+        tool = self._tools.choice(spec.handler or pod.state.spec.handler)
+        container = Container(
+            ContainerState(spec, tool=tool), self._bundles / spec.id, self._exits, self._ended
+        )
         self._containers[spec.id] = container
         async with container.lock:
             async with self._pods.cgroup_tree:

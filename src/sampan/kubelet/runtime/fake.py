@@ -30,6 +30,7 @@ from sampan.kubelet.runtime.contract import (
     ContainerSpec,
     ExecProcess,
     Exit,
+    Features,
     Record,
     Resources,
     RuntimeFault,
@@ -184,6 +185,7 @@ class FakeRuntime:
         self.usage: dict[str, Stats] = {}
         """What tests say is used, by the same names."""
         self.reopened_logs: list[str] = []
+        self.can = Features()
         self.on_exit: Callable[[str, Exit], None] = lambda container_id, exit: None
         self._sandboxes: dict[str, Sandbox] = {}
         self._containers: dict[str, _Container] = {}
@@ -216,6 +218,10 @@ class FakeRuntime:
 
     async def close(self) -> None:
         self._open = False
+
+    @property
+    def features(self) -> Features:
+        return self.can
 
     def sandboxes(self) -> Sequence[Sandbox]:
         return list(self._sandboxes.values())

@@ -46,6 +46,8 @@ class Host:
     kernel: str
     seccomp_profile: Mapping[str, Any] | None = field(repr=False)
     apparmor: bool = False
+    selinux: bool = False
+    user_namespaces: bool = False
 
     @property
     def missing(self) -> Mapping[str, str]:
@@ -62,7 +64,11 @@ class Host:
         if self.seccomp_profile is None:
             found.append(f"no seccomp default profile: {SECCOMP_PROFILE} ({SECCOMP_PACKAGE}) is missing")
         if not self.apparmor:
-            found.append("no AppArmor in this kernel: profiles are not applied")
+            found.append("no AppArmor in this kernel: Pods that name a profile are refused")
+        if not self.selinux:
+            found.append("no SELinux in this kernel: containers that ask for a context are refused")
+        if not self.user_namespaces:
+            found.append("no user namespaces on this machine: Pods with hostUsers: false are refused")
         if "catatonit" not in self.tools:
             found.append("no catatonit: shareProcessNamespace is refused (package catatonit)")
         lacking = sorted(set(capabilities.NAMES) - self.bounding)
@@ -92,8 +98,18 @@ def probe() -> Host:
         machine=platform.machine(),
         kernel=platform.release(),
         seccomp_profile=orjson.loads(profile) if profile else None,
-        apparmor=Path("/sys/module/apparmor/parameters/enabled").exists(),
+        apparmor=_says(Path("/sys/module/apparmor/parameters/enabled"), "Y"),
+        selinux=Path("/sys/fs/selinux/enforce").exists(),
+        user_namespaces=not _says(Path("/proc/sys/user/max_user_namespaces"), "0")
+        and Path("/proc/self/ns/user").exists(),
     )
+
+
+def _says(path: Path, word: str) -> bool:
+    try:
+        return path.read_text().strip() == word
+    except FileNotFoundError:
+        return False
 
 
 def devices() -> list[Device]:

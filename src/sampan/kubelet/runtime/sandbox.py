@@ -64,7 +64,8 @@ async def pin(directory: Path, spec: SandboxSpec, own: tuple[str, ...]) -> Sandb
         await oneshot.call(lambda: _pin(directory, spec, own))
     except OSError as error:
         raise _fault(f"failed to create the Pod's namespaces: {error}") from error
-    return Sandbox(spec.uid, **{kind: str(directory / kind) for kind in own})
+    pins = {kind: str(directory / kind) for kind in own}
+    return Sandbox(spec.uid, pins.get("net", ""), pins.get("ipc", ""), pins.get("uts", ""))
 
 
 def is_pinned(directory: Path, sandbox: Sandbox, points: list[mounts.MountPoint]) -> bool:

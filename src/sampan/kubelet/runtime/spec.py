@@ -138,7 +138,7 @@ def process(spec: ContainerSpec, place: Place, user: User, limits: Limits) -> Js
         privileged=security.privileged,
         bounding=limits.bounding,
     )
-    return {
+    found: Json = {
         "terminal": spec.tty,
         "user": {"uid": user.uid, "gid": user.gid, "additionalGids": list(user.groups)},
         "args": list(spec.argv),
@@ -150,6 +150,11 @@ def process(spec: ContainerSpec, place: Place, user: User, limits: Limits) -> Js
         "oomScoreAdj": max(spec.resources.oom_score_adj, limits.min_oom_score_adj),
         "rlimits": [{"type": "RLIMIT_NOFILE", "soft": limits.max_open_files, "hard": limits.max_open_files}],
     }
+    if security.apparmor:
+        found["apparmorProfile"] = security.apparmor
+    if security.selinux:
+        found["selinuxLabel"] = security.selinux
+    return found
 
 
 def environment(spec: ContainerSpec, place: Place, user: User) -> Mapping[str, str]:

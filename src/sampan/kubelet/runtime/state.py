@@ -7,7 +7,7 @@ no fsync: what these files describe does not survive a crash of the machine eith
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,6 +18,7 @@ from sampan.kubelet.runtime.contract import (
     ContainerSpec,
     Exit,
     Mount,
+    ProcessUser,
     Record,
     Resources,
     Sandbox,
@@ -42,10 +43,13 @@ class ContainerState:
     started_at_s: float = 0.0
     exit: Exit | None = None
     tool: str = ""
+    user: ProcessUser | None = None
+    gaps: Sequence[str] = ()
 
     def record(self) -> Record:
         pid = self.init.pid if self.init else 0
-        return Record(self.spec, pid, self.created_at_s, self.started_at_s, self.exit)
+        times = (self.created_at_s, self.started_at_s)
+        return Record(self.spec, pid, *times, self.exit, self.user, self.gaps)
 
 
 @dataclass(slots=True)
@@ -86,6 +90,8 @@ def _container(doc: Mapping[str, Any]) -> ContainerState:
         doc["started_at_s"],
         _optional(Exit, doc["exit"]),
         doc.get("tool", ""),
+        _optional(ProcessUser, doc.get("user")),
+        tuple(doc.get("gaps", ())),
     )
 
 

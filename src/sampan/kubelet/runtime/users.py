@@ -1,8 +1,9 @@
 """Who a container runs as: the image's `User` string and the Pod's securityContext, looked up in the image.
 
 Pure: works on the texts of the image's /etc/passwd and /etc/group. Forms of `User`: name, uid, each with an
-optional `:group` or `:gid`; empty is root. Supplementary groups of the image are merged with the Pod's
-(supplementalGroupsPolicy Merge, KEP-3619).
+optional `:group` or `:gid`; empty is root. Supplementary groups of the image are merged with the Pod's,
+unless its supplementalGroupsPolicy is Strict (KEP-3619). The primary group is one of them, as upstream's
+runtimes have it: a process that changes its primary group would else lose what that group is denied.
 """
 
 from __future__ import annotations
@@ -47,10 +48,11 @@ def resolve(image_user: str, security: Security, passwd: str, group: str) -> Use
         gid = _find_group(group_text, groups)
     else:
         gid = entry.gid if entry else 0
-    member_of = [number for _, number, members in groups if entry and entry.name in members]
-    extra = dict.fromkeys([*member_of, *security.groups])
-    extra.pop(gid, None)
-    return User(uid, gid, tuple(extra), (entry.home if entry else "") or "/")
+    member_of = {number for _, number, members in groups if entry and entry.name in members}
+    if security.strict_groups:
+        member_of.clear()
+    extra = tuple(sorted({gid, *member_of, *security.groups}))
+    return User(uid, gid, extra, (entry.home if entry else "") or "/")
 
 
 def _find_user(text: str, entries: list[_Entry]) -> _Entry | None:
