@@ -141,12 +141,12 @@ def test_aggregated_core(version: str) -> None:
     }
 
 
-def test_what_is_not_served_is_not_advertised() -> None:
-    """kubectl drain takes another way where it does not find these."""
+def test_parts_of_pods_are_advertised() -> None:
+    """kubectl drain evicts, and debug adds containers, only where it finds these."""
     found = discovery.resource_list("", "v1")
     assert found is not None
     names = {entry["name"] for entry in found["resources"]}
-    assert not names & {"pods/eviction", "pods/resize", "services/proxy"}
+    assert {"pods/eviction", "pods/resize", "pods/ephemeralcontainers"} <= names
 
 
 def test_plain_and_aggregated_say_the_same() -> None:

@@ -39,6 +39,7 @@ _PARTS = {
     "approval": "status",
     "finalize": "finalize",
     "ephemeralcontainers": "ephemeralcontainers",
+    "resize": "resize",
 }
 
 

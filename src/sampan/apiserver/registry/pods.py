@@ -5,6 +5,7 @@ from __future__ import annotations
 from sampan.api import clock, errors, podspec
 from sampan.api.objects import Obj, condition_of
 from sampan.api.resources import Resource
+from sampan.api.validation.podresize import resized
 from sampan.apiserver.deletion import Options
 from sampan.apiserver.registry.hooks import Call, Hooks
 
@@ -20,7 +21,7 @@ _GATED = {
 
 class PodHooks(Hooks):
     returns_deleted = True
-    parts = frozenset(["ephemeralcontainers"])
+    parts = frozenset(["ephemeralcontainers", "resize"])
 
     def prepare_create(self, call: Call, obj: Obj) -> None:
         obj["status"] = {"phase": "Pending", "qosClass": podspec.qos_class(obj)}
@@ -38,11 +39,11 @@ class PodHooks(Hooks):
 
     def prepare_part(self, call: Call, part: str, new: Obj, old: Obj) -> Obj:
         """Nothing but what the subresource is for."""
+        if part == "resize":
+            return _kept(new, old, resized(new, old))
         wanted = (new.get("spec") or {}).get("ephemeralContainers") or []
         kept = {key: value for key, value in old["spec"].items() if key != "ephemeralContainers"}
-        spec = {**kept, "ephemeralContainers": wanted} if wanted else kept
-        revision = {"resourceVersion": new["metadata"].get("resourceVersion")}
-        return {**old, "metadata": {**old["metadata"], **revision}, "spec": spec}
+        return _kept(new, old, {**kept, "ephemeralContainers": wanted} if wanted else kept)
 
     def grace_s(self, obj: Obj, options: Options) -> int | None:
         """As asked, else as the Pod says; none for a Pod that no node runs."""
@@ -52,6 +53,12 @@ class PodHooks(Hooks):
         if asked is None:
             asked = int(obj["spec"].get("terminationGracePeriodSeconds", 30))
         return asked if asked >= 0 else 1
+
+
+def _kept(new: Obj, old: Obj, spec: Obj) -> Obj:
+    """The old Pod with another spec, bound to the revision that the new one names."""
+    revision = {"resourceVersion": new["metadata"].get("resourceVersion")}
+    return {**old, "metadata": {**old["metadata"], **revision}, "spec": spec}
 
 
 def bind(pod: Obj, binding: Obj) -> Obj:
