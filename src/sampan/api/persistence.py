@@ -17,6 +17,7 @@ from sampan.api.objects import (
     controller_of,
     is_deleting,
     labels_of,
+    mutable,
     name_of,
     namespace_of,
     uid_of,
@@ -148,6 +149,23 @@ def is_meant_for(volume: Obj, claim: Obj) -> bool:
     return claim_key(volume) == f"{namespace_of(claim)}/{name_of(claim)}" and claim_ref(volume).get(
         "uid", ""
     ) in ("", uid_of(claim))
+
+
+def claimed(volume: Obj, claim: Obj) -> Obj:
+    """A copy of the volume that names the claim; it remembers whether the user had it do so."""
+    changed = mutable(volume)
+    if not claim_ref(volume):
+        annotations = changed["metadata"].get("annotations") or {}
+        changed["metadata"]["annotations"] = {**annotations, BOUND_BY_CONTROLLER: "yes"}
+    changed["spec"]["claimRef"] = {
+        "kind": "PersistentVolumeClaim",
+        "apiVersion": "v1",
+        "namespace": namespace_of(claim),
+        "name": name_of(claim),
+        "uid": uid_of(claim),
+        "resourceVersion": claim["metadata"].get("resourceVersion", ""),
+    }
+    return changed
 
 
 def is_complete(claim: Obj) -> bool:

@@ -29,6 +29,15 @@ def message(refusals: Collection[Refusal], pod_spec: Obj) -> str:
     return f"{head} preemption: {_sentence(len(refusals), hopes)}"
 
 
+def rejection(nodes: int, reason: str) -> str:
+    """For a Pod that no node need be asked about."""
+    if not nodes:
+        return NO_NODES
+    return (
+        f"0/{nodes} nodes are available: {reason}. preemption: {_sentence(nodes, Counter({NO_HELP: nodes}))}"
+    )
+
+
 def _hope(refusal: Refusal) -> str:
     if refusal.final:
         return NO_HELP

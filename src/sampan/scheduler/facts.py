@@ -21,6 +21,7 @@ from sampan.api.objects import (
     namespace_of,
     uid_of,
 )
+from sampan.api.persistence import claim_keys
 from sampan.api.podspec import amount, requests, toleration_matches
 
 DEFAULT_CPU = 100
@@ -56,6 +57,8 @@ class PodFacts:
     """It is on its way out; its room is taken all the same."""
     spec: Obj
     """For what few Pods have: affinity, tolerations, spread constraints, nodeSelector."""
+    claims: tuple[str, ...] = ()
+    """Keys of the claims it uses."""
 
     @property
     def affinity(self) -> Obj:
@@ -77,6 +80,7 @@ def pod_facts(pod: Obj) -> PodFacts:
         owner["uid"] if owner else "",
         is_deleting(pod),
         spec,
+        tuple(claim_keys(pod)) if spec.get("volumes") else (),
     )
 
 

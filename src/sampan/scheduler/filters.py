@@ -13,6 +13,7 @@ from typing import TypeAlias
 from sampan.scheduler.affinity import matches_required
 from sampan.scheduler.facts import NodeInfo, PodFacts, tolerates
 from sampan.scheduler.neighbours import Neighbours, Spread, neighbours, spreads
+from sampan.scheduler.volumes import NONE, VolumesAsked, refusals
 
 UNSCHEDULABLE_TAINT = {"key": "node.kubernetes.io/unschedulable", "value": "", "effect": "NoSchedule"}
 
@@ -24,6 +25,9 @@ class Asked:
     pod: PodFacts
     neighbours: Neighbours
     spreads: tuple[Spread, ...]
+    volumes: VolumesAsked = NONE
+    crowded: bool = False
+    """Another Pod uses a claim that only one may use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +45,18 @@ Filter: TypeAlias = Callable[[Asked, NodeInfo], Refusal | None]
 
 
 def asked(
-    pod: PodFacts, nodes: Sequence[NodeInfo], namespace_labels: Mapping[str, Mapping[str, str]]
+    pod: PodFacts,
+    nodes: Sequence[NodeInfo],
+    namespace_labels: Mapping[str, Mapping[str, str]],
+    volumes: VolumesAsked = NONE,
 ) -> Asked:
-    return Asked(pod, neighbours(pod, nodes, namespace_labels), spreads(pod, nodes))
+    crowded = bool(volumes.alone) and any(
+        not volumes.alone.isdisjoint(other.claims)
+        for info in nodes
+        for other in info.pods.values()
+        if other.uid != pod.uid
+    )
+    return Asked(pod, neighbours(pod, nodes, namespace_labels), spreads(pod, nodes), volumes, crowded)
 
 
 def check(question: Asked, info: NodeInfo) -> Refusal | None:
@@ -104,6 +117,21 @@ def resources_fit(question: Asked, info: NodeInfo) -> Refusal | None:
     return Refusal(tuple(reasons), final) if reasons else None
 
 
+def volume_restrictions(question: Asked, info: NodeInfo) -> Refusal | None:
+    if question.crowded:
+        reason = (
+            "node has pod using PersistentVolumeClaim with the same name and ReadWriteOncePod access mode"
+        )
+        return Refusal((reason,), final=False)
+    return None
+
+
+def volume_binding(question: Asked, info: NodeInfo) -> Refusal | None:
+    if question.volumes is not NONE and (reasons := refusals(question.volumes, info.node)):
+        return Refusal(reasons, final=True)
+    return None
+
+
 def topology_spread(question: Asked, info: NodeInfo) -> Refusal | None:
     reason = "node(s) didn't match pod topology spread constraints"
     for spread in question.spreads:
@@ -139,6 +167,8 @@ FILTERS: Mapping[str, Filter] = {
     "NodeAffinity": node_affinity,
     "NodePorts": host_ports,
     "NodeResourcesFit": resources_fit,
+    "VolumeRestrictions": volume_restrictions,
+    "VolumeBinding": volume_binding,
     "PodTopologySpread": topology_spread,
     "InterPodAffinity": pod_affinity,
 }

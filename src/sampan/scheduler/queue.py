@@ -97,8 +97,11 @@ class SchedulingQueue:
             self._filled.clear()
             await self._filled.wait()
 
-    def failed(self, pod: Obj, blockers: frozenset[str]) -> None:
-        """It fits nowhere (or, without blockers, its bind failed): try again when that may have changed."""
+    def failed(self, pod: Obj, blockers: frozenset[str], *, backs_off: bool = True) -> None:
+        """It fits nowhere (or, without blockers, its bind failed): try again when that may have changed.
+
+        `backs_off=False`: at once then; for what changes once and to the purpose.
+        """
         uid = uid_of(pod)
         entry = self._entries.get(uid)
         if entry is None or uid in self._active:
@@ -106,7 +109,7 @@ class SchedulingQueue:
         entry.tries += 1
         entry.blockers = blockers
         pause_s = min(FIRST_BACKOFF_S * 2.0 ** (entry.tries - 1), LONGEST_BACKOFF_S)
-        entry.not_before_s = self._clock() + pause_s
+        entry.not_before_s = self._clock() + pause_s if backs_off else 0.0
         if blockers and self._tried_at.pop(uid, -1) == self._changes:
             self._waiting.add(uid)
         else:

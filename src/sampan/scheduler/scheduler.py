@@ -27,13 +27,20 @@ from sampan.scheduler.facts import NodeInfo, PodFacts, pod_facts
 from sampan.scheduler.filters import Refusal, asked, check
 from sampan.scheduler.queue import Entry, SchedulingQueue
 from sampan.scheduler.scores import best
+from sampan.scheduler.volumebinder import BindFault, VolumeBinder
+from sampan.scheduler.volumes import NotBindable, Placement
 
 NAME = "default-scheduler"
 
-ROOM = frozenset({"NodeResourcesFit", "NodePorts", "InterPodAffinity", "PodTopologySpread"})
+ROOM = frozenset(
+    {"NodeResourcesFit", "NodePorts", "VolumeRestrictions", "InterPodAffinity", "PodTopologySpread"}
+)
 """Filters whose refusal a Pod that leaves may lift."""
 COMPANY = frozenset({"InterPodAffinity", "PodTopologySpread"})
 """Filters whose refusal a Pod that comes may lift."""
+
+STORAGE = frozenset({"VolumeBinding", "VolumeRestrictions"})
+"""Filters whose refusal claims, volumes and classes may lift."""
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +53,9 @@ class Scheduler:
         self._nodes = informers.informer(NODES)
         self._namespaces = informers.informer(NAMESPACES)
         self._cache = NodeCache()
+        self._volumes = VolumeBinder(client, informers)
+        self._binding: dict[str, asyncio.Task[None]] = {}
+        """By uid: Pods that wait for their claims to be bound."""
         self._queue: SchedulingQueue | None = None
         self._group: asyncio.TaskGroup | None = None
 
@@ -53,6 +63,8 @@ class Scheduler:
         for informer in (self._nodes, self._pods, self._namespaces):
             await informer.wait_synced()
         self._queue = SchedulingQueue(asyncio.get_running_loop().time)
+        await self._volumes.start()
+        self._volumes.changed = self._storage_changed
         self._nodes.subscribe(self._node_changed)
         self._pods.subscribe(self._pod_changed)
         async with asyncio.TaskGroup() as group:
@@ -76,12 +88,17 @@ class Scheduler:
         elif old is not None:
             self._cache.remove_node(name_of(old))
 
+    def _storage_changed(self) -> None:
+        self.queue.wake(lambda entry: not entry.blockers.isdisjoint(STORAGE))
+
     def _pod_changed(self, old: Obj | None, new: Obj | None) -> None:
         pod = new or old
         assert pod is not None
         uid = uid_of(pod)
         if new is None or is_terminal(new):
             self.queue.forget(uid)
+            if (binding := self._binding.get(uid)) is not None:
+                binding.cancel()
             if self._cache.remove(uid):
                 self.queue.wake(lambda entry: not entry.blockers.isdisjoint(ROOM))
         elif new["spec"].get("nodeName"):
@@ -105,7 +122,13 @@ class Scheduler:
         facts = pod_facts(pod)
         infos = self._cache.nodes()
         namespace_labels = {name_of(each): labels_of(each) for each in self._namespaces.list()}
-        question = asked(facts, infos, namespace_labels)
+        try:
+            volumes = self._volumes.asked(pod)
+        except NotBindable as error:
+            message = diagnosis.rejection(len(infos), str(error))
+            self._refuse(pod, message, frozenset({"VolumeBinding"}), backs_off=False)
+            return
+        question = asked(facts, infos, namespace_labels, volumes)
         fitting: list[NodeInfo] = []
         refusals: list[Refusal] = []
         for info in infos:
@@ -116,21 +139,39 @@ class Scheduler:
                 lower = any(other.priority < facts.priority for other in info.pods.values())
                 refusals.append(replace(refusal, victims=lower))
         if fitting:
-            chosen = best(facts, fitting, namespace_labels).name
-            self._cache.assume(facts, chosen)
-            self._start(self._bind(pod, facts, chosen))
+            chosen = best(facts, fitting, namespace_labels)
+            self._cache.assume(facts, chosen.name)
+            if volumes.wanted:
+                decided = self._volumes.assume(volumes, chosen.node)
+                self._binding[facts.uid] = self._start(self._bind_with_volumes(pod, facts, decided))
+            else:
+                self._start(self._bind(pod, facts, chosen.name))
             return
         message = diagnosis.message(refusals, pod["spec"])
         blockers = frozenset(refusal.filter for refusal in refusals) or frozenset({"Nodes"})
-        self.queue.failed(pod, blockers)
+        self._refuse(pod, message, blockers)
+
+    def _refuse(self, pod: Obj, message: str, blockers: frozenset[str], *, backs_off: bool = True) -> None:
+        self.queue.failed(pod, blockers, backs_off=backs_off)
         self._events.event(pod, "Warning", "FailedScheduling", message)
         self._start(self._say_unschedulable(pod, message))
 
     # --- what it does
 
-    def _start(self, work: Coroutine[None, None, None]) -> None:
+    def _start(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         assert self._group is not None
-        self._group.create_task(work)
+        return self._group.create_task(work)
+
+    async def _bind_with_volumes(self, pod: Obj, facts: PodFacts, decided: Placement) -> None:
+        try:
+            await self._volumes.bind(decided)
+        except (BindFault, StatusError, OSError) as error:
+            self._bind_failed(pod, facts, error, 'PreBind plugin "VolumeBinding": binding volumes')
+            return
+        finally:
+            self._volumes.forget(decided)
+            self._binding.pop(facts.uid, None)
+        await self._bind(pod, facts, decided.node)
 
     async def _bind(self, pod: Obj, facts: PodFacts, node: str) -> None:
         try:
@@ -142,7 +183,13 @@ class Scheduler:
         message = f"Successfully assigned {facts.key} to {node}"
         self._events.event(pod, "Normal", "Scheduled", message)
 
-    def _bind_failed(self, pod: Obj, facts: PodFacts, error: StatusError | OSError) -> None:
+    def _bind_failed(
+        self,
+        pod: Obj,
+        facts: PodFacts,
+        error: StatusError | OSError | BindFault,
+        plugin: str = 'Bind plugin "DefaultBinder"',
+    ) -> None:
         """The Pod may have gone or have been bound by another; if not, it is tried again after a while."""
         if self._cache.is_assumed(facts.uid):
             self._cache.remove(facts.uid)
@@ -155,7 +202,7 @@ class Scheduler:
                 return
         else:
             log.warning("scheduler: %s not bound: %s", facts.key, error)
-            message = f'running Bind plugin "DefaultBinder": {error}'
+            message = f"running {plugin}: {error}"
             self._events.event(pod, "Warning", "FailedScheduling", message)
         self.queue.failed(pod, frozenset())
 

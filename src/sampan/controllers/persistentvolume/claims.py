@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sampan.api.objects import Obj, annotations_of, is_deleting, mutable, name_of, namespace_of, uid_of
+from sampan.api.objects import Obj, annotations_of, is_deleting, mutable, name_of, uid_of
 from sampan.api.persistence import (
     BIND_COMPLETED,
     BOUND_BY_CONTROLLER,
@@ -19,6 +19,7 @@ from sampan.api.persistence import (
     STORAGE_PROVISIONER_BETA,
     best_match,
     claim_ref,
+    claimed,
     class_of,
     default_class,
     is_complete,
@@ -124,23 +125,6 @@ def bind(volume: Obj, claim: Obj) -> Step:
     if claim["spec"].get("volumeName") != name_of(volume) or not is_complete(claim):
         return Step(Write(_named(claim, volume)))
     return _status(claim, "Bound", _bound_status(claim, volume))
-
-
-def claimed(volume: Obj, claim: Obj) -> Obj:
-    """A copy of the volume that names the claim."""
-    changed = mutable(volume)
-    if not claim_ref(volume):
-        annotations = changed["metadata"].get("annotations") or {}
-        changed["metadata"]["annotations"] = {**annotations, BOUND_BY_CONTROLLER: "yes"}
-    changed["spec"]["claimRef"] = {
-        "kind": "PersistentVolumeClaim",
-        "apiVersion": "v1",
-        "namespace": namespace_of(claim),
-        "name": name_of(claim),
-        "uid": uid_of(claim),
-        "resourceVersion": claim["metadata"].get("resourceVersion", ""),
-    }
-    return changed
 
 
 def _named(claim: Obj, volume: Obj) -> Obj:
