@@ -26,6 +26,11 @@ def expand(text: str, variables: Mapping[str, str]) -> str:
     return _REFERENCE.sub(value, text)
 
 
+def references(text: str) -> list[str]:
+    """The names that `expand` would look up."""
+    return [match[1] for match in _REFERENCE.finditer(text) if match[1] is not None]
+
+
 def argv(container: Obj, image: Image, variables: Mapping[str, str]) -> list[str]:
     """`command` replaces the image's entrypoint and its arguments; `args` alone only the arguments."""
     command, args = container.get("command") or [], container.get("args") or []

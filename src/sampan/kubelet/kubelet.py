@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from sampan.api.objects import Obj, key_of, uid_of
 from sampan.api.podspec import is_terminal
 from sampan.api.resources import NODES, PODS, SERVICES
-from sampan.api.streams import NO_NUMBERS, ExecOptions, LogOptions, Numbers, Terminal
+from sampan.api.streams import NO_NUMBERS, ExecOptions, LogOptions, Numbers, Page, Terminal
 from sampan.client.client import Client
 from sampan.client.events import EventRecorder
 from sampan.client.informers import Informers
@@ -170,6 +170,9 @@ class Kubelet:
 
     async def port_forward(self, pod: Obj, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         return await self._streams.port_forward(pod, port)
+
+    async def page(self, path: str) -> Page | None:
+        return await self._streams.page(path)
 
     async def numbers(self, path: str) -> Numbers:
         return NO_NUMBERS

@@ -18,10 +18,11 @@ _MAX_OPTIONS = 4095
 _MAX_TEXT = 4 << 20
 
 
-def options(lower_dirs: Sequence[str], upper: str, work: str) -> str:
+def options(lower_dirs: Sequence[str], upper: str = "", work: str = "") -> str:
     """`volatile`: nothing here is worth a sync of the disk when it is unmounted."""
     lower = ":".join(_escape(path) for path in lower_dirs)
-    return f"lowerdir={lower},upperdir={_escape(upper)},workdir={_escape(work)},volatile"
+    written = f",upperdir={_escape(upper)},workdir={_escape(work)},volatile" if upper else ""
+    return f"lowerdir={lower}{written}"
 
 
 async def mount(bundle: Path, lower_dirs: Sequence[str]) -> Path:
@@ -35,31 +36,40 @@ async def mount(bundle: Path, lower_dirs: Sequence[str]) -> Path:
     image = Path(lower_dirs[0]).stat()
     os.chown(upper, image.st_uid, image.st_gid)
     upper.chmod(stat.S_IMODE(image.st_mode))
-    data = options(lower_dirs, str(upper), str(work))
     try:
-        if len(os.fsencode(data)) <= _MAX_OPTIONS:
-            # Milliseconds in the kernel, in which the event loop has other Pods to serve.
-            await asyncio.to_thread(libc.mount, "overlay", str(root), "overlay", 0, data)
-        else:
-            await _mount_from_inside(lower_dirs, upper, work, root)
+        await _mount_overlay(root, lower_dirs, str(upper), str(work))
     except OSError as error:
         text = f"failed to mount the container's root: {error.strerror}"
         raise RuntimeFault("CreateContainerError", text) from error
     return root
 
 
-async def _mount_from_inside(lower_dirs: Sequence[str], upper: Path, work: Path, root: Path) -> None:
-    """Too many layers for one page: name them relative to their common directory."""
+async def mount_layers(root: Path, lower_dirs: Sequence[str], flags: int) -> None:
+    """The layers alone, to be read, at `root`, which exists. Raises OSError."""
+    # overlayfs wants two directories at least; an empty one adds nothing.
+    beside = root.with_name(f"{root.name}.empty")
+    beside.mkdir(exist_ok=True)
+    await _mount_overlay(root, (*lower_dirs, str(beside)), flags=flags | libc.MS_RDONLY)
+
+
+async def _mount_overlay(
+    root: Path, lower_dirs: Sequence[str], upper: str = "", work: str = "", *, flags: int = 0
+) -> None:
+    data = options(lower_dirs, upper, work)
+    if len(os.fsencode(data)) <= _MAX_OPTIONS:
+        # Milliseconds in the kernel, in which the event loop has other Pods to serve.
+        await asyncio.to_thread(libc.mount, "overlay", str(root), "overlay", flags, data)
+        return
+    # Too many layers for one page: name them relative to their common directory.
     common = os.path.commonpath(lower_dirs)
-    relative = [os.path.relpath(path, common) for path in lower_dirs]
-    data = options(relative, str(upper), str(work))
+    data = options([os.path.relpath(path, common) for path in lower_dirs], upper, work)
     if len(os.fsencode(data)) > _MAX_OPTIONS:
         raise OSError(errno.E2BIG, f"{len(lower_dirs)} image layers are more than overlayfs can mount")
 
     def act() -> None:
         libc.unshare(libc.CLONE_FS)
         os.chdir(common)
-        libc.mount("overlay", str(root), "overlay", 0, data)
+        libc.mount("overlay", str(root), "overlay", flags, data)
 
     await oneshot.call(act)
 

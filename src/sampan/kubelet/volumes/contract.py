@@ -6,6 +6,7 @@ calls for different volumes of a Pod may interleave at every await.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -19,6 +20,11 @@ class VolumeFault(Exception):
     def __init__(self, volume: str, message: str) -> None:
         super().__init__(message)
         self.volume, self.message = volume, message
+
+    @property
+    def told(self) -> str:
+        """The text of the Event."""
+        return f'MountVolume.SetUp failed for volume "{self.volume}" : {self.message}'
 
 
 class SubPathFault(Exception):
@@ -103,8 +109,25 @@ class Settled:
 class Mounter(Protocol):
     """Mounts in the mount namespace that this process shares with its successors."""
 
-    def tmpfs(self, path: str, size_bytes: int = 0) -> None:
-        """A tmpfs of at most so many bytes (0: half of memory). Idempotent."""
+    def tmpfs(
+        self,
+        path: str,
+        size_bytes: int = 0,
+        *,
+        mode: int = 0o777,
+        gid: int | None = None,
+        secret: bool = False,
+    ) -> None:
+        """A tmpfs of at most so many bytes (0: half of memory). Idempotent.
+
+        `secret`: it is never swapped out where the kernel can promise that.
+        """
+
+    def huge_pages(self, path: str, page_bytes: int, *, mode: int = 0o777, gid: int | None = None) -> None:
+        """A hugetlbfs of pages of that size. Idempotent."""
+
+    async def layers(self, path: str, lower_dirs: Sequence[str]) -> None:
+        """Image layers, the topmost first, as one tree in which nothing can be written or run. Idempotent."""
 
     def bind(self, source_fd: int, target: str) -> None:
         """Makes the open file or directory visible at `target`, which exists and is of the same kind."""

@@ -9,9 +9,8 @@ from collections.abc import Callable, Mapping
 
 from sampan.api.errors import StatusError
 from sampan.kubelet.references import References, of_volume
-from sampan.kubelet.volumes import atomicwriter
+from sampan.kubelet.volumes import atomicwriter, ownership
 from sampan.kubelet.volumes.contract import Mounted, Mounter, Volume, VolumeFault
-from sampan.kubelet.volumes.ownership import settle
 from sampan.kubelet.volumes.payload import Context, PayloadError, payload, token_requests
 from sampan.kubelet.volumes.tokens import Tokens
 
@@ -41,13 +40,10 @@ class Projection:
         self._tokens, self._allocatable = tokens, allocatable
 
     async def setup(self, volume: Volume) -> Mounted:
-        path = volume.directory
-        fresh = not path.exists()
-        path.mkdir(parents=True, exist_ok=True)
+        path, gid = volume.directory, volume.fs_group
+        ownership.make(path, gid)
         if self._in_memory:
-            self._mounter.tmpfs(str(path))
-        if fresh:
-            settle(path, volume.fs_group)
+            self._mounter.tmpfs(str(path), mode=ownership.mode(gid), gid=gid, secret=True)
         await self.refresh(volume)
         return Mounted(str(path), read_only=True)
 

@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from sampan.api.errors import StatusError
 from sampan.api.objects import Obj, uid_of
-from sampan.kubelet.command import expand
 from sampan.kubelet.runtime.contract import Mount
+from sampan.kubelet.volumes import removal
 from sampan.kubelet.volumes.contract import (
     Mounted,
     Mounter,
@@ -26,9 +25,13 @@ from sampan.kubelet.volumes.contract import (
     VolumeFault,
     VolumeKind,
 )
+from sampan.kubelet.volumes.emptydir import in_memory
 from sampan.kubelet.volumes.kinds import Kinds
-from sampan.kubelet.volumes.subpath import is_directory, open_beneath
+from sampan.kubelet.volumes.subpath import is_directory, open_sub_path, sub_path
+from sampan.kubelet.volumes.usage import Usage, measure
 
+ON_DISK = ("emptyDir", "configMap", "downwardAPI")
+"""Whose files count as the Pod's ephemeral storage."""
 VOLUMES, SUBPATHS = "volumes.d", "subpaths.d"
 _PROPAGATION = {"HostToContainer": "rslave", "Bidirectional": "rshared"}
 _LISTS = ("initContainers", "containers", "ephemeralContainers")
@@ -54,6 +57,15 @@ class Volumes:
             except (StatusError, OSError) as error:
                 raise _fault(volume.name, error) from error
 
+    def usage(self, pod: Obj) -> dict[str, Usage]:
+        """Blocking: what each of the Pod's volumes on the node's own disk holds, by name."""
+        found = {}
+        for spec in _used(pod):
+            if any(spec.get(field) is not None for field in ON_DISK) and not in_memory(spec):
+                _, volume = self._volume(pod, spec)
+                found[volume.name] = measure(str(volume.directory))
+        return found
+
     def refresh_due_s(self, uid: str) -> float | None:
         dues = (kind.refresh_due_s(uid) for kind in self._kinds.values())
         return min((due for due in dues if due is not None), default=None)
@@ -67,14 +79,16 @@ class Volumes:
             if spec is None:
                 raise VolumeFault(mount["name"], f'volume "{mount["name"]}" is not in the Pod')
             mounted = self._mounted.get((uid_of(pod), mount["name"])) or await self._setup(pod, spec)
-            source, below = mounted.path, _sub_path(mount, env)
+            source, below = mounted.path, sub_path(mount, env)
             if below:
-                source = self._bind_below(pod, container, mount, index, mounted.path, below)
+                # The volume may lie on a server that does not answer.
+                source = await asyncio.to_thread(self._bind_below, pod, container, index, mounted, below)
+            read_only = mounted.read_only or bool(mount.get("readOnly"))
             made.append(
                 Mount(
                     source=source,
                     target=mount["mountPath"],
-                    read_only=mounted.read_only or bool(mount.get("readOnly")),
+                    read_only=read_only,
                     propagation=_PROPAGATION.get(mount.get("mountPropagation") or "", "rprivate"),
                 )
             )
@@ -93,7 +107,7 @@ class Volumes:
         for part in (SUBPATHS, VOLUMES):
             if (base / part).exists():
                 self._mounter.unmount(str(base / part))
-                shutil.rmtree(base / part)
+                removal.remove(base / part)
 
     async def _setup(self, pod: Obj, spec: Obj) -> Mounted:
         kind, volume = self._volume(pod, spec)
@@ -112,16 +126,16 @@ class Volumes:
         sources = ", ".join(sorted(set(spec) - {"name"}))
         raise VolumeFault(name, f"no volume plugin matched: {sources or 'no source'}")
 
-    def _bind_below(self, pod: Obj, container: Obj, mount: Obj, index: int, root: str, path: str) -> str:
-        parent = self._root / uid_of(pod) / SUBPATHS / mount["name"] / container["name"]
+    def _bind_below(self, pod: Obj, container: Obj, index: int, mounted: Mounted, path: str) -> str:
+        name = container["volumeMounts"][index]["name"]
+        parent = self._root / uid_of(pod) / SUBPATHS / name / container["name"]
         target = parent / str(index)
-        descriptor = open_beneath(root, path)
+        descriptor = open_sub_path(mounted.path, path, make=mounted.sub_paths)
         try:
-            if target.exists():
-                self._mounter.unmount(str(target))
             parent.mkdir(parents=True, exist_ok=True)
+            self._clear(target)
             if is_directory(descriptor):
-                target.mkdir(exist_ok=True)
+                target.mkdir()
             else:
                 target.touch()
             self._mounter.bind(descriptor, str(target))
@@ -130,6 +144,15 @@ class Volumes:
         finally:
             os.close(descriptor)
         return str(target)
+
+    def _clear(self, target: Path) -> None:
+        """What an earlier attempt at the container left; what it meant may be of another kind by now."""
+        if target.is_dir():
+            self._mounter.unmount(str(target))
+            target.rmdir()
+        elif target.exists():
+            self._mounter.unmount(str(target))
+            target.unlink()
 
 
 def _used(pod: Obj) -> Iterator[Obj]:
@@ -141,21 +164,6 @@ def _used(pod: Obj) -> Iterator[Obj]:
         for use in (*(container.get("volumeMounts") or ()), *(container.get("volumeDevices") or ()))
     }
     return (volume for volume in pod["spec"].get("volumes") or () if volume["name"] in names)
-
-
-def _sub_path(mount: Obj, env: Mapping[str, str]) -> str:
-    """The path below the volume; raises SubPathFault if an expression names an unknown variable."""
-    if (path := mount.get("subPath")) is not None:
-        return str(path)
-    expression = mount.get("subPathExpr")
-    if not expression:
-        return ""
-    path = expand(expression, env)
-    if "$(" in path:
-        raise SubPathFault(f'missing value for variable in subPathExpr "{expression}"')
-    if not path or path.startswith("/") or ".." in path.split("/") or "`" in path:
-        raise SubPathFault(f'subPathExpr "{expression}" gives "{path}", which is no path inside the volume')
-    return path
 
 
 def _fault(volume: str, error: StatusError | OSError) -> VolumeFault:
