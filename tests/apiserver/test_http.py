@@ -21,6 +21,9 @@ class Echo:
         self.big = 0
         self.cancelled = asyncio.Event()
 
+    def takes_body(self, exchange: Exchange) -> bool:
+        return exchange.path.startswith("/upload")
+
     def answer_now(self, exchange: Exchange) -> bool:
         if exchange.path != "/now":
             return False

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from sampan.api.errors import StatusError
+from sampan.apiserver import route
 from sampan.apiserver.route import parse, verb_of
 
 
@@ -86,3 +87,39 @@ def test_methods_that_are_not_allowed(method: str, path: str) -> None:
     with pytest.raises(StatusError) as caught:
         verb_of(method, found, False)
     assert caught.value.code == 405
+
+
+@pytest.mark.parametrize(
+    ("path", "found"),
+    [
+        ("/api/v1/namespaces/ns/pods/p/proxy", ("pods", "ns", "p", "")),
+        ("/api/v1/namespaces/ns/pods/https:p:80/proxy/", ("pods", "ns", "https:p:80", "/")),
+        (
+            "/api/v1/namespaces/ns/services/a%3Ab/proxy/x//y%2F/../z",
+            ("services", "ns", "a:b", "/x//y%2F/../z"),
+        ),
+        ("/api/v1/namespaces/ns/pods/proxy/proxy/proxy", ("pods", "ns", "proxy", "/proxy")),
+        ("/api/v1/nodes/n:10250/proxy/logs/", ("nodes", "", "n:10250", "/logs/")),
+    ],
+)
+def test_proxied(path: str, found: tuple[str, str, str, str]) -> None:
+    proxied = route.proxied(path)
+    assert proxied is not None
+    where = proxied.route
+    assert (where.resource.plural, where.namespace, where.name, proxied.rest) == found
+    assert where.subresource == "proxy" and proxied.prefix + proxied.rest == path
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/v1/namespaces/ns/pods/proxy",
+        "/api/v1/namespaces/proxy/pods/p",
+        "/api/v1/namespaces/ns/configmaps/c/proxy",
+        "/api/v1/namespaces/ns/pods/p/proxyx",
+        "/apis/apps/v1/namespaces/ns/pods/p/proxy",
+        "/api/v1/proxy/namespaces/ns/pods/p",
+    ],
+)
+def test_not_proxied(path: str) -> None:
+    assert route.proxied(path) is None

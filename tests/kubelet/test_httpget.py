@@ -130,15 +130,3 @@ async def test_the_other_family_is_asked_in_brackets() -> None:
     async with serving(OK, address="::1") as (port, heard):
         assert (await get(port, host="::1")).code == 200
     assert f"Host: [::1]:{port}\r\n".encode() in heard[0]
-
-
-@pytest.mark.parametrize(
-    ("host", "number", "text"),
-    [
-        ("10.1.0.5", errno.ECONNREFUSED, "dial tcp 10.1.0.5:80: connect: connection refused"),
-        ("10.1.0.5", errno.EHOSTUNREACH, "dial tcp 10.1.0.5:80: connect: no route to host"),
-        ("fd00::5", errno.ETIMEDOUT, "dial tcp [fd00::5]:80: connect: connection timed out"),
-    ],
-)
-def test_a_connection_that_fails_is_worded_as_gos(host: str, number: int, text: str) -> None:
-    assert httpget.dial_error(host, 80, OSError(number, "")) == text

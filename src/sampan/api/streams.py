@@ -100,4 +100,4 @@ class NodeStreams(Protocol):
         """
 
     async def page(self, path: str) -> Page | None:
-        """What a kubelet's HTTP server has at a path: its health, its directory of logs, its numbers."""
+        """What else a kubelet's HTTP server has at a path: its health, its directory of logs."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Iterable
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from sampan.apiserver.outbox import PIECE_BYTES
 if TYPE_CHECKING:
     from sampan.apiserver.http import Connection
 
+UPLOAD_BYTES = 256 * 1024
 PHRASES = {status.value: status.phrase for status in HTTPStatus}
 
 
@@ -39,6 +41,57 @@ class Duplex:
         self._connection.transport.close()
 
 
+class Upload:
+    """The body of a request, passed on while it comes in. While it piles up, the client is not read."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._pieces: deque[bytes] = deque()
+        self._held_bytes = 0
+        self._news = asyncio.Event()
+        self._unwanted = False
+        self.ended = False
+
+    @property
+    def full(self) -> bool:
+        return self._held_bytes >= UPLOAD_BYTES
+
+    def feed(self, piece: bytes) -> None:
+        if self._unwanted:
+            return
+        self._pieces.append(piece)
+        self._held_bytes += len(piece)
+        self._news.set()
+
+    def end(self) -> None:
+        self.ended = True
+        self._news.set()
+
+    async def read(self) -> bytes:
+        """The next bytes, b"" at the end; ConnectionResetError when the client has gone before it."""
+        while not self._pieces:
+            if self.ended:
+                return b""
+            if self._connection.lost:
+                raise ConnectionResetError("the client has gone")
+            self._news.clear()
+            await self._news.wait()
+        piece = self._pieces.popleft()
+        self._held_bytes -= len(piece)
+        self._connection.upload_taken(self)
+        return piece
+
+    def drop(self) -> None:
+        """Nobody reads it any more."""
+        self._unwanted = True
+        self._pieces.clear()
+        self._held_bytes = 0
+
+    def wake(self) -> None:
+        """The client may have gone."""
+        self._news.set()
+
+
 class Exchange:
     """One request, complete with its body, and the means to answer it."""
 
@@ -52,11 +105,13 @@ class Exchange:
         "keep_alive",
         "method",
         "path",
+        "raw_path",
         "raw_query",
         "rest",
         "started",
         "too_large",
         "upgrade",
+        "upload",
         "version",
     )
 
@@ -64,6 +119,7 @@ class Exchange:
         self.connection = connection
         self.method = ""
         self.path = ""
+        self.raw_path = ""  # as the client has escaped it
         self.raw_query = ""
         self._query: list[tuple[str, str]] | None = None
         self.headers: dict[str, str] = {}
@@ -73,6 +129,7 @@ class Exchange:
         self.upgrade = False
         self.rest = b""
         self.too_large = False
+        self.upload: Upload | None = None  # in place of a body, where it is passed on as it comes
         self.started = False
         self.chunked = True
         self._discard = 0
@@ -111,6 +168,23 @@ class Exchange:
             self.keep_alive = False
         framing = "Transfer-Encoding: chunked\r\n" if self.chunked else ""
         self.connection.write(self._head(code, content_type, headers, framing))
+
+    def start_relay(
+        self, code: int, reason: str, headers: Iterable[tuple[str, str]], *, framed: bool
+    ) -> None:
+        """Begins an answer that another server has given; `send` its body and `end` it.
+
+        `framed`: the headers tell the body's length, or there is none.
+        """
+        self.started = True
+        self.chunked = not framed and self.version == "1.1"
+        if self.version != "1.1" or (self.upload is not None and not self.upload.ended):
+            self.keep_alive = False
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers)
+        closing = "" if self.keep_alive else "Connection: close\r\n"
+        framing = "Transfer-Encoding: chunked\r\n" if self.chunked else ""
+        head = f"HTTP/1.1 {code} {reason}\r\n{lines}{closing}{framing}\r\n"
+        self.connection.write(head.encode("latin-1", "replace"))
 
     def send(self, part: bytes) -> None:
         if part:

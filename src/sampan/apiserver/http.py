@@ -20,7 +20,7 @@ from urllib.parse import unquote
 
 import httptools
 
-from sampan.apiserver.exchange import PHRASES, Duplex, Exchange
+from sampan.apiserver.exchange import PHRASES, Duplex, Exchange, Upload
 from sampan.apiserver.outbox import Outbox
 
 log = logging.getLogger(__name__)
@@ -38,6 +38,9 @@ TLS_READ_BYTES = 32 * 1024
 
 class Handler(Protocol):
     """Who answers. `answer_now` may answer without a task; when it does not, it says False."""
+
+    def takes_body(self, exchange: Exchange) -> bool:
+        """Whether the body is to be passed on as it comes (`Exchange.upload`); asked by the head."""
 
     def answer_now(self, exchange: Exchange) -> bool: ...
 
@@ -91,6 +94,8 @@ class Connection(asyncio.Protocol):
         self._release_writers()
         if self._duplex is not None:
             self._duplex.reader.feed_eof()
+        if self._current is not None and self._current.upload is not None:
+            self._current.upload.wake()
         if self.task is not None and self.cancel_when_lost:
             self.task.cancel()
 
@@ -149,12 +154,19 @@ class Connection(asyncio.Protocol):
         raw_path, _, query = self._url.decode("latin-1").partition("?")
         if "://" in raw_path:  # absolute form, as proxies send it
             raw_path = "/" + raw_path.partition("://")[2].partition("/")[2]
+        exchange.raw_path = raw_path
         exchange.path = unquote(raw_path) if "%" in raw_path else raw_path
         exchange.raw_query = query.partition("#")[0]
         if exchange.headers.get("expect", "").lower() == "100-continue":
             self.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        if self._server.handler.takes_body(exchange):
+            exchange.upload = Upload(self)
+            self._queue.append(exchange)
 
     def on_body(self, body: bytes) -> None:
+        if (upload := self._receiving().upload) is not None:
+            upload.feed(body)
+            return
         self._body_bytes += len(body)
         if self._body_bytes <= MAX_BODY_BYTES:
             self._parts.append(body)
@@ -167,9 +179,12 @@ class Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         exchange = self._receiving()
+        self._incoming = None
+        if exchange.upload is not None:
+            exchange.upload.end()
+            return
         exchange.body = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
         self._parts = []
-        self._incoming = None
         self._queue.append(exchange)
 
     # --- answering ------------------------------------------------------------------------------------
@@ -209,6 +224,9 @@ class Connection(asyncio.Protocol):
         self.cancel_when_lost = False
         self._on_writable = None
         self._since = self._loop.time()
+        if exchange.upload is not None and not exchange.upload.ended:
+            exchange.upload.drop()
+            exchange.keep_alive = False
         if not exchange.keep_alive or exchange.upgrade:
             self._outbox.close()
             return
@@ -225,6 +243,11 @@ class Connection(asyncio.Protocol):
             self._duplex.reader.feed_eof()
         self._resume_reading()
         return self._duplex
+
+    def upload_taken(self, upload: Upload) -> None:
+        """Somebody has read from it."""
+        if not upload.full and not upload.ended and not self.transport.is_closing():
+            self._resume_reading()
 
     def close_when_idle(self) -> None:
         """Ends the connection now if it waits for a request, else after the current answer."""
@@ -246,7 +269,8 @@ class Connection(asyncio.Protocol):
                     self.task = self._server.spawn(self, exchange)
         finally:
             self._pumping = False
-        if self._queue or (self._current is not None and self._current.upgrade):
+        current = self._current
+        if self._queue or (current is not None and (current.upgrade or _is_full(current))):
             self._stop_reading()
         elif self._duplex is None and not self.transport.is_closing():
             self._resume_reading()
@@ -312,6 +336,10 @@ class Connection(asyncio.Protocol):
             waiting.set_result(None)
         if self._on_writable is not None:
             self._on_writable()
+
+
+def _is_full(exchange: Exchange) -> bool:
+    return exchange.upload is not None and exchange.upload.full
 
 
 class _Refused(Exception):

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from typing import NamedTuple
+from urllib.parse import unquote
 
 from sampan.api import errors, resources
 from sampan.api.resources import Resource
 
 CONNECT = frozenset(["exec", "attach", "portforward", "proxy"])
+_PROXY = re.compile(
+    r"(?P<prefix>/api/v1/(?:namespaces/(?P<namespace>[^/]+)/(?P<plural>pods|services)|nodes)/(?P<name>[^/]+)/proxy)"
+    r"(?P<rest>(?:/.*)?)",
+    re.DOTALL,
+)
 _NAMESPACE_PARTS = frozenset(["status", "finalize"])
 _COLLECTION_VERBS = {"GET": "list", "HEAD": "list", "POST": "create", "DELETE": "deletecollection"}
 _OBJECT_VERBS = {"GET": "get", "HEAD": "get", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
@@ -21,6 +28,31 @@ class Route(NamedTuple):
     namespace: str
     name: str
     subresource: str
+
+
+class Proxied(NamedTuple):
+    """A request that is meant for the server behind an object.
+
+    `prefix` is the path up to `proxy`, `rest` what follows it, both as the client has escaped them.
+    """
+
+    route: Route
+    prefix: str
+    rest: str
+
+
+def proxied(raw_path: str) -> Proxied | None:
+    """Which Pod, Service or node is asked for by its `proxy` subresource; None for all other paths."""
+    if "/proxy" not in raw_path or (match := _PROXY.fullmatch(raw_path)) is None:
+        return None
+    namespace, plural, name = (
+        unquote(match["namespace"] or ""),
+        match["plural"] or "nodes",
+        unquote(match["name"]),
+    )
+    resource = resources.find("", "v1", plural)
+    assert resource is not None
+    return Proxied(Route(resource, namespace, name, "proxy"), match["prefix"], match["rest"])
 
 
 @lru_cache(maxsize=1024)

@@ -35,6 +35,7 @@ from sampan.apiserver.http import HttpServer, bound_socket
 from sampan.apiserver.metrics import Metrics
 from sampan.apiserver.nonresource import NonResource
 from sampan.apiserver.pipeline import Pipeline
+from sampan.apiserver.proxying.connect import ProxyConnect
 from sampan.apiserver.registry import kinds
 from sampan.apiserver.registry.services import ServiceHooks
 from sampan.apiserver.reviews import Reviews
@@ -155,6 +156,7 @@ class ApiServer:
             NonResource(self.tokens, checks, metrics.text),
             Connect(self.dispatcher, self._streams),
             metrics,
+            ProxyConnect(self.dispatcher, self._streams),
         )
         self._http = HttpServer(front)
 
@@ -197,13 +199,18 @@ class Front:
         nonresource: NonResource,
         connect: Connect,
         metrics: Metrics,
+        proxy: ProxyConnect,
     ) -> None:
         self._authenticator = authenticator
         self._dispatcher = dispatcher
         self._nonresource = nonresource
         self._connect = connect
         self._metrics = metrics
+        self._proxy = proxy
         self._rest = rest.Rest(dispatcher)
+
+    def takes_body(self, exchange: Exchange) -> bool:
+        return route.proxied(exchange.raw_path) is not None
 
     def answer_now(self, exchange: Exchange) -> bool:
         """Plain GETs are answered without a task of their own."""
@@ -232,6 +239,9 @@ class Front:
         if exchange.too_large:
             exchange.keep_alive = False
             raise errors.too_large("Request entity too large: limit is 3145728")
+        if (proxied := route.proxied(exchange.raw_path)) is not None:
+            await self._proxy.answer(exchange, self._known(exchange), proxied)
+            return
         found = route.parse(exchange.path)
         if found is None:
             if not self._nonresource.public(exchange.path):
@@ -240,6 +250,8 @@ class Front:
             self._nonresource.answer(exchange)
             return
         user = self._known(exchange)
+        if found.subresource == "proxy":
+            raise errors.no_such_path()  # spelled so that it is none of `proxied`
         if found.subresource in self._connect.subresources:
             await self._connect.answer(exchange, user, found)
             return

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 from urllib.parse import quote, urljoin, urlsplit
 
+from sampan.api.dialing import address_of, dial_error
 from sampan.api.objects import Obj
 from sampan.kubelet.dialogue import Dialogue, NotConnected
 from sampan.kubelet.network.contract import Namespace
@@ -221,23 +222,9 @@ async def connect(netns: Namespace, host: str, port: int) -> socket.socket:
     return sock
 
 
-def dial_error(host: str, port: int, error: Exception) -> str:
-    """`dial tcp 10.1.0.5:80: connect: connection refused`."""
-    if isinstance(error, TimeoutError) and not error.errno:
-        return f"dial tcp {address_of(host, port)}: i/o timeout"
-    if isinstance(error, OSError):
-        text = os.strerror(error.errno).lower() if error.errno else str(error)
-        return f"dial tcp {address_of(host, port)}: connect: {text}"
-    return f"dial tcp: {error}"
-
-
 def headers_of(action: Obj) -> Headers:
     """`httpHeaders` of an HTTPGetAction; a name may stand there more than once."""
     return [(header["name"], header.get("value", "")) for header in action.get("httpHeaders") or ()]
-
-
-def address_of(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _request(target: str, host: str, headers: Headers) -> bytes:

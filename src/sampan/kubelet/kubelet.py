@@ -118,6 +118,7 @@ class Kubelet:
             allocatable=lambda: self._allocation.allocatable,
             services=self._services.list,
             drained=drained,
+            allocation=self._allocation,
         )
         self._streams = Streams(
             runtime, self._workers.get, config.pods, netns, namespace_at or self._namespace_at
@@ -191,7 +192,7 @@ class Kubelet:
         elif new is not None and self._group is not None:
             worker = self._employ(new, *self._adopted.pop(uid_of(new), (None, [])))
             known = worker.view.sandbox is not None or "startTime" in (new.get("status") or {})
-            if (refused := self._allocation.admit(new, known=known)) is not None:
+            if (refused := self._allocation.admit(worker.view.pod, known=known)) is not None:
                 worker.reject(refused.reason, refused.message)
             self._group.create_task(self._live(worker), name=f"pod-{uid_of(new)}")
 

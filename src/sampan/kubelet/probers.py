@@ -10,6 +10,7 @@ import asyncio
 from dataclasses import dataclass
 
 from sampan.api import podspec
+from sampan.api.dialing import address_of, dial_error
 from sampan.api.objects import Obj
 from sampan.kubelet import grpchealth, httpget
 from sampan.kubelet.backoff import duration
@@ -119,7 +120,7 @@ class _TcpSocket:
 
     def _failure(self, error: Exception) -> Outcome:
         assert isinstance(error, NotConnected)
-        text = httpget.dial_error(self.host, self.port, error.cause)
+        text = dial_error(self.host, self.port, error.cause)
         return Outcome(False, text, refused=error.refused)
 
 
@@ -128,7 +129,7 @@ class _Grpc:
 
     def __init__(self, stock: SocketStock, host: str, port: int, service: str, timeout_s: float) -> None:
         self._stock, self._host, self._port, self._timeout_s = stock, host, port, timeout_s
-        self._address = httpget.address_of(host, port)
+        self._address = address_of(host, port)
         self._opening = grpchealth.opening(self._address, service)
 
     def ask(self, done: Done) -> Cancel:
@@ -146,7 +147,7 @@ class _Grpc:
             if isinstance(error.cause, TimeoutError):
                 text = f'timeout: failed to connect service "{self._address}" {within}'
                 return Outcome(False, f"{text}: context deadline exceeded")
-            cause = httpget.dial_error(self._host, self._port, error.cause)
+            cause = dial_error(self._host, self._port, error.cause)
             text = f'error: failed to connect service at "{self._address}": {cause}'
             return Outcome(False, text, refused=error.refused)
         if isinstance(error, TimeoutError):

@@ -12,10 +12,11 @@ from pathlib import Path
 from sampan.api.errors import bad_request, internal
 from sampan.api.objects import Obj, name_of, uid_of
 from sampan.api.podspec import all_containers, container_status
-from sampan.api.streams import ExecOptions, LogOptions, Terminal
+from sampan.api.streams import ExecOptions, LogOptions, Page, Terminal
 from sampan.kubelet import crilog, logs
 from sampan.kubelet.containerspec import PodPlace
 from sampan.kubelet.network.contract import Namespace, NetworkFault
+from sampan.kubelet.nodepages import NodePages
 from sampan.kubelet.plan import restarts
 from sampan.kubelet.runtime.contract import ExecProcess, Runtime, RuntimeFault
 from sampan.kubelet.worker import Worker
@@ -36,6 +37,7 @@ class Streams:
     ) -> None:
         self._runtime, self._workers, self._pods = runtime, workers, pods
         self._netns, self._namespace_at = netns, namespace_at
+        self._pages = NodePages(self._present, pods)
 
     async def logs(self, pod: Obj, options: LogOptions) -> AsyncIterator[bytes]:
         name = _container_name(pod, options.container)
@@ -94,6 +96,14 @@ class Streams:
                 text = os.strerror(error.errno).lower() if error.errno else str(error)
                 causes.append(f"IPv{family}: dial tcp{family} {_shown(address)}:{port}: connect: {text}")
         raise internal(f"{failed}, {' '.join(causes)}")
+
+    async def page(self, path: str) -> Page | None:
+        return await self._pages.page(path)
+
+    def _present(self) -> list[Obj]:
+        """The Pods that have a directory here."""
+        found = (self._workers(path.name) for path in self._pods.glob("*"))
+        return [worker.view.pod for worker in found if worker is not None]
 
     async def _follow(
         self, pod: Obj, name: str, attempt: int, path: Path, printer: crilog.Printer, tail_lines: int | None

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 
 from sampan.api import errors
 from sampan.api.objects import Obj
-from sampan.api.streams import ExecOptions, LogOptions, Page, Terminal
+from sampan.api.streams import NO_NUMBERS, ExecOptions, LogOptions, Numbers, Page, Terminal
 
 
 class FakeNode:
