@@ -133,6 +133,11 @@ def test_aggregated_core(version: str) -> None:
         "categories": ["all"],
         "subresources": [
             {
+                "subresource": "proxy",
+                "responseKind": {"group": "", "version": "v1", "kind": "ServiceProxyOptions"},
+                "verbs": ["create", "delete", "get", "patch", "update"],
+            },
+            {
                 "subresource": "status",
                 "responseKind": {"group": "", "version": "v1", "kind": "Service"},
                 "verbs": ["get", "patch", "update"],

@@ -1,7 +1,8 @@
 """What this node shows at `nodes/NAME/proxy`: its health, and the directory of its containers' logs.
 
 The directory has upstream's names, `/logs/pods/NAMESPACE_NAME_UID/CONTAINER/0.log`, and is made up of what
-lies below the node's own; a path is looked up name by name among those that are there, so it leads nowhere else.
+lies below the node's own; a path is looked up name by name among those that are there, so it leads
+nowhere else.
 """
 
 from __future__ import annotations

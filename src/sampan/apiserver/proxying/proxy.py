@@ -82,9 +82,8 @@ async def _answer(exchange: Exchange, backend: Backend, reply: Reply, prefix: st
             headers.append(("Content-Length", str(len(page))))
     else:
         page = b""
-    framed = (
-        reply.complete and not reply.pieces or any(name.lower() == "content-length" for name, _ in headers)
-    )
+    sized = any(name.lower() == "content-length" for name, _ in headers)
+    framed = sized or (reply.complete and not reply.pieces)
     exchange.start_relay(reply.code, reply.reason, headers, framed=framed)
     exchange.send(page)
     while data := await backend.body():
