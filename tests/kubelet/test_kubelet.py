@@ -430,6 +430,17 @@ async def test_restarted_kubelet_adopts(world: World) -> None:
     await world.until_gone("a")
 
 
+async def test_volumes_left_half_made_go_when_their_pod_is_gone(world: World) -> None:
+    """By a process that was shot before it had made a sandbox."""
+    await world.stop()
+    left = world.kubelet.config.pods / "nobody" / "volumes.d" / "kubernetes.io~empty-dir" / "v"
+    left.mkdir(parents=True)
+    world.start()
+    async with asyncio.timeout(5):
+        while left.parents[2].exists():
+            await asyncio.sleep(0.01)
+
+
 async def test_exit_while_the_kubelet_was_away(world: World) -> None:
     world.api.add(make_pod())
     await world.until(ready)

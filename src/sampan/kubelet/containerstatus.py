@@ -71,9 +71,9 @@ def container_status(
             groups = list(user.groups)
             status["user"] = {"linux": {"uid": user.uid, "gid": user.gid, "supplementalGroups": groups}}
     if mounts := container.spec.get("volumeMounts"):
-        status["volumeMounts"] = [_mount(mount) for mount in mounts]
+        status["volumeMounts"] = [_mount(mount, shown) for mount in mounts]
     if resources := container.spec.get("resources"):
-        status["resources"] = resources
+        status["resources"] = container.granted or resources
         if requests := resources.get("requests"):
             status["allocatedResources"] = requests
     return status
@@ -183,8 +183,11 @@ def _image(container: ContainerView, shown: Record | None) -> str:
     return container.spec.get("image", "")
 
 
-def _mount(mount: Obj) -> Obj:
-    shown: Obj = {"name": mount["name"], "mountPath": mount["mountPath"]}
+def _mount(mount: Obj, record: Record | None) -> Obj:
+    """`recursiveReadOnly` says what came of `IfPossible`."""
+    entry: Obj = {"name": mount["name"], "mountPath": mount["mountPath"]}
     if mount.get("readOnly"):
-        shown |= {"readOnly": True, "recursiveReadOnly": mount.get("recursiveReadOnly", "Disabled")}
-    return shown
+        made = record.spec.mounts if record is not None else ()
+        deep = any(m.recursive_read_only for m in made if m.target == mount["mountPath"])
+        entry |= {"readOnly": True, "recursiveReadOnly": "Enabled" if deep else "Disabled"}
+    return entry

@@ -251,12 +251,15 @@ class Kubelet:
                 await self._runtime.remove(record.spec.id)
 
     def _found(self) -> dict[str, tuple[Sandbox | None, list[Record]]]:
-        """By Pod uid: what is on the node now."""
+        """By Pod uid: what is on the node now, be it no more than volumes half made."""
         records: Mapping[str, list[Record]] = defaultdict(list)
         for record in self._runtime.records():
             records[record.spec.sandbox].append(record)
         sandboxes = {sandbox.uid: sandbox for sandbox in self._runtime.sandboxes()}
-        return {uid: (sandboxes.get(uid), records.get(uid, [])) for uid in {*sandboxes, *records}}
+        directories = (entry.name for entry in self.config.pods.iterdir())
+        return {
+            uid: (sandboxes.get(uid), records.get(uid, [])) for uid in {*sandboxes, *records, *directories}
+        }
 
     async def _end_orphan(self, uid: str) -> None:
         """Ends the containers of a Pod that was deleted while nobody looked."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
+import logging
 from pathlib import Path
 
 from sampan.api.errors import StatusError
@@ -15,9 +15,12 @@ from sampan.kubelet.network.contract import NetworkFault
 from sampan.kubelet.parts import Parts
 from sampan.kubelet.resolvconf import resolver
 from sampan.kubelet.runtime.contract import RuntimeFault, Sandbox, SandboxSpec
+from sampan.kubelet.volumes import removal
 from sampan.kubelet.volumes.contract import VolumeFault
 
 NODE_HOSTS = Path("/etc/hosts")
+
+log = logging.getLogger(__name__)
 
 
 class PrepareFault(Exception):
@@ -55,7 +58,10 @@ async def release(parts: Parts, uid: str) -> None:
 
 async def forget(parts: Parts, uid: str) -> None:
     """Removes what is left on disk of a Pod that nobody will ask about again."""
-    await asyncio.to_thread(shutil.rmtree, parts.config.pods / uid, ignore_errors=True)
+    try:
+        await asyncio.to_thread(removal.remove, parts.config.pods / uid)
+    except OSError as error:
+        log.warning("the directory of Pod %s stays: %s", uid, error)
 
 
 def sandbox_spec(parts: Parts, pod: Obj, handler: str = "") -> SandboxSpec:

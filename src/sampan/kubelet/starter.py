@@ -59,7 +59,7 @@ async def configure(
             container.attempt,
             image,
             env,
-            await parts.volumes.mounts(pod, container.spec, env),
+            await parts.volumes.mounts(pod, container.spec, env, parts.runtime.features),
             hosts.uts_hostname(pod, parts.config.cluster_domain, parts.config.node_name),
             _target_id(view, container),
         )

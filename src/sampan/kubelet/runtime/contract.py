@@ -79,6 +79,9 @@ class Mount:
     read_only: bool = False
     recursive: bool = True
     propagation: str = "rprivate"
+    recursive_read_only: bool = False
+    """With `read_only`: so is what is mounted below."""
+    no_exec: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,6 +68,7 @@ class Place:
     ipc: str | None
     uts: str | None
     pid: str | None
+    user: str | None = None
     hostname: str = ""
 
 
@@ -168,7 +169,13 @@ def environment(spec: ContainerSpec, place: Place, user: User) -> Mapping[str, s
 
 
 def _namespaces(place: Place, *, unified: bool, privileged: bool) -> list[Json]:
-    joined = {"pid": place.pid, "network": place.net, "ipc": place.ipc, "uts": place.uts}
+    joined = {
+        "user": place.user,
+        "pid": place.pid,
+        "network": place.net,
+        "ipc": place.ipc,
+        "uts": place.uts,
+    }
     found: list[Json] = [{"type": "mount"}]
     for kind, path in joined.items():
         if path is not None:
@@ -218,7 +225,10 @@ def _system(kind: str, destination: str, source: str, options: Sequence[str]) ->
 
 
 def _bind(mount: Mount) -> Json:
-    options = ["rbind" if mount.recursive else "bind", mount.propagation, "ro" if mount.read_only else "rw"]
+    access = ("rro" if mount.recursive_read_only else "ro") if mount.read_only else "rw"
+    options = ["rbind" if mount.recursive else "bind", mount.propagation, access]
+    if mount.no_exec:
+        options.append("noexec")
     return _system("bind", mount.target, mount.source, options)
 
 

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from sampan.api.errors import StatusError
 from sampan.api.objects import Obj, uid_of
-from sampan.kubelet.runtime.contract import Mount
+from sampan.kubelet.runtime.contract import PLAIN, Features, Mount
+from sampan.kubelet.runtime.mounts import table
 from sampan.kubelet.volumes import removal
 from sampan.kubelet.volumes.contract import (
     Mounted,
@@ -27,13 +28,13 @@ from sampan.kubelet.volumes.contract import (
 )
 from sampan.kubelet.volumes.emptydir import in_memory
 from sampan.kubelet.volumes.kinds import Kinds
+from sampan.kubelet.volumes.mountoptions import check_propagation, container_mount, propagates
 from sampan.kubelet.volumes.subpath import is_directory, open_sub_path, sub_path
 from sampan.kubelet.volumes.usage import Usage, measure
 
 ON_DISK = ("emptyDir", "configMap", "downwardAPI")
 """Whose files count as the Pod's ephemeral storage."""
 VOLUMES, SUBPATHS = "volumes.d", "subpaths.d"
-_PROPAGATION = {"HostToContainer": "rslave", "Bidirectional": "rshared"}
 _LISTS = ("initContainers", "containers", "ephemeralContainers")
 
 
@@ -70,28 +71,24 @@ class Volumes:
         dues = (kind.refresh_due_s(uid) for kind in self._kinds.values())
         return min((due for due in dues if due is not None), default=None)
 
-    async def mounts(self, pod: Obj, container: Obj, env: Mapping[str, str]) -> list[Mount]:
+    async def mounts(
+        self, pod: Obj, container: Obj, env: Mapping[str, str], features: Features = PLAIN
+    ) -> list[Mount]:
         """The container's `volumeMounts`; raises VolumeFault, SubPathFault."""
         volumes = {volume["name"]: volume for volume in pod["spec"].get("volumes") or ()}
         made = []
         for index, mount in enumerate(container.get("volumeMounts") or ()):
-            spec = volumes.get(mount["name"])
-            if spec is None:
-                raise VolumeFault(mount["name"], f'volume "{mount["name"]}" is not in the Pod')
-            mounted = self._mounted.get((uid_of(pod), mount["name"])) or await self._setup(pod, spec)
+            name = mount["name"]
+            if name not in volumes:
+                raise VolumeFault(name, f'volume "{name}" is not in the Pod')
+            mounted = self._mounted.get((uid_of(pod), name)) or await self._setup(pod, volumes[name])
             source, below = mounted.path, sub_path(mount, env)
             if below:
                 # The volume may lie on a server that does not answer.
                 source = await asyncio.to_thread(self._bind_below, pod, container, index, mounted, below)
-            read_only = mounted.read_only or bool(mount.get("readOnly"))
-            made.append(
-                Mount(
-                    source=source,
-                    target=mount["mountPath"],
-                    read_only=read_only,
-                    propagation=_PROPAGATION.get(mount.get("mountPropagation") or "", "rprivate"),
-                )
-            )
+            made.append(container_mount(mount, mounted, source, features))
+            if propagates(made[-1]):
+                check_propagation(name, made[-1], table())
         return made
 
     async def teardown(self, uid: str) -> None:
