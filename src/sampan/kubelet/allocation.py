@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from sampan.api import podspec
@@ -39,13 +39,14 @@ class Allocation:
         self._told: dict[str, Resources] = {}
         self._changed = asyncio.Event()
         self.pressures: Collection[str] = ()
+        self._waiting: dict[str, tuple[Obj, Callable[[], None]]] = {}
         self.extend({})
 
     def extend(self, extended: Mapping[str, str]) -> None:
         """What others say that the node has besides."""
         self.extended = dict(extended)
         self.allocatable = allocatable.allocatable({**self._capacity, **extended}, self._config)
-        self._room = {name: podspec.amount(name, text) for name, text in self.allocatable.items()}
+        self.room = {name: podspec.amount(name, text) for name, text in self.allocatable.items()}
 
     def admit(self, pod: Obj, *, known: bool = False) -> Rejection | None:
         """Gives the Pod its room, or says why not. `known`: it was admitted before, by an earlier process."""
@@ -55,7 +56,7 @@ class Allocation:
             refused = rejection(
                 pod,
                 self._used,
-                self._room,
+                self.room,
                 self.pressures,
                 unsafe_sysctls=self._config.allowed_unsafe_sysctls,
                 apparmor=self._runtime.features.apparmor,
@@ -78,11 +79,25 @@ class Allocation:
         if (share := self._shares.pop(uid, None)) is not None:
             self._used.subtract(share.requests)
             self._changed.set()
+            if self._waiting:
+                asyncio.get_running_loop().call_soon(self._ask_again)
 
     def room_for(self, uid: str) -> dict[str, int]:
         """What this Pod could have at most while all others keep theirs."""
         own = self._shares[uid].requests if uid in self._shares else {}
-        return {name: most - self._used[name] + own.get(name, 0) for name, most in self._room.items()}
+        return {name: most - self._used[name] + own.get(name, 0) for name, most in self.room.items()}
+
+    def wait(self, pod: Obj, again: Callable[[], None]) -> None:
+        """`again` is called when other Pods have given room back: those that matter more are asked first."""
+        self._waiting[uid_of(pod)] = (pod, again)
+
+    def stop_waiting(self, uid: str) -> None:
+        self._waiting.pop(uid, None)
+
+    def _ask_again(self) -> None:
+        waiting = sorted(self._waiting.values(), key=lambda each: -(each[0]["spec"].get("priority") or 0))
+        for _, again in waiting:
+            again()
 
     async def run(self) -> None:
         """Keeps the weights of the directories above Pods, until cancelled."""

@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol
 from sampan.api.objects import Obj
 from sampan.client.client import Client
 from sampan.client.events import EventRecorder
+from sampan.kubelet.allocation import Allocation
 from sampan.kubelet.config import KubeletConfig
 from sampan.kubelet.env import Surroundings
 from sampan.kubelet.hooks import Hooks
@@ -56,6 +57,7 @@ class Parts:
     allocatable: Callable[[], dict[str, str]]
     services: Callable[[], Sequence[Obj]]
     drained: Callable[[Obj], Awaitable[None]]
+    allocation: Allocation
 
     def surroundings(self, pod_ips: tuple[str, ...]) -> Surroundings:
         return Surroundings(

@@ -18,6 +18,7 @@ from sampan.api.objects import Obj, is_deleting, name_of, namespace_of, revision
 from sampan.kubelet.backoff import Backoff
 from sampan.kubelet.images.contract import Image
 from sampan.kubelet.lifecycle import CONTAINER, POD, ContainerEvent, ContainerState, PodEvent, PodState, step
+from sampan.kubelet.resize import ResizeState
 from sampan.kubelet.runtime.contract import Exit, Record, Sandbox
 
 LABEL_UID = "io.kubernetes.pod.uid"
@@ -102,6 +103,8 @@ class ContainerView:
     replace: bool = False
     """It was ended to be started anew, whatever the restart policy says."""
     ending: Ending | None = None
+    granted: Obj | None = None
+    """The resources it runs with, while those of its spec are granted and not yet so."""
     lost: Obj | None = None
     """The last status of an ephemeral container of which nothing is left: it is not run twice."""
 
@@ -156,6 +159,7 @@ class ContainerView:
             self.attempt += 1
         self.record, self.message, self.ended_s = None, "", 0.0
         self.started = self.ready = self.replace = False
+        self.granted = None
         self.unhealthy, self.unhealthy_grace_s = "", None
         self.state = step(CONTAINER, self.state, ContainerEvent.START)
 
@@ -212,6 +216,7 @@ class PodView:
     """(reason, message) with which the node itself ends the Pod."""
     verdict_grace_s: float | None = None
     """How long that takes at most; None: as long as the Pod says."""
+    resize: ResizeState = field(default_factory=ResizeState)
     disruption: tuple[str, str] | None = None
     """(reason, message) of the condition DisruptionTarget: it is ended through no fault of its own."""
     ending_s: float = 0.0

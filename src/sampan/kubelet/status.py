@@ -15,8 +15,11 @@ from sampan.kubelet.containerstatus import container_status
 from sampan.kubelet.lifecycle import ENDED
 from sampan.kubelet.plan import failed_for_good, is_finished
 from sampan.kubelet.podview import Kind, PodView
+from sampan.kubelet.resize import ResizeState
 
 TERMINAL = ("Succeeded", "Failed")
+PASSING = frozenset(("PodResizePending", "PodResizeInProgress"))
+"""Conditions that go when they no longer hold, where others are False."""
 MESSAGES_LIMIT = 12 * 1024
 """Bytes of termination messages that one Pod's status holds, in equal shares for its containers."""
 
@@ -102,6 +105,8 @@ def status_patch(pod: Obj, old: Obj, new: Obj) -> Obj | None:
             continue
         stale = {key: None for key in ("reason", "message") if before and key in before}
         conditions.append(stale | condition)
+    over = (known.keys() & PASSING) - {condition["type"] for condition in new["conditions"]}
+    conditions += [{"type": kind, "$patch": "delete"} for kind in sorted(over)]
     if conditions:
         changed["conditions"] = conditions
     if not changed:
@@ -149,6 +154,7 @@ def _conditions(
     if view.disruption is not None:
         reason, message = view.disruption
         found["DisruptionTarget"] = {"status": "True", "reason": reason, "message": message}
+    found |= _resize(view.resize)
     result = []
     for kind, condition in found.items():
         before = condition_of(view.pod, kind)
@@ -159,6 +165,17 @@ def _conditions(
             entry["observedGeneration"] = generation
         result.append(entry | condition)
     return result
+
+
+def _resize(state: ResizeState) -> dict[str, Obj]:
+    found: dict[str, Obj] = {}
+    if (pending := state.pending) is not None:
+        said = {"reason": pending.reason, "message": pending.message}
+        found["PodResizePending"] = {"status": "True", **said}
+    if state.in_progress:
+        problem = {"reason": "Error", "message": state.error} if state.error else {}
+        found["PodResizeInProgress"] = {"status": "True", **problem}
+    return found
 
 
 def _plain(holds: bool) -> Obj:

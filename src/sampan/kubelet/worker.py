@@ -24,6 +24,7 @@ from sampan.kubelet.hookruns import HookRuns
 from sampan.kubelet.imagepull import ImagePull
 from sampan.kubelet.lifecycle import ENDED, PodEvent, PodState
 from sampan.kubelet.parts import Parts
+from sampan.kubelet.podresize import PodResize
 from sampan.kubelet.podview import ContainerView, PodView
 from sampan.kubelet.reporter import Reporter
 from sampan.kubelet.runtime.contract import Exit, Record, Sandbox
@@ -39,7 +40,8 @@ class Worker:
     """`run` ends when nothing is left to do for this Pod, ever."""
 
     def __init__(self, parts: Parts, pod: Obj) -> None:
-        self.view = PodView.of(pod, time.time())
+        self._resize = PodResize(parts, self._event, self._spawn, self._look_again)
+        self.view = self._resize.view = PodView.of(self._resize.begin(pod), time.time())
         self._parts = parts
         self._wake = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
@@ -52,7 +54,7 @@ class Worker:
         self._images = ImagePull(parts, self.view, say, spawn)
         self._health = Health(parts, self.view, say, self._awake)
         self._refresh = VolumeRefresh(parts, self.view, say, spawn)
-        self._departure = Departure(parts, self.view, spawn, self._reporter)
+        self._departure = Departure(parts, self.view, say, spawn, self._reporter)
         hooks = HookRuns(parts, self.view, say, spawn)
         self._stopping = Stopping(parts, say, health=self._health, hooks=hooks)
         self._attempts = Attempts(parts, self.view, say, spawn, self._awake, health=self._health, hooks=hooks)
@@ -139,6 +141,7 @@ class Worker:
             if self._timer is not None:
                 self._timer.cancel()
             self._refresh.cancel()
+            self._resize.close()
             self._health.close()
 
     def _step(self) -> None:
@@ -182,8 +185,13 @@ class Worker:
         finally:
             self._awake()
 
+    def _look_again(self) -> None:
+        """Room has become free, or a resize does not come to its end."""
+        self._follow(self._resize.latest)
+        self._awake()
+
     def _follow(self, pod: Obj) -> None:
-        self.view.follow(pod)
+        self.view.follow(self._resize.allocated(pod))
         if self.view.state is PodState.STOPPING and is_deleting(pod):
             self.view.shorten()
 
