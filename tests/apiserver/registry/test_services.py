@@ -104,6 +104,16 @@ async def test_going_back_to_cluster_ip_frees_the_node_port(api) -> None:
     assert (await api.create(SERVICES, other))["spec"]["ports"][0]["nodePort"] == port
 
 
+async def test_becoming_another_name_gives_back_address_and_node_port(api) -> None:
+    made = mutable(await api.create(SERVICES, service("a", type="NodePort")))
+    port = made["spec"]["ports"][0]["nodePort"]
+    made["spec"] |= {"type": "ExternalName", "externalName": "example.com"}
+    spec = (await api.call("update", SERVICES, "a", made))["spec"]
+    assert "clusterIP" not in spec and "nodePort" not in spec["ports"][0]
+    again = await api.create(SERVICES, service("b", type="NodePort", ports=[{"port": 80, "nodePort": port}]))
+    assert again["spec"]["ports"][0]["nodePort"] == port
+
+
 async def test_headless_services_take_no_address(api) -> None:
     spec = (await api.create(SERVICES, service("a", clusterIP="None")))["spec"]
     assert spec["clusterIP"] == "None" and spec["clusterIPs"] == ["None"]

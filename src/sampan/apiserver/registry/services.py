@@ -46,6 +46,7 @@ class ServiceHooks(Hooks):
         spec, kept = new["spec"], old["spec"]
         _drop_of_former_type(spec, kept)
         if spec.get("type") == "ExternalName":
+            _drop_node_ports(spec, kept)
             if kept.get("type") != "ExternalName":
                 for field in ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"):
                     if spec.get(field) == kept.get(field):
