@@ -619,3 +619,39 @@ async def test_containers_of_one_node_share_one_mount_namespace_across_restarts(
     await node.start("sleep", "100")
     assert namespaces() == first and len(first) == 1
     assert first != {str(Path("/proc/self/ns/mnt").readlink())}
+
+
+async def test_the_root_of_a_pod_with_its_own_users_is_nobody_on_the_node(node: Node) -> None:
+    volume = node.root / "volume"
+    volume.mkdir()
+    (volume / "old").write_text("from the node")
+    await node.sandbox(user_namespace=True)
+    (sandbox,) = node.runtime.sandboxes()
+    may = Security(add_capabilities=("SYS_ADMIN",))
+    container_id = await node.start("sleep", "100", mounts=(Mount(str(volume), "/v"),), security=may)
+    (record,) = node.runtime.records()
+    assert Path(f"/proc/{record.pid}").stat().st_uid == sandbox.first_id >= 65536
+    map_ = await node.ask(container_id, "cat /proc/self/uid_map")
+    assert map_.split() == ["0", str(sandbox.first_id), "65536"]
+    assert await node.ask(container_id, "hostname other; hostname; stat -c %u /v/old /bin") == "other\n0\n0"
+    await node.ask(container_id, "echo x > /v/new; chown 7 /v/new; echo x > /dev/shm/x; touch /bin/new")
+    assert (volume / "new").stat().st_uid == 7
+    user = Security(uid=1000, gid=1000)
+    said = await node.output("id -u; echo out > /dev/stdout; echo err > /dev/stderr", security=user)
+    assert said.split() == ["1000", "out", "err"]
+    assert await node.ask(container_id, "echo again > /dev/stdout") == "again"
+
+
+async def test_pods_with_their_own_users_share_none_also_after_a_restart(node: Node) -> None:
+    await node.sandbox("u1", user_namespace=True)
+    await node.sandbox("u2", user_namespace=True, share_pid=True)
+    before = {sandbox.uid: sandbox.first_id for sandbox in node.runtime.sandboxes()}
+    assert len(set(before.values())) == 2
+    await node.runtime.close()
+    node.runtime = node.another()
+    await node.runtime.open()
+    assert {sandbox.uid: sandbox.first_id for sandbox in node.runtime.sandboxes()} == before
+    assert await node.output("id -u; cat /proc/1/comm", uid="u2") == "0\ncatatonit"
+    await node.runtime.remove_sandbox("u1")
+    await node.sandbox("u3", user_namespace=True)
+    assert len({sandbox.first_id for sandbox in node.runtime.sandboxes()}) == 2

@@ -7,6 +7,8 @@ made can take it away again.
 
 from __future__ import annotations
 
+import os
+import stat
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -15,17 +17,19 @@ import orjson
 
 from sampan.kubelet.runtime import capabilities, conmon, host, pause, rootfs, spec, users
 from sampan.kubelet.runtime.container import Container
-from sampan.kubelet.runtime.contract import ContainerSpec, ProcessUser, RuntimeFault
+from sampan.kubelet.runtime.contract import ContainerSpec, Mount, ProcessUser, RuntimeFault
 from sampan.kubelet.runtime.filters import Filters
-from sampan.kubelet.runtime.mountspace import MountSpace
+from sampan.kubelet.runtime.mountspace import Birthplace, MountSpace
 from sampan.kubelet.runtime.oci import OciTools
 from sampan.kubelet.runtime.pods import Pod
+from sampan.kubelet.runtime.staging import Staging
 
 
 class Builder:
     """`space`: where containers of crun are born if a mount must be hidden from it, else None.
 
-    `node_netns`: the network namespace that Pods of the host network join; "" is the host's own.
+    `node_netns`: the network namespace that Pods of the host network join; "" is the host's own. `anchor`:
+    where the mounts of Pods with a user namespace are staged.
     """
 
     def __init__(
@@ -36,8 +40,10 @@ class Builder:
         filters: Filters,
         space: MountSpace | None,
         node_netns: str,
+        anchor: Path,
     ) -> None:
-        self._filters, self._space, self._node_netns = filters, space, node_netns
+        self._filters, self._space, self._node_netns, self._anchor = filters, space, node_netns, anchor
+        self._hidden = found.layout.hybrid_leftover
         self._commands = {
             tool.name: conmon.Command(found.tools["conmon"], tool.path, tool.state_dir, exit_dir)
             for tool in tools
@@ -52,20 +58,34 @@ class Builder:
         Raises OSError, RuntimeFault.
         """
         wanted, bundle = container.state.spec, container.bundle
+        found = pod.state.sandbox
+        assert found is not None
         bundle.mkdir(mode=0o700)
         container.save()
-        root = await rootfs.mount(bundle, wanted.lower_dirs)
-        filter = self._configure(container, self._place(root, wanted, pod, cgroup, holder))
+        root = await rootfs.mount(bundle, wanted.lower_dirs, user=found.user, first_id=found.first_id)
+        place = self._place(root, wanted, pod, cgroup, holder)
+        hides = container.state.tool == "crun"
+        space: Birthplace | None = self._space if hides else None
+        if found.user:
+            shared = [Mount(place.shm, "/dev/shm")] if place.shm else []
+            hidden = self._hidden if hides else ""
+            mounts = (*shared, *wanted.mounts)
+            space = staging = Staging(self._anchor, hidden, found.user, root, mounts)
+            place = replace(place, rootfs=staging.staged_rootfs, shm=staging.staged_mounts[0].source)
+            wanted = replace(wanted, mounts=staging.staged_mounts[len(shared) :])
+        filter = self._configure(container, wanted, root, place)
         Path(wanted.log_path).parent.mkdir(parents=True, exist_ok=True)
         flags = conmon.flags(stdin=wanted.stdin, stdin_once=wanted.stdin_once, tty=wanted.tty)
         command = self._commands[container.state.tool]
         argv = command.argv(wanted.id, wanted.name, bundle, wanted.log_path, flags)
-        space = self._space if container.state.tool == "crun" else None
         sources = [mount.source for mount in wanted.mounts]
         try:
             container.state.init, container.state.conmon = await conmon.create(argv, bundle, space, sources)
         except conmon.ConmonFault as error:
             raise RuntimeFault("RunContainerError", f"failed to create container: {error}") from error
+        assert container.state.user is not None
+        if owner := pod.owner(container.state.user):
+            _give_streams(container.state.init.pid, owner)
         container.state.created_at_s = time.time()
         container.watch()
         container.save()
@@ -91,12 +111,14 @@ class Builder:
             ipc=found.ipc or None,
             uts=found.uts or None,
             pid=pid,
+            user=found.user or None,
             hostname=pod_spec.hostname,
         )
 
-    def _configure(self, container: Container, place: spec.Place) -> spec.Filter | None:
+    def _configure(
+        self, container: Container, wanted: ContainerSpec, root: Path, place: spec.Place
+    ) -> spec.Filter | None:
         """Writes config.json; answers the seccomp filter it names."""
-        wanted, root = container.state.spec, Path(place.rootfs)
         user = users.resolve(
             wanted.user,
             wanted.security,
@@ -128,3 +150,11 @@ class Builder:
         if refused:
             container.state.gaps = (f"runs without {', '.join(refused)}: this node cannot grant it",)
         return granted
+
+
+def _give_streams(pid: int, owner: tuple[int, int]) -> None:
+    """Pipes of a process that waits to be started: else it could not open its own /dev/stdout."""
+    for descriptor in range(3):
+        path = f"/proc/{pid}/fd/{descriptor}"
+        if stat.S_ISFIFO(Path(path).stat().st_mode):
+            os.chown(path, *owner)

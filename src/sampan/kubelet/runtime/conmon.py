@@ -18,7 +18,7 @@ from pathlib import Path
 import orjson
 
 from sampan.kubelet.runtime import pipes
-from sampan.kubelet.runtime.mountspace import MountSpace
+from sampan.kubelet.runtime.mountspace import Birthplace
 from sampan.kubelet.runtime.process import Child, ProcessId, identify, reap, spawn
 
 CREATE_DEADLINE_S = 60.0
@@ -58,11 +58,11 @@ def flags(*, stdin: bool, stdin_once: bool, tty: bool) -> list[str]:
 
 
 async def create(
-    argv: Sequence[str], bundle: Path, space: MountSpace | None = None, sources: Sequence[str] = ()
+    argv: Sequence[str], bundle: Path, space: Birthplace | None = None, sources: Sequence[str] = ()
 ) -> tuple[ProcessId, ProcessId]:
     """(container's init, conmon). The container is then created, not started. Raises ConmonFault.
 
-    `space`: where conmon and the runtime live if there is a mount that they must not see (cgroup.Layout).
+    `space`: where conmon and the runtime live if they must see other mounts than we do.
     `sources`: what the runtime is to mount from there.
     """
     (bundle / "persist").mkdir(exist_ok=True)

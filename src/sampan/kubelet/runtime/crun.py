@@ -21,6 +21,7 @@ import re
 import signal
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import orjson
@@ -36,6 +37,7 @@ from sampan.kubelet.runtime import (
     orphans,
     pause,
     rootfs,
+    staging,
     state,
 )
 from sampan.kubelet.runtime.builder import Builder
@@ -116,7 +118,13 @@ class CrunRuntime:
             self._space = MountSpace(hidden, self.root)
         filters = Filters(self._run / "seccomp", self._run / "crun", self.root / "seccomp", self.host)
         self._builder = Builder(
-            self.host, self._tools, self._exits.path, filters, self._space, self.node_netns
+            self.host,
+            self._tools,
+            self._exits.path,
+            filters,
+            self._space,
+            self.node_netns,
+            staging.anchor(self.root),
         )
         self._exits.open()
         await self._adopt()
@@ -171,6 +179,9 @@ class CrunRuntime:
         _check_name(spec.uid)
         if spec.handler and spec.handler not in self._tools.names:
             text = f'failed to get sandbox runtime: no runtime for "{spec.handler}" is configured'
+            raise RuntimeFault("FailedCreatePodSandBox", text)
+        if spec.user_namespace and not self.host.user_namespaces:
+            text = "the Pod asks for a user namespace (hostUsers: false), and this node allows none"
             raise RuntimeFault("FailedCreatePodSandBox", text)
         return await self._pods.start(spec, self._share_processes)
 
@@ -291,7 +302,9 @@ class CrunRuntime:
         if tty and tool.name != "crun":
             raise RuntimeFault("ExecError", f"{tool.name} cannot give a command a terminal here")
         own = orjson.loads((container.bundle / "config.json").read_bytes())["process"]
-        command = exec.Command(tool.path, tool.state_dir, self._exec_dir, container_id, own, argv, tty)
+        pod, user = self._pods.get(container.state.spec.sandbox), container.state.user
+        owner = pod.owner(user) if pod is not None and user is not None else None
+        command = exec.Command(tool.path, tool.state_dir, self._exec_dir, container_id, own, argv, tty, owner)
         return await exec.start(command, stdin=stdin)
 
     async def attach(self, container_id: str) -> ExecProcess:
@@ -311,6 +324,8 @@ class CrunRuntime:
         container = self._get(container_id, "ResizeError")
         try:
             self._cgroups.update(self._cgroup_of(container.state.spec), resources)
+            container.state.spec = replace(container.state.spec, resources=resources)
+            container.save()
         except OSError as error:
             raise RuntimeFault("ResizeError", f"the kernel refused the new limits: {error}") from error
 

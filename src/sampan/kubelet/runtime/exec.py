@@ -45,6 +45,8 @@ class Command:
     process: Mapping[str, Any]
     argv: Sequence[str]
     tty: bool
+    owner: tuple[int, int] | None = None
+    """The user and group that the command is on the node, where its own are mapped to others."""
 
 
 class CrunExec:
@@ -114,18 +116,24 @@ async def start(command: Command, *, stdin: bool) -> CrunExec:
     try:
         if command.tty:
             return await _with_pty(argv, command, base, pid_file, files, stdin=stdin)
-        return await _with_pipes([*argv, command.container_id], pid_file, files, stdin=stdin)
+        argv.append(command.container_id)
+        return await _with_pipes(argv, pid_file, files, stdin=stdin, owner=command.owner)
     except OSError as error:
         for file in files:
             file.unlink(missing_ok=True)
         raise RuntimeFault("ExecError", f"the command cannot be started: {error}") from error
 
 
-async def _with_pipes(argv: list[str], pid_file: Path, files: list[Path], *, stdin: bool) -> CrunExec:
+async def _with_pipes(
+    argv: list[str], pid_file: Path, files: list[Path], *, stdin: bool, owner: tuple[int, int] | None
+) -> CrunExec:
     in_r, in_w = os.pipe2(os.O_CLOEXEC) if stdin else (os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC), -1)
     out_r, out_w = os.pipe2(os.O_CLOEXEC)
     err_r, err_w = os.pipe2(os.O_CLOEXEC)
     try:
+        if owner is not None:
+            for fd in (in_r, out_w, err_w) if stdin else (out_w, err_w):
+                os.fchown(fd, *owner)
         child = Child(spawn(argv, stdin=in_r, stdout=out_w, stderr=err_w))
     except OSError:
         for fd in (in_w, out_r, err_r):

@@ -22,7 +22,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from sampan.kubelet.runtime import libc, mounts
 from sampan.kubelet.runtime.oneshot import Errand
@@ -33,6 +33,12 @@ CGROUPS = "/sys/fs/cgroup"
 _OWN = Path("/proc/self/ns/mnt")
 
 Work = Callable[[], None]
+
+
+class Birthplace(Protocol):
+    """Where a function is called whose children are to see other mounts than we do. Raises OSError."""
+
+    async def call(self, function: Callable[[], T], sources: Iterable[str] = ()) -> T: ...
 
 
 class MountSpace:

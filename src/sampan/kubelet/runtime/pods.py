@@ -12,9 +12,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sampan.kubelet.runtime import mounts, rootfs, sandbox, state
+from sampan.kubelet.runtime import mounts, rootfs, sandbox, state, userns
 from sampan.kubelet.runtime.cgroup import Cgroups
-from sampan.kubelet.runtime.contract import RuntimeFault, Sandbox, SandboxSpec
+from sampan.kubelet.runtime.contract import ProcessUser, RuntimeFault, Sandbox, SandboxSpec
 from sampan.kubelet.runtime.state import SandboxState
 
 log = logging.getLogger(__name__)
@@ -34,11 +34,20 @@ class Pod:
     def shm(self) -> Path:
         return self.directory / "shm"
 
+    def owner(self, user: ProcessUser) -> tuple[int, int] | None:
+        """Who a user of the Pod is on the node, if that is somebody else."""
+        found = self.state.sandbox
+        if found is None or not found.first_id:
+            return None
+        return found.first_id + user.uid, found.first_id + user.gid
+
 
 class Pods:
     def __init__(self, directory: Path, cgroups: Cgroups, *, node_has_netns: bool) -> None:
         self._directory, self._cgroups, self._node_has_netns = directory, cgroups, node_has_netns
         self._pods: dict[str, Pod] = {}
+        self._first_ids: dict[str, int] = {}
+        """Of Pods with a user namespace, by uid."""
         self.cgroup_tree = asyncio.Lock()
 
     def get(self, uid: str) -> Pod | None:
@@ -58,6 +67,8 @@ class Pods:
             if found is not None and found.sandbox is not None:
                 if sandbox.is_pinned(directory, found.sandbox, points):
                     self._pods[found.spec.uid] = Pod(found, directory)
+                    if found.sandbox.first_id:
+                        self._first_ids[found.spec.uid] = found.sandbox.first_id
                     continue
                 log.warning("the namespaces of Pod %s are gone", found.spec.uid)
             await asyncio.to_thread(sandbox.unpin, directory)
@@ -94,7 +105,14 @@ class Pods:
         if wanted.resources is not None:
             async with self.cgroup_tree:
                 self._cgroups.make(wanted.cgroup, wanted.resources)
-        return await sandbox.pin(pod.directory, wanted, own)
+        return await sandbox.pin(pod.directory, wanted, own, self._first_id(wanted))
+
+    def _first_id(self, wanted: SandboxSpec) -> int:
+        """Of the range of IDs that is the Pod's alone; 0 for one that has the node's."""
+        if wanted.user_namespace and wanted.uid not in self._first_ids:
+            taken = self._first_ids.values()
+            self._first_ids[wanted.uid] = userns.allot(taken, userns.delegated())
+        return self._first_ids.get(wanted.uid, 0)
 
     async def remove(self, uid: str) -> None:
         """Once its containers are gone. Idempotent."""
@@ -105,6 +123,7 @@ class Pods:
                 return
             await asyncio.to_thread(self._discard, pod)
             del self._pods[uid]
+            self._first_ids.pop(uid, None)
         await self._remove_cgroup_parents(pod.state.spec.cgroup)
 
     def _discard(self, pod: Pod) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from sampan.kubelet.runtime import mounts, rootfs
+from sampan.kubelet.runtime import mounts, rootfs, staging
 from sampan.kubelet.runtime.cgroup import Cgroups
 from sampan.kubelet.runtime.crun import CrunRuntime
 
@@ -27,5 +27,6 @@ async def purge(root: Path, cgroup: str = "") -> None:
         if cgroup.strip("/"):
             await asyncio.to_thread(Cgroups(runtime.host.layout).remove, "/" + cgroup.strip("/"))
         await asyncio.to_thread(mounts.detach_below, runtime.root)
+        staging.remove(runtime.root)
     for directory in (runtime.root / "containers", *(runtime.root / "run" / name for name in _OWN_RUN)):
         await asyncio.to_thread(rootfs.discard, directory)

@@ -10,7 +10,7 @@ import stat
 from collections.abc import Sequence
 from pathlib import Path
 
-from sampan.kubelet.runtime import libc, mounts, oneshot
+from sampan.kubelet.runtime import idmap, libc, mounts, oneshot
 from sampan.kubelet.runtime.contract import RuntimeFault
 
 # mount(2) takes one page of options and cuts the rest off without a word.
@@ -25,8 +25,11 @@ def options(lower_dirs: Sequence[str], upper: str = "", work: str = "") -> str:
     return f"lowerdir={lower}{written}"
 
 
-async def mount(bundle: Path, lower_dirs: Sequence[str]) -> Path:
-    """Mounts BUNDLE/rootfs. Raises RuntimeFault("CreateContainerError")."""
+async def mount(bundle: Path, lower_dirs: Sequence[str], *, user: str = "", first_id: int = 0) -> Path:
+    """Mounts BUNDLE/rootfs. Raises RuntimeFault("CreateContainerError").
+
+    `user`: the user namespace that sees the image's owners as its own; `first_id` is its root on the node.
+    """
     upper, work, root = bundle / "upper", bundle / "work", bundle / "rootfs"
     if not lower_dirs:
         raise RuntimeFault("CreateContainerError", "the image has no layers")
@@ -34,10 +37,14 @@ async def mount(bundle: Path, lower_dirs: Sequence[str]) -> Path:
         directory.mkdir()
     # The container's / is the upper directory: as the image has it, not as our umask would.
     image = Path(lower_dirs[0]).stat()
-    os.chown(upper, image.st_uid, image.st_gid)
+    os.chown(upper, first_id + image.st_uid, first_id + image.st_gid)
     upper.chmod(stat.S_IMODE(image.st_mode))
     try:
-        await _mount_overlay(root, lower_dirs, str(upper), str(work))
+        if user:
+            with idmap.trees(lower_dirs, user) as mapped:
+                await _mount_overlay(root, mapped, str(upper), str(work))
+        else:
+            await _mount_overlay(root, lower_dirs, str(upper), str(work))
     except OSError as error:
         text = f"failed to mount the container's root: {error.strerror}"
         raise RuntimeFault("CreateContainerError", text) from error

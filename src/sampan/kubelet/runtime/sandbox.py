@@ -15,7 +15,7 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 
-from sampan.kubelet.runtime import libc, mounts, oneshot
+from sampan.kubelet.runtime import libc, mounts, oneshot, userns
 from sampan.kubelet.runtime.contract import RuntimeFault, Sandbox, SandboxSpec
 
 _FLAGS = {"net": libc.CLONE_NEWNET, "ipc": libc.CLONE_NEWIPC, "uts": libc.CLONE_NEWUTS}
@@ -57,26 +57,27 @@ def check_sysctls(sysctls: Mapping[str, str], own: tuple[str, ...]) -> None:
             raise _fault(f'sysctl "{name}" needs a {owner} namespace, but the Pod uses the host\'s')
 
 
-async def pin(directory: Path, spec: SandboxSpec, own: tuple[str, ...]) -> Sandbox:
-    """Makes what is not there yet. Raises RuntimeFault."""
+async def pin(directory: Path, spec: SandboxSpec, own: tuple[str, ...], first_id: int = 0) -> Sandbox:
+    """Makes what is not there yet; `first_id` is root's in the Pod's user namespace. Raises RuntimeFault."""
     check_sysctls(spec.sysctls, own)
     try:
-        await oneshot.call(lambda: _pin(directory, spec, own))
+        await oneshot.call(lambda: _pin(directory, spec, own, first_id))
     except OSError as error:
         raise _fault(f"failed to create the Pod's namespaces: {error}") from error
     pins = {kind: str(directory / kind) for kind in own}
-    return Sandbox(spec.uid, pins.get("net", ""), pins.get("ipc", ""), pins.get("uts", ""))
+    user = str(directory / "user") if first_id else ""
+    return Sandbox(spec.uid, pins.get("net", ""), pins.get("ipc", ""), pins.get("uts", ""), user, first_id)
 
 
 def is_pinned(directory: Path, sandbox: Sandbox, points: list[mounts.MountPoint]) -> bool:
     """Whether the namespaces still exist: pins do not survive a reboot."""
     mounted = {point.target for point in points if point.kind == "nsfs"}
-    return all(str(directory / kind) in mounted for kind in _FLAGS if getattr(sandbox, kind))
+    return all(str(directory / kind) in mounted for kind in (*_FLAGS, "user") if getattr(sandbox, kind))
 
 
 def unpin(directory: Path) -> None:
     """The namespaces end with their last user. Idempotent; blocking."""
-    for name in (*_FLAGS, "shm"):
+    for name in (*_FLAGS, "user", "shm"):
         path = directory / name
         mounts.detach(path)
         if path.is_dir():
@@ -85,26 +86,47 @@ def unpin(directory: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def _pin(directory: Path, spec: SandboxSpec, own: tuple[str, ...]) -> None:
+def _pin(directory: Path, spec: SandboxSpec, own: tuple[str, ...], first_id: int) -> None:
     shm = directory / "shm"
     if not spec.host_ipc:
         shm.mkdir(exist_ok=True)
         options = f"mode=1777,size={spec.shm_bytes}"
         libc.mount("shm", str(shm), "tmpfs", libc.MS_NOSUID | libc.MS_NODEV | libc.MS_NOEXEC, options)
-    if not own:
-        return
-    libc.unshare(sum(_FLAGS[kind] for kind in own))
+    if first_id:
+        with userns.made(own, first_id) as files:
+            _keep(directory, files, (*own, "user"))
+        for kind in own:
+            _join(directory / kind, _FLAGS[kind])
+        _set_up(spec, own)
+    elif own:
+        libc.unshare(sum(_FLAGS[kind] for kind in own))
+        _set_up(spec, own)
+        _keep(directory, Path(f"/proc/self/task/{threading.get_native_id()}/ns"), own)
+
+
+def _keep(directory: Path, files: Path, names: tuple[str, ...]) -> None:
+    for kind in names:
+        target = directory / kind
+        target.touch()
+        libc.mount(str(files / kind), str(target), flags=libc.MS_BIND)
+
+
+def _join(path: Path, flag: int) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        libc.setns(descriptor, flag)
+    finally:
+        os.close(descriptor)
+
+
+def _set_up(spec: SandboxSpec, own: tuple[str, ...]) -> None:
+    """From inside."""
     if "uts" in own:
         socket.sethostname(spec.hostname)
     if "net" in own:
         _loopback_up()
         _set_sysctls(_DEFAULT_SYSCTLS)
     _set_sysctls(spec.sysctls)
-    thread = threading.get_native_id()
-    for kind in own:
-        target = directory / kind
-        target.touch()
-        libc.mount(f"/proc/self/task/{thread}/ns/{kind}", str(target), flags=libc.MS_BIND)
 
 
 def _loopback_up() -> None:
