@@ -230,11 +230,18 @@ async def test_a_node_is_created_with_its_status_and_a_taint(api) -> None:
     assert made["spec"]["taints"] == [{"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}]
 
 
-@pytest.mark.parametrize("sub", ["resize"])
-async def test_parts_that_are_not_served_are_no_way_around_the_rules(api, pod, sub: str) -> None:
-    await api.create(PODS, pod("a"))
-    body = {"spec": {"hostNetwork": True}}
-    assert (await refused(api.call("patch", PODS, "a", body, sub=sub))).code == 405
+async def test_a_resize_is_no_way_around_the_rules(api, pod) -> None:
+    made = await api.create(PODS, pod("a"))
+    container = made["spec"]["containers"][0]["name"]
+    sized = {"name": container, "resources": {"requests": {"cpu": "1"}}, "image": "other"}
+    body = {"spec": {"hostNetwork": True, "containers": [sized]}, "metadata": {"labels": {"a": "b"}}}
+    error = await refused(
+        api.call("patch", PODS, "a", body, sub="resize", content_type=STRATEGIC_MERGE_PATCH)
+    )
+    assert "Pod QOS Class may not change as a result of resizing" in error.message
+    sized["resources"] = {}
+    same = await api.call("patch", PODS, "a", body, sub="resize", content_type=STRATEGIC_MERGE_PATCH)
+    assert same["spec"] == made["spec"] and "labels" not in same["metadata"]
 
 
 DEBUGGER = {"name": "debugger", "image": "busybox", "stdin": True, "targetContainerName": "c"}
