@@ -39,6 +39,10 @@ class KubeletConfig:
     pod_pids_limit: int = 0
     """Processes of one Pod; 0: as many as the node has."""
 
+    log_max_bytes: int = 10 << 20
+    log_max_files: int = 5
+    """Of one container: beyond that its log is begun anew, and the oldest file goes."""
+
     @property
     def pods(self) -> Path:
         return self.root / "pods"

@@ -18,7 +18,7 @@ from sampan.api.streams import NO_NUMBERS, ExecOptions, LogOptions, Numbers, Pag
 from sampan.client.client import Client
 from sampan.client.events import EventRecorder
 from sampan.client.informers import Informers
-from sampan.kubelet import node, preparation, starter
+from sampan.kubelet import node, preparation, pullsecrets
 from sampan.kubelet.allocatable import extended
 from sampan.kubelet.allocation import Allocation
 from sampan.kubelet.config import KubeletConfig
@@ -142,7 +142,7 @@ class Kubelet:
                 self._group = group
                 group.create_task(self._node.run(), name="node")
                 group.create_task(self._references.run(), name="references")
-                group.create_task(LogRotation(self._runtime, self._running).run(), name="log-rotation")
+                group.create_task(self._log_rotation().run(), name="log-rotation")
                 group.create_task(self._allocation.run(), name="allocation")
                 group.create_task(self._directories.run(), name="directories")
                 self._nodes.subscribe(self._node_changed)
@@ -233,7 +233,14 @@ class Kubelet:
 
     async def _pull_for(self, pod: Obj, reference: str) -> Image:
         """For an image volume."""
-        return await self._images.pull(reference, auth=await starter.pull_secrets(self._parts, pod))
+        auth, _ = await pullsecrets.documents(self._references, pod)
+        return await self._images.pull(reference, auth=auth)
+
+    def _log_rotation(self) -> LogRotation:
+        config = self._parts.config
+        return LogRotation(
+            self._runtime, self._running, max_bytes=config.log_max_bytes, max_files=config.log_max_files
+        )
 
     def _running(self) -> list[Record]:
         return [record for record in self._runtime.records() if record.exit is None and record.spec.log_path]

@@ -15,6 +15,7 @@ from sampan.api.podspec import all_containers, container_status
 from sampan.api.streams import ExecOptions, LogOptions, Page, Terminal
 from sampan.kubelet import crilog, logs
 from sampan.kubelet.containerspec import PodPlace
+from sampan.kubelet.logwatch import LogWatch
 from sampan.kubelet.network.contract import Namespace, NetworkFault
 from sampan.kubelet.nodepages import NodePages
 from sampan.kubelet.plan import restarts
@@ -38,6 +39,7 @@ class Streams:
         self._runtime, self._workers, self._pods = runtime, workers, pods
         self._netns, self._namespace_at = netns, namespace_at
         self._pages = NodePages(self._present, pods)
+        self._log_watch = LogWatch()
 
     async def logs(self, pod: Obj, options: LogOptions) -> AsyncIterator[bytes]:
         name = _container_name(pod, options.container)
@@ -117,7 +119,7 @@ class Streams:
             return container.exit is not None
 
         path.parent.mkdir(parents=True, exist_ok=True)
-        changes = logs.Changes(path)
+        changes = self._log_watch.follow(path)
         forget = worker.on_change(changes.touch) if worker else None
         try:
             async for chunk in logs.follow(path, printer, tail_lines, changes, is_over):
@@ -186,11 +188,14 @@ def _reported_attempt(pod: Obj, name: str, previous: bool) -> int:
 def _waiting(pod: Obj, name: str, status: Obj) -> Exception:
     waiting = (status.get("state") or {}).get("waiting") or {"reason": "ContainerCreating"}
     reason = waiting.get("reason", "")
-    why = "trying and failing to pull image" if reason in _PULL_REASONS else reason
+    why = _WAITING_FOR.get(reason, reason)
     return bad_request(f'container "{name}" in pod "{name_of(pod)}" is waiting to start: {why}')
 
 
-_PULL_REASONS = ("ErrImagePull", "ImagePullBackOff")
+_WAITING_FOR = {
+    "ErrImagePull": "image can't be pulled",
+    "ImagePullBackOff": "trying and failing to pull image",
+}
 
 
 def _no_previous(pod: Obj, name: str) -> Exception:

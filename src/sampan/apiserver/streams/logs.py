@@ -18,11 +18,9 @@ _KIND = Resource("", "v1", "PodLogOptions", "", "", True)
 
 async def stream(exchange: Exchange, node: NodeStreams, pod: Obj, options: LogOptions) -> None:
     """Raises StatusError as long as nothing has been sent."""
-    chunks = aiter(await node.logs(pod, options))
-    first = await anext(chunks, b"")
+    chunks = await node.logs(pod, options)
     exchange.connection.cancel_when_lost = True
     exchange.start_stream(200, "text/plain")
-    exchange.send(first)
     async for part in chunks:
         exchange.send(part)
         await exchange.drain()

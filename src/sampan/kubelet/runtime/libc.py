@@ -105,6 +105,11 @@ def inotify_add(fd: int, path: str, mask: int) -> int:
     return _check(_libc.inotify_add_watch(fd, _bytes(path), ctypes.c_uint32(mask)), path)
 
 
+def inotify_remove(fd: int, watch: int) -> None:
+    """Nothing happens where the kernel has dropped the watch already, with its directory."""
+    _libc.inotify_rm_watch(fd, watch)
+
+
 def openat2(directory: int, path: str, flags: int, resolve: int) -> int:
     """A descriptor of `path` below an open directory, found as RESOLVE_... in `resolve` demand."""
     how = _OPEN_HOW.pack(flags | os.O_CLOEXEC, 0, resolve)
