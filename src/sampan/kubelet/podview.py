@@ -214,6 +214,8 @@ class PodView:
     """The API has no such Pod any more."""
     verdict: tuple[str, str] | None = None
     """(reason, message) with which the node itself ends the Pod."""
+    rejected: bool = False
+    """The node has not taken it: none of its containers was ever waited for."""
     verdict_grace_s: float | None = None
     """How long that takes at most; None: as long as the Pod says."""
     resize: ResizeState = field(default_factory=ResizeState)

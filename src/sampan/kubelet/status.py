@@ -53,6 +53,9 @@ def pod_status(view: PodView, host_ips: Sequence[str], now_s: float) -> Obj:
         status |= {"podIP": view.ips[0], "podIPs": [{"ip": ip} for ip in view.ips]}
     if view.verdict is not None and phase == "Failed":
         status["reason"], status["message"] = view.verdict
+    if view.rejected:
+        for listed in ("containerStatuses", "initContainerStatuses"):
+            status.pop(listed, None)
     return status
 
 

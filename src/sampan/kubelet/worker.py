@@ -83,7 +83,7 @@ class Worker:
 
     def reject(self, reason: str, message: str) -> None:
         """Before `run`: the node does not take the Pod."""
-        self.view.verdict = (reason, f"Pod was rejected: {message}")
+        self.view.verdict, self.view.rejected = (reason, f"Pod was rejected: {message}"), True
         self._event("Warning", reason, message)
 
     def gone(self) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from sampan.kubelet.runtime import mounts, staging
-from sampan.kubelet.runtime.contract import Mount
+from sampan.kubelet.runtime.contract import Mount, RuntimeFault
 from sampan.kubelet.runtime.staging import Staging
 from sampan.kubelet.runtime.userns import made
 
@@ -47,7 +47,7 @@ async def test_a_volume_that_is_not_there(tmp_path: Path) -> None:
     try:
         with made((), 1_000_000) as files:
             staged = Staging(staging.anchor(tmp_path), "", str(files / "user"), tmp_path / "root", missing)
-            with pytest.raises(FileNotFoundError, match="nothing"):
+            with pytest.raises(RuntimeFault, match="nothing: No such file or directory"):
                 await staged.call(lambda: None)
     finally:
         staging.remove(tmp_path)

@@ -82,9 +82,11 @@ async def create(
 
             child = Child(await space.call(start, sources) if space is not None else start())
         os.write(start_w, b"\0")  # conmon forks nothing before this byte
-    except OSError as error:
+    except BaseException as error:
         os.close(sync_r)
-        raise ConmonFault(f"conmon cannot run: {error}") from error
+        if isinstance(error, OSError):
+            raise ConmonFault(f"conmon cannot run: {error}") from error
+        raise
     finally:
         for fd in (sync_w, start_r, start_w):
             os.close(fd)

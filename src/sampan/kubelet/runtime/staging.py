@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from sampan.kubelet.runtime import idmap, libc, oneshot
-from sampan.kubelet.runtime.contract import Mount
+from sampan.kubelet.runtime.contract import Mount, RuntimeFault
 
 T = TypeVar("T")
 
@@ -57,10 +57,15 @@ class Staging:
         return [replace(mount, source=self._stage(index)) for index, mount in enumerate(self.mounts)]
 
     async def call(self, function: Callable[[], T], sources: Iterable[str] = ()) -> T:
-        """As MountSpace.call, in a namespace of its own. Raises OSError."""
+        """As MountSpace.call, in a namespace of its own. Also raises RuntimeFault("CreateContainerError")."""
 
         def run() -> T:
-            self._enter()
+            try:
+                self._enter()
+            except OSError as error:
+                where = f"{error.filename}: " if error.filename else ""
+                text = f"cannot show the Pod's user namespace its files: {where}{error.strerror}"
+                raise RuntimeFault("CreateContainerError", text) from error
             return function()
 
         return await oneshot.call(run)
