@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping, Sequence
 
 from sampan.api.errors import StatusError
 from sampan.api.podspec import default_pull_policy
-from sampan.kubelet import starter, steady
+from sampan.kubelet import pullsecrets, steady
 from sampan.kubelet.backoff import Backoff
 from sampan.kubelet.images.contract import Image, ImageFault
+from sampan.kubelet.images.credentials import opens
+from sampan.kubelet.images.reference import parse
 from sampan.kubelet.parts import Parts, Say, Spawn
 from sampan.kubelet.podview import ContainerView, Fault, PodView
 
@@ -33,44 +36,73 @@ class ImagePull:
         except ImageFault as fault:
             self._failed(container, fault)
             return
-        if found is not None and policy != "Always":
-            text = f'Container image "{reference}" already present on machine'
-            self._say("Normal", "Pulled", text, container)
-            self._have(container, found)
-        elif policy == "Never":
-            text = f'Container image "{reference}" is not present with pull policy of Never'
-            self._failed(container, ImageFault("ErrImageNeverPull", text))
+        if found is not None and policy != "Always" and not found.guards:
+            self._present(container, found)
+        elif found is None and policy == "Never":
+            self._failed(container, _never(reference))
         else:
             container.pulling = True
-            self._tasks[container.name] = self._spawn(self._pull(container, reference), "pull")
+            self._tasks[container.name] = self._spawn(self._pull(container, reference, policy), "pull")
 
-    async def _pull(self, container: ContainerView, reference: str) -> None:
+    async def _pull(self, container: ContainerView, reference: str, policy: str) -> None:
+        """What is present and guarded by credentials is used with one of them, else asked for again."""
         if container.pull_fault is not None:
             container.pull_backoff = container.pull_backoff.after_retry(
                 container.pull_fault.at_s, steady.now_s()
             )
-        self._say("Normal", "Pulling", f'Pulling image "{reference}"', container)
-        began_s = time.perf_counter()
         try:
-            auth = await starter.pull_secrets(self._parts, self._view.pod)
-            image = await self._parts.images.pull(reference, auth=auth)
+            auth = await self._auth()
+            found = self._parts.images.find(reference) if policy != "Always" else None
+            if found is not None and opens(found.guards, parse(reference).name, auth):
+                self._present(container, found)
+            elif policy == "Never":
+                raise _never(reference)
+            else:
+                await self._fetch(container, reference, auth)
         except ImageFault as fault:
             self._failed(container, fault)
         except (StatusError, OSError, ValueError) as error:
             self._failed(container, ImageFault("ErrImagePull", str(error)))
-        else:
-            took = _elapsed(time.perf_counter() - began_s)
-            self._say(
-                "Normal",
-                "Pulled",
-                f'Successfully pulled image "{reference}" in {took} ({took} including waiting). '
-                f"Image size: {image.size_bytes} bytes.",
-                container,
-            )
-            self._have(container, image)
         finally:
             container.pulling = False
             self._tasks.pop(container.name, None)
+
+    async def _fetch(
+        self, container: ContainerView, reference: str, auth: Sequence[Mapping[str, object]]
+    ) -> None:
+        self._say("Normal", "Pulling", f'Pulling image "{reference}"', container)
+        asked_s = began_s = time.perf_counter()
+
+        def begin() -> None:
+            nonlocal began_s
+            began_s = time.perf_counter()
+
+        image = await self._parts.images.pull(reference, auth=auth, began=begin)
+        ended_s = time.perf_counter()
+        self._say(
+            "Normal",
+            "Pulled",
+            f'Successfully pulled image "{reference}" in {_elapsed(ended_s - began_s)} '
+            f"({_elapsed(ended_s - asked_s)} including waiting). Image size: {image.size_bytes} bytes.",
+            container,
+        )
+        self._have(container, image)
+
+    async def _auth(self) -> Sequence[Mapping[str, object]]:
+        documents, missing = await pullsecrets.documents(self._parts.references, self._view.pod)
+        if missing:
+            text = (
+                f"Unable to retrieve some image pull secrets ({', '.join(missing)}); "
+                "attempting to pull the image may not succeed."
+            )
+            self._say("Warning", "FailedToRetrieveImagePullSecret", text)
+        return documents
+
+    def _present(self, container: ContainerView, image: Image) -> None:
+        reference = container.spec.get("image", "")
+        text = f'Container image "{reference}" already present on machine and can be accessed by the pod'
+        self._say("Normal", "Pulled", text, container)
+        self._have(container, image)
 
     def _have(self, container: ContainerView, image: Image) -> None:
         container.image, container.pull_fault = image, None
@@ -95,6 +127,11 @@ class ImagePull:
     def cancel(self) -> None:
         for task in self._tasks.values():
             task.cancel()
+
+
+def _never(reference: str) -> ImageFault:
+    text = f'Container image "{reference}" is not present with pull policy of Never'
+    return ImageFault("ErrImageNeverPull", text)
 
 
 def _elapsed(seconds: float) -> str:

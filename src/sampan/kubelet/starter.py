@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import base64
 import secrets
 import time
 from collections.abc import Mapping
 from dataclasses import replace
 
-import orjson
-
 from sampan.api.errors import StatusError
 from sampan.api.objects import Obj
-from sampan.api.resources import SECRETS, Resource
+from sampan.api.resources import Resource
 from sampan.kubelet import hosts, termination
 from sampan.kubelet.containerspec import Attempt, PodPlace, container_spec
 from sampan.kubelet.env import ConfigError, environment
@@ -112,19 +109,6 @@ async def discard_old(parts: Parts, view: PodView, container: ContainerView) -> 
     log = place.log(container.name, oldest - 1)
     for path in (*log.parent.glob(f"{log.name}*"), place.termination_log(container.name, oldest - 1)):
         path.unlink(missing_ok=True)
-
-
-async def pull_secrets(parts: Parts, pod: Obj) -> list[Mapping[str, object]]:
-    """The decoded `.dockerconfigjson` documents to pull with; a Secret that is missing is passed over."""
-    documents: list[Mapping[str, object]] = []
-    for ref in pod["spec"].get("imagePullSecrets") or ():
-        secret = await parts.references.get(SECRETS, pod["metadata"]["namespace"], ref["name"])
-        data = (secret or {}).get("data") or {}
-        if text := data.get(".dockerconfigjson"):
-            documents.append(orjson.loads(base64.b64decode(text)))
-        elif text := data.get(".dockercfg"):
-            documents.append({"auths": orjson.loads(base64.b64decode(text))})
-    return documents
 
 
 def _target_id(view: PodView, container: ContainerView) -> str:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from sampan.kubelet.images.skopeo import explain, merge_auth, registries_conf
+from sampan.kubelet.images.skopeo import explain, registries_conf
 
 REF = "docker.io/library/nope:latest"
 
@@ -27,7 +27,8 @@ REF = "docker.io/library/nope:latest"
             'level=fatal msg="Error parsing image name \\"docker://x\\": reading manifest latest in '
             "docker.io/x/y: errors:\\ndenied: requested access to the resource is denied\\nunauthorized: "
             'authentication required"',
-            "pull access denied, repository does not exist or may require authorization",
+            "pull access denied, repository does not exist or may require authorization: errors: denied: "
+            "requested access to the resource is denied unauthorized: authentication required",
             False,
         ),
         ("panic: something else", "panic: something else", False),
@@ -45,10 +46,3 @@ def test_a_mirror_replaces_its_host() -> None:
         'prefix = "docker.io"\nlocation = "127.0.0.1:5000/cache"\ninsecure = true\n'
     )
     assert "insecure = false" in registries_conf("quay.io", "mirror.example")
-
-
-def test_the_first_secret_that_knows_a_host_wins() -> None:
-    documents = [{"auths": {"a": {"auth": "1"}}}, {"auths": {"a": {"auth": "2"}, "b": {"auth": "3"}}}]
-    assert merge_auth([*documents, {"c": {"auth": "4"}}]) == {
-        "auths": {"a": {"auth": "1"}, "b": {"auth": "3"}, "c": {"auth": "4"}}
-    }

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import http.client
+import base64
+import json
+import os
 import shutil
 import socket
 import subprocess
@@ -15,6 +17,7 @@ from types import ModuleType
 
 import pytest
 
+from harness.registry import PASSWORD, USER, push, serve
 from sampan.kubelet.images.contract import ImageFault
 from sampan.kubelet.images.store import ImageStore
 
@@ -25,49 +28,18 @@ CONFIG = {"Cmd": ["sh"], "Entrypoint": ["/bin/x"], "Env": ["A=b"], "User": "alic
 
 @pytest.fixture(scope="module")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """docker-registry on a free loopback port; its address."""
-    if shutil.which("docker-registry") is None or shutil.which("skopeo") is None:
-        pytest.skip("needs docker-registry and skopeo")
-    base = tmp_path_factory.mktemp("registry")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
-    (base / "config.yml").write_text(
-        f"version: 0.1\nlog: {{level: error}}\nhttp: {{addr: '{address}'}}\n"
-        f"storage: {{filesystem: {{rootdirectory: '{base}/data'}}, delete: {{enabled: true}}}}\n"
-    )
-    with (base / "log").open("wb") as log:
-        server = subprocess.Popen(
-            ["docker-registry", "serve", str(base / "config.yml")], stdout=log, stderr=log
-        )
-    try:
-        deadline = time.monotonic() + 10
-        while True:
-            try:
-                http.client.HTTPConnection(address, timeout=1).request("GET", "/v2/")
-                break
-            except ConnectionRefusedError:
-                assert time.monotonic() < deadline, (base / "log").read_text()
-                time.sleep(0.02)
+    with serve(tmp_path_factory.mktemp("registry")) as address:
         yield address
-    finally:
-        server.terminate()
-        server.wait()
+
+
+@pytest.fixture(scope="module")
+def private(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Opens to alice only."""
+    with serve(tmp_path_factory.mktemp("private"), private=True) as address:
+        yield address
 
 
 def sh(*command: str) -> None:
-    subprocess.run(command, check=True, capture_output=True)
-
-
-def push(layout: Path, registry: str, name: str) -> None:
-    command = [
-        "skopeo",
-        "copy",
-        "-q",
-        "--dest-tls-verify=false",
-        f"oci:{layout}",
-        f"docker://{registry}/{name}",
-    ]
     subprocess.run(command, check=True, capture_output=True)
 
 
@@ -230,3 +202,109 @@ async def test_stores_of_several_processes_agree(tmp_path: Path, small: Path) ->
     assert len(one.listing()) == len(two.listing()) == 4
     await two.remove("small:1")
     assert one.find("small:1") is None
+
+
+def secret(host: str, user: str = USER, password: str = PASSWORD) -> dict[str, object]:
+    """A `.dockerconfigjson`."""
+    return {"auths": {host: {"auth": base64.b64encode(f"{user}:{password}".encode()).decode()}}}
+
+
+async def test_a_private_image_is_for_those_with_its_credentials(
+    tmp_path: Path, small: Path, private: str
+) -> None:
+    push(small, private, "team/app:1", private=True)
+    store = await opened(tmp_path / "store", {"private.test": f"http://{private}"})
+    name = "private.test/team/app:1"
+    with pytest.raises(ImageFault, match=r"pull access denied, .* authentication required") as caught:
+        await store.pull(name)
+    assert caught.value.reason == "ErrImagePull"
+    with pytest.raises(ImageFault, match="pull access denied"):
+        await store.pull(name, auth=[secret("private.test", password="wrong")])
+    with pytest.raises(ImageFault, match="pull access denied"):
+        await store.pull(name, auth=[secret("other.test")])
+    auth = [secret("private.test", password="wrong"), secret("private.test/team")]
+    image = await store.pull(name, auth=auth)
+    assert len(image.guards) == 1 and store.find(name) == image
+    # The image is here, and still the registry is asked who else may have it.
+    with pytest.raises(ImageFault, match="pull access denied"):
+        await store.pull(name)
+    assert (tmp_path / "store/images.json").stat().st_mode & 0o777 == 0o600
+    assert PASSWORD not in (tmp_path / "store/images.json").read_text()
+    assert list((tmp_path / "store/tmp").iterdir()) == []
+
+
+async def test_the_nodes_credentials_are_for_every_pod(
+    tmp_path: Path, small: Path, private: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    push(small, private, "team/node:1", private=True)
+    (tmp_path / ".docker").mkdir()
+    (tmp_path / ".docker/config.json").write_text(json.dumps(secret("private.test")))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    store = await opened(tmp_path / "store", {"private.test": f"http://{private}"})
+    image = await store.pull("private.test/team/node:1", auth=[secret("private.test", password="wrong")])
+    assert image.guards == ()
+
+
+async def test_a_public_image_needs_no_guard(tmp_path: Path, small: Path, registry: str) -> None:
+    push(small, registry, "library/free:1")
+    store = await opened(tmp_path / "store", {"docker.io": f"http://{registry}"})
+    auth = [secret("docker.io")]
+    assert (await store.pull("free:1", auth=auth)).guards != ()
+    assert (await store.pull("free:1")).guards == ()
+    assert (await store.pull("free:1", auth=auth)).guards == ()
+
+
+async def test_a_spoilt_blob_is_fetched_anew(tmp_path: Path, small: Path, registry: str) -> None:
+    push(small, registry, "library/spoilt:1")
+    blobs = tmp_path / "store/blobs/sha256"
+    for spoil in (lambda data: data[: len(data) // 2], lambda data: data[::-1], lambda data: b""):
+        store = await opened(tmp_path / "store", {"docker.io": f"http://{registry}"})
+        good = await store.pull("spoilt:1")
+        assert len(list(blobs.iterdir())) == 4
+        kept = {path: path.read_bytes() for path in blobs.iterdir()}
+        (tmp_path / "store/images.json").unlink()
+        for layer in (tmp_path / "store/l").iterdir():
+            shutil.rmtree(layer)
+        for path, data in kept.items():
+            path.write_bytes(spoil(data))
+            assert await store.pull("spoilt:1") == good, path
+            assert path.read_bytes() == data
+            (tmp_path / "store/images.json").unlink()
+            for layer in (tmp_path / "store/l").iterdir():
+                shutil.rmtree(layer)
+
+
+async def test_only_root_enters(tmp_path: Path, small: Path) -> None:
+    store = await opened(tmp_path / "store")
+    await store.load(str(small))
+    assert (tmp_path / "store").stat().st_mode & 0o777 == 0o700
+
+
+async def test_what_a_killed_pull_left_is_gone_at_the_next_start(tmp_path: Path, small: Path) -> None:
+    (tmp_path / "store/tmp/pull-x").mkdir(parents=True)
+    (tmp_path / "store/tmp/tmpy/layer").mkdir(parents=True)
+    (tmp_path / "store/tmp/blob").write_bytes(b"half")
+    await opened(tmp_path / "store")
+    assert list((tmp_path / "store/tmp").iterdir()) == []
+
+
+async def test_a_full_disk_is_named_and_leaves_nothing(
+    tmp_path: Path, registry: str, busybox: ModuleType
+) -> None:
+    noise = os.urandom(6 << 20)
+    busybox.layout(tmp_path / "big", [busybox.layer({"noise": noise})])
+    push(tmp_path / "big", registry, "library/big:1")
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    sh("mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(disk))
+    try:
+        store = await opened(disk / "store", {"docker.io": f"http://{registry}"})
+        with pytest.raises(ImageFault, match=r"(?i)no space left on device"):
+            await store.pull("big:1")
+        assert store.listing() == []
+        for name in ("tmp", "l", "blobs/sha256"):
+            assert list((disk / "store" / name).iterdir()) == []
+        sh("mount", "-o", "remount,size=64m", str(disk))
+        assert (await store.pull("big:1")).size_bytes > len(noise)
+    finally:
+        sh("umount", str(disk))

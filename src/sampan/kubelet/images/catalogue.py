@@ -21,7 +21,11 @@ from sampan.kubelet.images.contract import Image
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An image under one name. `layers`: directory names, topmost first; `blobs`: digests."""
+    """An image under one name. `layers`: directory names, topmost first; `blobs`: digests.
+
+    `guards`: see contract.Image. Times are seconds since the epoch: when it came, and when a container last
+    needed it (kept in memory, written now and then).
+    """
 
     reference: str
     digest: str
@@ -30,6 +34,9 @@ class Entry:
     blobs: tuple[str, ...]
     size_bytes: int
     config: Mapping[str, Any] = field(default_factory=dict)
+    guards: tuple[str, ...] = ()
+    came_at_s: float = 0.0
+    used_at_s: float = 0.0
 
     def image(self, layers_dir: Path) -> Image:
         config = self.config
@@ -47,6 +54,7 @@ class Entry:
             stop_signal=str(config.get("StopSignal") or ""),
             volumes=tuple(config.get("Volumes") or ()),
             labels=dict(config.get("Labels") or {}),
+            guards=self.guards,
         )
 
 
@@ -67,9 +75,7 @@ class Catalogue:
             known = {entry.name for entry in fields(Entry)}
             documents = orjson.loads(self._file.read_bytes())
             rows = ({k: v for k, v in row.items() if k in known} for row in documents)
-            found = [
-                Entry(**row | {"layers": tuple(row["layers"]), "blobs": tuple(row["blobs"])}) for row in rows
-            ]
+            found = [_entry(row) for row in rows]
             self._entries = {entry.reference: entry for entry in found}
             self._seen = stamp
         return self._entries
@@ -80,9 +86,21 @@ class Catalogue:
             entries = dict(self.entries())
             edit(entries)
             temporary = self._file.with_suffix(".new")
-            temporary.write_bytes(orjson.dumps([asdict(entry) for entry in entries.values()]))
+            with open(temporary, "wb", opener=_private) as file:
+                file.write(orjson.dumps([asdict(entry) for entry in entries.values()]))
+                file.flush()
+                os.fsync(file.fileno())
             temporary.rename(self._file)
             self._seen = None
+
+
+def _entry(row: dict[str, Any]) -> Entry:
+    lists: dict[str, Any] = {name: tuple(value) for name, value in row.items() if isinstance(value, list)}
+    return Entry(**row | lists)
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_CLOEXEC, 0o600)
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -20,7 +20,9 @@ class Image:
     """An image that is ready to run.
 
     `reference` is what was asked for, normalised (`docker.io/library/nginx:latest`); `digest` the manifest's
-    (`sha256:...`), `id` the configuration's; `lower_dirs` the unpacked layers, topmost first.
+    (`sha256:...`), `id` the configuration's; `lower_dirs` the unpacked layers, topmost first. `guards`:
+    fingerprints of the credentials that it was fetched with; without any it is for everybody
+    (`credentials.opens` says who may).
     """
 
     reference: str
@@ -36,6 +38,7 @@ class Image:
     stop_signal: str = ""
     volumes: Sequence[str] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
+    guards: Sequence[str] = ()
 
 
 class Images(Protocol):
@@ -44,10 +47,17 @@ class Images(Protocol):
     def find(self, reference: str) -> Image | None:
         """The image if it is present, without asking anybody."""
 
-    async def pull(self, reference: str, *, auth: Sequence[Mapping[str, object]] = ()) -> Image:
+    async def pull(
+        self,
+        reference: str,
+        *,
+        auth: Sequence[Mapping[str, object]] = (),
+        began: Callable[[], None] | None = None,
+    ) -> Image:
         """Fetches what is missing. `auth`: decoded `.dockerconfigjson` documents. Raises ImageFault.
 
-        Concurrent pulls of one reference are one pull.
+        Concurrent pulls of one reference with the same credentials are one pull, which ends when all its
+        callers are cancelled. `began` is called when it has waited for its turn.
         """
 
     def listing(self) -> Sequence[Image]: ...

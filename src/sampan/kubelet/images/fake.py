@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from sampan.kubelet.images.contract import Image, ImageFault
@@ -75,11 +75,19 @@ class FakeImages:
     def find(self, reference: str) -> Image | None:
         return self._present.get(normalise(reference))
 
-    async def pull(self, reference: str, *, auth: Sequence[Mapping[str, object]] = ()) -> Image:
+    async def pull(
+        self,
+        reference: str,
+        *,
+        auth: Sequence[Mapping[str, object]] = (),
+        began: Callable[[], None] | None = None,
+    ) -> Image:
         name = normalise(reference)
         self.pulls.append(name)
         if (held := self._held.get(name)) is not None:
             await held.wait()
+        if began is not None:
+            began()
         if faults := self._faults.get(name):
             raise faults.pop(0)
         found = self.remote.get(name) or (image(name) if self.any_image else None)

@@ -1,9 +1,9 @@
 """Unpacking one image layer into a directory that overlayfs can take as a lower layer.
 
 The tar stream is not trusted: names stay inside the directory whatever links the layer holds, device nodes
-are left out, and the whole is kept only if the uncompressed stream has the digest that the image's
-configuration promises. Whiteouts (image-spec, layer.md) become overlayfs' own: `.wh.X` a 0:0 character device
-at X, `.wh..wh..opq` an xattr on the directory.
+are left out, its size has limits (`layerstream`), and the whole is kept only if the uncompressed stream has
+the digest that the image's configuration promises. Whiteouts (image-spec, layer.md) become overlayfs' own:
+`.wh.X` a 0:0 character device at X, `.wh..wh..opq` an xattr on the directory.
 
 A layer usually brings an entry for every directory it touches, and then means the same above any other
 layers. Where one is missing, the directory is made like that of the layers below (mode, owner, or the link it
@@ -14,26 +14,31 @@ from __future__ import annotations
 
 import errno
 import gzip
-import hashlib
 import os
 import shutil
 import stat
 import tarfile
-from collections.abc import Mapping, Sequence
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
+from sampan.kubelet.images import layerstream
+from sampan.kubelet.images.layerstream import CHUNK, Header, LayerFault, Limits
+
 _OPAQUE = "trusted.overlay.opaque"
 _WHITEOUT, _OPAQUE_MARK, _AUFS = ".wh.", ".wh..wh..opq", ".wh..wh."
 _XATTR = "SCHILY.xattr."
-_ALLOWED_XATTRS = ("user.", "security.capability")
-_CHUNK = 1 << 20
+_CAPABILITY = "security.capability"
 _MAX_LINKS = 40
-
-
-class LayerFault(Exception):
-    """The layer is damaged, of an unknown kind, or tries to write outside its directory."""
+_MAX_NAME = 4096
+_MAX_ID = 2**32 - 2
+_TIMES = (-(2**31), 2**33)
+_ZEROS = bytes(CHUNK)
+_DAMAGE = (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error)
+_NONSENSE = (ValueError, OverflowError, RecursionError)
+"""What numbers and names that no file can have raise on the way to the kernel."""
 
 
 @dataclass(slots=True)
@@ -50,55 +55,46 @@ class _Target:
     """Of directories; set last, since every entry in them changes it."""
 
 
-class _Digesting:
-    """A stream that computes the SHA-256 of what is read through it."""
-
-    def __init__(self, source: IO[bytes]) -> None:
-        self._source, self._sum = source, hashlib.sha256()
-
-    def read(self, size: int = -1) -> bytes:
-        data = self._source.read(size)
-        self._sum.update(data)
-        return data
-
-    def finish(self) -> str:
-        while self.read(_CHUNK):
-            continue
-        return "sha256:" + self._sum.hexdigest()
-
-
-def unpack(blob: Path, directory: Path, diff_id: str, lower: Sequence[Path] = ()) -> Unpacked:
+def unpack(
+    blob: Path, directory: Path, diff_id: str, lower: Sequence[Path] = (), limits: Limits | None = None
+) -> Unpacked:
     """Blocking. `directory` must be empty; `lower` are the unpacked layers below, topmost first.
 
     Raises LayerFault; what was written by then is the caller's to delete.
     """
     target = _Target(directory, lower)
-    with blob.open("rb") as file:
-        stream = _Digesting(_decompressed(file, blob.name))
-        try:
-            with tarfile.open(fileobj=stream, mode="r|", bufsize=_CHUNK) as tar:  # type: ignore[call-overload]
-                for entry in tar:
+    limits = limits or Limits()
+    digest = f"sha256:{blob.name}"
+    try:
+        with layerstream.opened(blob, directory, limits) as stream:
+            with tarfile.open(fileobj=stream, mode="r|", bufsize=CHUNK, tarinfo=Header) as tar:  # type: ignore[call-overload]
+                for count, entry in enumerate(_entries(tar)):
+                    if count >= limits.entries:
+                        raise LayerFault(f"more than {limits.entries} entries")
                     _apply(tar, entry, target)
             found = stream.finish()
-        except (tarfile.TarError, EOFError, gzip.BadGzipFile) as error:
-            raise LayerFault(f"layer {blob.name} is damaged: {error}") from error
+    except _DAMAGE as error:
+        raise LayerFault(f"layer {blob.name} is damaged: {error}", digest) from error
+    except _NONSENSE as error:
+        raise LayerFault(f"layer {blob.name} has an entry that makes no sense: {error}") from error
+    except FileNotFoundError as error:
+        raise LayerFault(f"layer {blob.name} is missing", digest) from error
+    except LayerFault as fault:
+        if blob.name in str(fault):
+            raise
+        raise LayerFault(f"layer {blob.name} is refused: {fault}", fault.blob) from fault
     if found != diff_id:
-        raise LayerFault(f"layer {blob.name} is damaged: it unpacks to {found}, not {diff_id}")
+        raise LayerFault(f"layer {blob.name} is damaged: it unpacks to {found}, not {diff_id}", digest)
     for path, modified in target.times.items():
         os.utime(path, (modified, modified), follow_symlinks=False)
     return target.result
 
 
-def _decompressed(file: IO[bytes], name: str) -> IO[bytes]:
-    magic = file.read(4)
-    file.seek(0)
-    if magic[:2] == b"\x1f\x8b":
-        return gzip.open(file)  # type: ignore[return-value]
-    if magic == b"\x28\xb5\x2f\xfd":
-        raise LayerFault(
-            f"layer {name} is compressed with zstd, which is not supported; gzip and plain tar are"
-        )
-    return file
+def _entries(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+    """One by one; the list that tarfile keeps of them would grow with the layer."""
+    while (entry := tar.next()) is not None:
+        yield entry
+        tar.members.clear()  # type: ignore[attr-defined]
 
 
 def _apply(tar: tarfile.TarFile, entry: tarfile.TarInfo, target: _Target) -> None:
@@ -132,14 +128,35 @@ def _apply(tar: tarfile.TarFile, entry: tarfile.TarInfo, target: _Target) -> Non
         source = tar.extractfile(entry)
         assert source is not None
         with path.open("xb") as file:
-            shutil.copyfileobj(source, file, _CHUNK)
+            _copy(source, file, entry)
     else:
         raise LayerFault(f"entry {entry.name!r} has the unknown type {entry.type!r}")
     _set_attributes(path, entry, target)
 
 
+def _copy(source: IO[bytes], file: IO[bytes], entry: tarfile.TarInfo) -> None:
+    """Holes stay holes, and long runs of zeros become some."""
+    sparse: Sequence[tuple[int, int]] | None = getattr(entry, "sparse", None)
+    for offset, size in sparse or ((0, entry.size),):
+        if sparse:
+            source.seek(offset)
+        file.seek(offset)
+        left = size
+        while left and (data := source.read(min(left, CHUNK))):
+            left -= len(data)
+            if data == _ZEROS:
+                file.seek(len(data), os.SEEK_CUR)
+            else:
+                file.write(data)
+        if left:
+            raise LayerFault(f"{entry.name!r} ends early")
+    file.truncate(entry.size)
+
+
 def _parts(name: str) -> list[str]:
     """Absolute names are taken as relative, as everybody does; going up is nobody's need."""
+    if len(name) > _MAX_NAME:
+        raise LayerFault(f"a name of {len(name)} characters")
     parts = [part for part in name.split("/") if part not in ("", ".")]
     if ".." in parts:
         raise LayerFault(f"entry {name!r} leaves the image")
@@ -256,23 +273,35 @@ def _hard_link(target: _Target, entry: tarfile.TarInfo, path: Path) -> None:
 
 
 def _set_attributes(path: Path, entry: tarfile.TarInfo, target: _Target) -> None:
+    if not (0 <= entry.uid <= _MAX_ID and 0 <= entry.gid <= _MAX_ID):
+        raise LayerFault(f"{entry.name!r} belongs to {entry.uid}:{entry.gid}")
     os.chown(path, entry.uid, entry.gid, follow_symlinks=False)
+    modified = min(max(float(entry.mtime), _TIMES[0]), _TIMES[1])
     if entry.issym():
-        os.utime(path, (entry.mtime, entry.mtime), follow_symlinks=False)
+        os.utime(path, (modified, modified), follow_symlinks=False)
         return
     path.chmod(entry.mode & 0o7777)  # after chown, which clears setuid
     for name, value in _xattrs(entry.pax_headers).items():
-        os.setxattr(path, name, value)
+        try:
+            os.setxattr(path, name, value)
+        except OSError as error:
+            # A file system without user.* loses them as everywhere; a lost capability would be a lost right.
+            if name == _CAPABILITY or error.errno != errno.ENOTSUP:
+                raise
     if entry.isdir():
-        target.times[path] = entry.mtime
+        target.times[path] = modified
     else:
-        os.utime(path, (entry.mtime, entry.mtime))
+        os.utime(path, (modified, modified))
 
 
 def _xattrs(headers: Mapping[str, str]) -> dict[str, bytes]:
-    """Only what a container may rely on: trusted.* would speak to overlayfs."""
+    """Only what a container may rely on: trusted.* and user.overlay.* would speak to overlayfs."""
     return {
         name: value.encode("utf-8", "surrogateescape")
         for key, value in headers.items()
-        if key.startswith(_XATTR) and (name := key.removeprefix(_XATTR)).startswith(_ALLOWED_XATTRS)
+        if key.startswith(_XATTR) and _is_kept(name := key.removeprefix(_XATTR))
     }
+
+
+def _is_kept(xattr: str) -> bool:
+    return xattr == _CAPABILITY or (xattr.startswith("user.") and not xattr.startswith("user.overlay."))

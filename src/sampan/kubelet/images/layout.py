@@ -21,14 +21,29 @@ _INDEX_TYPES = (
     "application/vnd.oci.image.index.v1+json",
     "application/vnd.docker.distribution.manifest.list.v2+json",
 )
-_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm"}
+_ARCHITECTURES = {
+    "x86_64": ("amd64", ("", "v1")),
+    "aarch64": ("arm64", ("v8", "")),
+    "armv8l": ("arm", ("v8", "v7", "v6", "v5", "")),
+    "armv7l": ("arm", ("v7", "v6", "v5", "")),
+    "armv6l": ("arm", ("v6", "v5", "")),
+    "riscv64": ("riscv64", ("",)),
+    "ppc64le": ("ppc64le", ("",)),
+    "s390x": ("s390x", ("",)),
+}
+"""Machine -> architecture, and the variants that run on it, best first."""
+_FOREIGN = ("nondistributable", ".foreign.")
 
 REF_NAME = "org.opencontainers.image.ref.name"
 FULL_NAME = "io.containerd.image.name"
 
 
 class LayoutFault(Exception):
-    """The layout or a blob of it is not what it claims to be."""
+    """The layout or a blob of it is not what it claims to be. `blob`: whose content has another digest."""
+
+    def __init__(self, message: str, blob: str = "") -> None:
+        super().__init__(message)
+        self.blob = blob
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +88,7 @@ class Blobs:
         except FileNotFoundError as error:
             raise LayoutFault(f"blob {digest} is missing") from error
         if hashlib.new(digest.partition(":")[0], data).hexdigest() != digest.partition(":")[2]:
-            raise LayoutFault(f"blob {digest} is damaged: its content has another digest")
+            raise LayoutFault(f"blob {digest} is damaged: its content has another digest", digest)
         return _object(data, digest)
 
     def verify(self, descriptor: Descriptor) -> None:
@@ -86,7 +101,8 @@ class Blobs:
         except FileNotFoundError as error:
             raise LayoutFault(f"blob {descriptor.digest} is missing") from error
         if found.hexdigest() != descriptor.digest.partition(":")[2]:
-            raise LayoutFault(f"blob {descriptor.digest} is damaged: its content has another digest")
+            text = f"blob {descriptor.digest} is damaged: its content has another digest"
+            raise LayoutFault(text, descriptor.digest)
 
 
 def index(layout: Path) -> list[Descriptor]:
@@ -114,7 +130,12 @@ def manifest(blobs: Blobs, descriptor: Descriptor) -> Manifest:
         raise LayoutFault(f"{descriptor.digest}: indexes nested too deep")
     config = _descriptors([document.get("config")], digest)[0]
     layers = _descriptors(document.get("layers"), digest)
+    for layer in layers:
+        if any(mark in layer.media_type for mark in _FOREIGN) and not blobs.path(layer.digest).exists():
+            raise LayoutFault(f"layer {layer.digest} is foreign ({layer.media_type}): no registry has it")
     image = blobs.document(config.digest)
+    if digest == descriptor.digest:
+        _expect_own(image)  # else the index said what it is for
     diff_ids = (image.get("rootfs") or {}).get("diff_ids") or []
     if len(diff_ids) != len(layers):
         raise LayoutFault(f"{digest} has {len(layers)} layers, its configuration {len(diff_ids)}")
@@ -122,15 +143,37 @@ def manifest(blobs: Blobs, descriptor: Descriptor) -> Manifest:
     return Manifest(digest, config.digest, layers, diff_ids, image.get("config") or {}, size)
 
 
+def _own_platform() -> tuple[str, tuple[str, ...]]:
+    machine = platform.machine()
+    return _ARCHITECTURES.get(machine, (machine, ("",)))
+
+
+def _expect_own(image: Mapping[str, Any]) -> None:
+    own, _ = _own_platform()
+    found = f"{image.get('os') or 'linux'}/{image.get('architecture') or own}"
+    if found != f"linux/{own}":
+        raise LayoutFault(f"the image is for {found}, this machine is linux/{own}")
+
+
 def _for_this_machine(choices: Sequence[Descriptor]) -> Descriptor:
-    own = _ARCHITECTURES.get(platform.machine(), platform.machine())
-    for choice in choices:
-        if choice.platform.get("architecture") == own and choice.platform.get("os") == "linux":
-            return choice
+    """The best variant for this machine, else an image that does not say what it is for."""
+    own, variants = _own_platform()
+    fitting = {
+        choice.platform.get("variant", ""): choice
+        for choice in reversed(choices)
+        if (choice.platform.get("os"), choice.platform.get("architecture")) == ("linux", own)
+    }
+    for variant in variants:
+        if variant in fitting:
+            return fitting[variant]
     for choice in choices:
         if not choice.platform:
             return choice
-    offered = ", ".join(sorted({f"{c.platform.get('os')}/{c.platform.get('architecture')}" for c in choices}))
+    offered = ", ".join(
+        sorted(
+            {"/".join(filter(None, map(c.platform.get, ("os", "architecture", "variant")))) for c in choices}
+        )
+    )
     raise LayoutFault(f"no image for linux/{own}, only for {offered or 'nothing'}")
 
 

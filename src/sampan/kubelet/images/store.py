@@ -6,8 +6,11 @@ Below `root`:
     in-use.lock       held shared while images are added, exclusively while what nobody names is deleted
 
 A pull asks for the digest, copies what is missing, unpacks each layer once, and enters the name last; so a
-name in the catalogue is always whole. In one process pulls of one reference are one task, and each layer is
+name in the catalogue is always whole. Nothing is believed by its name: a blob whose content has another
+digest is thrown away and fetched anew. In one process equal pulls are one task (`pulls`), and each layer is
 unpacked by one; two processes may unpack the same layer, the first to rename its directory into place wins.
+
+Only root may enter: old layers hold setuid programs that containers have long been rid of (CVE-2021-41091).
 """
 
 from __future__ import annotations
@@ -17,54 +20,73 @@ import fcntl
 import hashlib
 import logging
 import os
+import re
 import shutil
 import tarfile
 import tempfile
-from collections.abc import AsyncIterator, Mapping, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from sampan.kubelet.images import layers, layout
 from sampan.kubelet.images.catalogue import Catalogue, Entry, locked
 from sampan.kubelet.images.contract import Image, ImageFault
+from sampan.kubelet.images.credentials import Credential, matching
+from sampan.kubelet.images.layerstream import LayerFault
+from sampan.kubelet.images.pulls import Pulls
 from sampan.kubelet.images.reference import normalise, parse
-from sampan.kubelet.images.skopeo import Skopeo, SkopeoFault
+from sampan.kubelet.images.skopeo import Found, Skopeo, SkopeoFault
 
 log = logging.getLogger(__name__)
 
 _NAME_CHARS = 16
+MAX_PARALLEL_PULLS = 4
+_PULL_FAULTS = (SkopeoFault, layout.LayoutFault, LayerFault, OSError)
 
 
 class ImageStore:
     """Keeps contract.Images. `mirrors`: registry host -> URL that is asked in its place first."""
 
-    def __init__(self, root: Path, mirrors: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, root: Path, mirrors: Mapping[str, str] | None = None, *, parallel: int = MAX_PARALLEL_PULLS
+    ) -> None:
         self.root = root.absolute()
         self._layers, self._tmp = self.root / "l", self.root / "tmp"
         self._blobs = layout.Blobs(self.root / "blobs")
         self._catalogue = Catalogue(self.root)
         self._use_lock = self.root / "in-use.lock"
         self._skopeo = Skopeo(mirrors or {}, self._tmp)
-        self._pulls: dict[str, asyncio.Task[Image]] = {}
+        self._pulls = Pulls(parallel)
+        self._used: dict[str, float] = {}
         self._unpacking: dict[str, asyncio.Lock] = {}
 
     async def open(self) -> None:
         for directory in (self.root, self._layers, self._tmp, self._blobs.directory / "sha256"):
-            directory.mkdir(parents=True, exist_ok=True, mode=0o711)
+            directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.root.chmod(0o700)
         self._catalogue.entries()
+        await asyncio.to_thread(self.collect, left_only=True)
 
     # -- what there is
 
     def find(self, reference: str) -> Image | None:
-        """Also by the bare image ID. Raises ImageFault("InvalidImageName")."""
+        """By name, or by repository and digest. Raises ImageFault("InvalidImageName")."""
+        entry = self._entry(reference)
+        if entry is None:
+            return None
+        self._used[entry.reference] = time.time()
+        return entry.image(self._layers)
+
+    def _entry(self, reference: str) -> Entry | None:
         entries = self._catalogue.entries()
         wanted = parse(reference)
         if (entry := entries.get(str(wanted))) is not None:
-            return entry.image(self._layers)
-        if wanted.digest:
-            for entry in entries.values():
-                if entry.digest == wanted.digest and parse(entry.reference).name == wanted.name:
-                    return entry.image(self._layers)
+            return entry
+        for entry in entries.values() if wanted.digest else ():
+            if entry.digest == wanted.digest and parse(entry.reference).name == wanted.name:
+                return entry
         return None
 
     def listing(self) -> Sequence[Image]:
@@ -72,15 +94,17 @@ class ImageStore:
 
     # -- pulling
 
-    async def pull(self, reference: str, *, auth: Sequence[Mapping[str, object]] = ()) -> Image:
+    async def pull(
+        self,
+        reference: str,
+        *,
+        auth: Sequence[Mapping[str, object]] = (),
+        began: Callable[[], None] | None = None,
+    ) -> Image:
         name = normalise(reference)
-        task = self._pulls.get(name)
-        if task is None:
-            task = asyncio.create_task(self._pull(name, auth), name=f"pull {name}")
-            self._pulls[name] = task
-            task.add_done_callback(lambda _: self._pulls.pop(name, None))
-        # One caller's cancellation leaves the others their pull.
-        return await asyncio.shield(task)
+        # Who has other credentials must be let in by the registry himself.
+        keys = frozenset(key.fingerprint for key in matching(parse(name).name, auth))
+        return await self._pulls.join((name, keys), lambda: self._pull(name, auth), began)
 
     async def _pull(self, name: str, auth: Sequence[Mapping[str, object]]) -> Image:
         reference = parse(name)
@@ -88,15 +112,36 @@ class ImageStore:
             found = await self._skopeo.ask(reference, auth)
             present = self._catalogue.entries().get(name)
             if present is not None and present.digest == found.digest and self._whole(present):
-                return present.image(self._layers)
-            async with self._adding() as target:
-                await self._skopeo.copy(reference, found, target, self._blobs.directory, auth)
-                (descriptor,) = layout.index(target)
-                manifest = await asyncio.to_thread(layout.manifest, self._blobs, descriptor)
-                return await self._enter(name, found.digest, manifest)
-        except (SkopeoFault, layout.LayoutFault, layers.LayerFault, OSError) as error:
+                return self._admit(present, found.key)
+            try:
+                return await self._fetch(name, found)
+            except (layout.LayoutFault, LayerFault) as fault:
+                if not fault.blob:
+                    raise
+                log.warning("%s; it is fetched anew", fault)
+                self._blobs.path(fault.blob).unlink(missing_ok=True)
+                return await self._fetch(name, found)
+        except _PULL_FAULTS as error:
+            if "no space left on device" in str(error).lower():
+                await asyncio.to_thread(self.collect)
             text = f'failed to pull and unpack image "{name}": {error}'
             raise ImageFault("ErrImagePull", text) from error
+
+    async def _fetch(self, name: str, found: Found) -> Image:
+        async with self._adding() as target:
+            await self._skopeo.copy(parse(name), found, target, self._blobs.directory)
+            (descriptor,) = layout.index(target)
+            manifest = await asyncio.to_thread(layout.manifest, self._blobs, descriptor)
+            return await self._enter(name, found.digest, manifest, found.key)
+
+    def _admit(self, present: Entry, key: Credential | None) -> Image:
+        """The registry let somebody in: with this key everybody may, or by this key nobody asked for any."""
+        guards = _guards(present, present.digest, key)
+        if guards != present.guards:
+            changed = replace(present, guards=guards)
+            self._catalogue.change(lambda entries: entries.update({present.reference: changed}))
+            return changed.image(self._layers)
+        return present.image(self._layers)
 
     @asynccontextmanager
     async def _adding(self) -> AsyncIterator[Path]:
@@ -112,12 +157,16 @@ class ImageStore:
     def _whole(self, entry: Entry) -> bool:
         return all((self._layers / layer).is_dir() for layer in entry.layers)
 
-    async def _enter(self, name: str, digest: str, manifest: layout.Manifest) -> Image:
+    async def _enter(
+        self, name: str, digest: str, manifest: layout.Manifest, key: Credential | None = None
+    ) -> Image:
         """Unpacks what is missing, then gives it the name."""
         stack: list[str] = []  # topmost first
         for descriptor, diff_id in zip(manifest.layers, manifest.diff_ids, strict=True):
             stack.insert(0, await self._unpacked(descriptor, diff_id, stack))
         blobs = (manifest.digest, manifest.config_digest, *(layer.digest for layer in manifest.layers))
+        now_s = time.time()
+        present = self._catalogue.entries().get(name)
         entry = Entry(
             reference=name,
             digest=digest,
@@ -126,6 +175,9 @@ class ImageStore:
             blobs=blobs,
             size_bytes=manifest.size_bytes,
             config=manifest.config,
+            guards=_guards(present, digest, key),
+            came_at_s=now_s,
+            used_at_s=now_s,
         )
         self._catalogue.change(lambda entries: entries.update({name: entry}))
         return entry.image(self._layers)
@@ -164,7 +216,7 @@ class ImageStore:
             if not path.exists():
                 raise layout.LayoutFault("no such file or directory")
             return await self._load_archive(path, reference)
-        except (SkopeoFault, layout.LayoutFault, layers.LayerFault, tarfile.TarError, OSError) as error:
+        except (SkopeoFault, layout.LayoutFault, LayerFault, tarfile.TarError, OSError) as error:
             raise ImageFault("ErrImagePull", f"failed to load {archive}: {error}") from error
 
     async def _load_archive(self, path: Path, reference: str) -> Sequence[Image]:
@@ -219,7 +271,8 @@ class ImageStore:
     # -- removing
 
     async def remove(self, reference: str) -> None:
-        name = normalise(reference)
+        entry = self._entry(reference)
+        name = entry.reference if entry is not None else normalise(reference)
 
         def forget(entries: dict[str, Entry]) -> None:
             entries.pop(name, None)
@@ -227,27 +280,45 @@ class ImageStore:
         await asyncio.to_thread(self._catalogue.change, forget)
         await asyncio.to_thread(self.collect)
 
-    def collect(self) -> None:
-        """Deletes layers and blobs that no name leads to, unless a container still stands on them. Blocking.
+    def collect(self, *, left_only: bool = False) -> None:
+        """Deletes layers and blobs that no name leads to, unless a container stands on them. Blocking.
 
-        While anybody adds an image nothing is deleted: the next collection does it.
+        While anybody adds an image nothing is deleted: the next collection does it. `left_only`: only what
+        killed pulls left.
         """
         try:
             with locked(self._use_lock, fcntl.LOCK_EX | fcntl.LOCK_NB):
+                for left in self._tmp.iterdir():
+                    shutil.rmtree(left) if left.is_dir() else left.unlink()
+                if left_only:
+                    return
                 entries = self._catalogue.entries().values()
-                layers_kept = {layer for entry in entries for layer in entry.layers}
+                layers_kept = {layer for entry in entries for layer in entry.layers} | self.mounted()
                 blobs_kept = {blob.partition(":")[2] for entry in entries for blob in entry.blobs}
-                mounted = Path("/proc/self/mountinfo").read_text()
                 for directory in self._layers.iterdir():
-                    if directory.name not in layers_kept and directory.name not in mounted:
+                    if directory.name not in layers_kept:
+                        # Half a layer under its name would be taken for whole.
+                        directory = directory.rename(self._tmp / directory.name)
                         shutil.rmtree(directory)
                 for blob in (self._blobs.directory / "sha256").iterdir():
                     if blob.name not in blobs_kept:
                         blob.unlink()
-                for left in self._tmp.iterdir():
-                    shutil.rmtree(left) if left.is_dir() else left.unlink()
         except BlockingIOError:
             log.info("images are being added: unused layers are deleted another time")
+
+    def mounted(self) -> set[str]:
+        """Names of layers that are part of somebody's mount, whichever cluster's."""
+        text = Path("/proc/self/mountinfo").read_text()
+        return set(re.findall(re.escape(f"{self._layers}/") + r"([0-9a-f]+)", text))
+
+
+def _guards(present: Entry | None, digest: str, key: Credential | None) -> tuple[str, ...]:
+    """Who may use an image now that `key` opened it; None, or a key of the node's, opens it for all."""
+    if key is None or key.ours:
+        return ()
+    if present is None or present.digest != digest:
+        return (key.fingerprint,)
+    return tuple(dict.fromkeys((*present.guards, key.fingerprint))) if present.guards else ()
 
 
 def _extract_layout(archive: Path, target: Path) -> bool:

@@ -36,8 +36,8 @@ class ImageVolume(Settled):
     async def _image(self, volume: Volume, reference: str, policy: str) -> Image:
         policy = policy or default_pull_policy(reference)
         found = self._images.find(reference)
-        if found is not None and policy != "Always":
-            return found
+        if found is not None and policy != "Always" and not found.guards:
+            return found  # what credentials opened is asked for again with the Pod's own
         if policy == "Never":
             text = f'Container image "{reference}" is not present with pull policy of Never'
             raise ImageFault("ErrImageNeverPull", text)
