@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import random
+import time
 from pathlib import Path
 
 from harness.node import Node, eventually
@@ -212,3 +214,30 @@ def test_what_a_pod_without_a_usable_claim_is_told(node: Node, namespace: str) -
     node.apply(CLAIM % ("missing", "1Gi"), namespace)
     for name in ("a", "placed"):
         node.wait_ready(f"pod/{name}", namespace)
+
+
+def test_killed_while_it_binds_and_while_it_takes_away(node: Node, namespace: str) -> None:
+    names = [f"c{number}" for number in range(8)]
+    moments = random.Random(namespace)
+    manifests = (CLAIM % (name, "1Gi") + POD % (name, SLEEP, USES % name) for name in names)
+    node.apply("---\n".join(manifests), namespace)
+    for _ in range(2):
+        time.sleep(moments.uniform(0.0, 0.3))
+        node.kill()
+        node.up()
+    node.kubectl("wait", "--for=condition=Ready", "pods", "--all", "-n", namespace, "--timeout=30s")
+    volumes = {each["metadata"]["name"]: each for each in node.list("pv", "")}
+    pairs = {claim["spec"]["volumeName"]: claim for claim in node.list("pvc", namespace)}
+    assert len(pairs) == len(names)
+    for name, claim in pairs.items():
+        assert claim["status"]["phase"] == volumes[name]["status"]["phase"] == "Bound"
+        assert volumes[name]["spec"]["claimRef"]["uid"] == claim["metadata"]["uid"]
+    made = {path.name for path in (node.data / "volumes").iterdir()}
+    assert pairs.keys() <= made
+    node.kubectl("delete", "pods,pvc", "--all", "-n", namespace, "--wait=false")
+    time.sleep(moments.uniform(0.0, 0.3))
+    node.kill()
+    node.up()
+    eventually(lambda: not pairs.keys() & {each["metadata"]["name"] for each in node.list("pv", "")}, 30)
+    assert not pairs.keys() & {path.name for path in (node.data / "volumes").iterdir()}
+    assert not node.list("pvc", namespace)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import select
 import shutil
 import signal
 import socket
@@ -104,13 +103,6 @@ class UdpLoad:
 
 class Victim(Node):
     """A node that can be hurt."""
-
-    def kill(self) -> None:
-        """SIGKILL, in the middle of whatever it does."""
-        descriptor = os.pidfd_open(self.pid)
-        signal.pidfd_send_signal(descriptor, signal.SIGKILL)
-        select.select([descriptor], [], [], 10)
-        os.close(descriptor)
 
     def containers(self) -> dict[str, dict[str, Any]]:
         """By Pod name: the state, as it is on disk, of the container that runs."""

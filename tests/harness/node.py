@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import os
+import select
+import signal
 import subprocess
 import sys
 import time
@@ -71,6 +73,13 @@ class Node:
         if output.code:
             raise CommandFailed(f"down: {output.err}")
         return output
+
+    def kill(self) -> None:
+        """SIGKILL, in the middle of whatever it does."""
+        descriptor = os.pidfd_open(self.pid)
+        signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+        select.select([descriptor], [], [], 10)
+        os.close(descriptor)
 
     @property
     def pid(self) -> int:

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from sampan.api.errors import FieldError
 from sampan.api.objects import Obj
 from sampan.api.validation import (
+    claims,
     core,
+    csi,
     endpoints,
     governance,
     networking,
@@ -17,6 +19,7 @@ from sampan.api.validation import (
     podresize,
     service,
     storage,
+    storageclasses,
     workload,
 )
 
@@ -95,6 +98,17 @@ RULES: dict[tuple[str, str], Rules] = {
     ("", "ResourceQuota"): Rules(governance.resource_quota, governance.resource_quota_update),
     ("", "LimitRange"): Rules(governance.limit_range, governance.limit_range_update),
     ("", "PersistentVolume"): Rules(storage.volume, storage.volume_update),
-    ("", "PersistentVolumeClaim"): Rules(storage.claim, storage.claim_update),
-    ("storage.k8s.io", "StorageClass"): Rules(storage.storage_class, storage.storage_class_update),
+    ("", "PersistentVolumeClaim"): Rules(claims.claim, claims.claim_update, claims.claim_status),
+    ("storage.k8s.io", "StorageClass"): Rules(
+        storageclasses.storage_class, storageclasses.storage_class_update
+    ),
+    ("storage.k8s.io", "VolumeAttributesClass"): Rules(
+        storageclasses.attributes_class, storageclasses.attributes_class_update
+    ),
+    ("storage.k8s.io", "CSIDriver"): Rules(csi.driver, csi.driver_update),
+    ("storage.k8s.io", "CSINode"): Rules(csi.node, csi.node_update),
+    ("storage.k8s.io", "CSIStorageCapacity"): Rules(csi.capacity, csi.capacity_update),
+    ("storage.k8s.io", "VolumeAttachment"): Rules(
+        csi.attachment, csi.attachment_update, csi.attachment_status
+    ),
 }

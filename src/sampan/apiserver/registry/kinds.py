@@ -47,6 +47,13 @@ class _PersistentVolume(_ReturnsDeleted):
             now["lastPhaseTransitionTime"] = clock.now()
 
 
+class _VolumeAttachment(_ReturnsDeleted):
+    """Not attached, until somebody says so."""
+
+    def prepare_create(self, call: Call, obj: Obj) -> None:
+        obj["status"] = {"attached": False}
+
+
 class _Node(Hooks):
     """A kubelet registers its node with its status."""
 
@@ -89,7 +96,7 @@ def hooks(services: ServiceHooks) -> Mapping[tuple[str, str], Hooks]:
         ("storage.k8s.io", "csidrivers"): _ReturnsDeleted(),
         ("storage.k8s.io", "csinodes"): _ReturnsDeleted(),
         ("storage.k8s.io", "storageclasses"): _ReturnsDeleted(),
-        ("storage.k8s.io", "volumeattachments"): _ReturnsDeleted(),
+        ("storage.k8s.io", "volumeattachments"): _VolumeAttachment(),
         ("storage.k8s.io", "volumeattributesclasses"): _ReturnsDeleted(),
         ("resource.k8s.io", "deviceclasses"): _ReturnsDeleted(),
         ("resource.k8s.io", "resourceclaims"): _ReturnsDeleted(),
