@@ -107,6 +107,14 @@ async def test_what_is_said_of_a_claim_that_is_nothing_yet(objects: list[Obj], w
     assert await said(pod(), *objects) == UNABLE.format("data", why)
 
 
+async def test_a_pod_that_has_run_goes_on_with_a_claim_that_is_on_its_way_out(tmp_path: Path) -> None:
+    user = pod()
+    user["status"] = {"containerStatuses": [{"name": "c", "state": {"waiting": {}}, "restartCount": 0}]}
+    assert await said(user, going(), at(tmp_path)) == UNABLE.format("data", "PVC is being deleted")
+    user["status"]["containerStatuses"][0]["state"] = {"terminated": {"exitCode": 1}}
+    assert await mounted(user, going(), at(tmp_path)) == Mounted(str(tmp_path))
+
+
 async def test_what_is_said_of_devices() -> None:
     device = pod("volumeDevices")
     assert await said(device, bound_claim(), at("/srv")) == UNABLE.format(

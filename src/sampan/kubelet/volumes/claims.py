@@ -113,7 +113,7 @@ class Claims(Settled):
             raise _Unready(f"failed to fetch PVC from API server: {missing}")
         if use.is_ephemeral and (why := made_for(claim, volume.pod)):
             raise _Unready(why)
-        if is_deleting(claim):
+        if is_deleting(claim) and not _has_run(volume.pod):
             raise _Unready("PVC is being deleted")
         if (claim.get("status") or {}).get("phase") != "Bound" or not claim["spec"].get("volumeName"):
             raise _Unready("PVC is not bound")
@@ -141,6 +141,12 @@ class Claims(Settled):
 
 class _Unready(Exception):
     """Why a claim cannot be mounted."""
+
+
+def _has_run(pod: Obj) -> bool:
+    """Such a Pod goes on with a claim that stays for its sake, also after a restart of a container."""
+    statuses = (pod.get("status") or {}).get("containerStatuses") or ()
+    return any(each.get("restartCount") or "waiting" not in (each.get("state") or {}) for each in statuses)
 
 
 def _check_mode(volume: Volume, found: Obj) -> None:
