@@ -36,6 +36,8 @@ class KubeletConfig:
     kube_reserved: Mapping[str, str] = field(default_factory=dict)
     """Kept back from Pods, as quantities: for the rest of the machine, and for sampan itself."""
     eviction: EvictionConfig = field(default_factory=EvictionConfig)
+    image_root: Path = Path("/var/lib/sampan/images")
+    """On the disk that images fill: imagefs, to whoever looks after what is left of it."""
     pod_pids_limit: int = 0
     """Processes of one Pod; 0: as many as the node has."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 
 from sampan.api.objects import Obj, key_of, uid_of
 from sampan.api.podspec import is_terminal
@@ -22,6 +22,8 @@ from sampan.kubelet import node, preparation, pullsecrets
 from sampan.kubelet.allocatable import extended
 from sampan.kubelet.allocation import Allocation
 from sampan.kubelet.config import KubeletConfig
+from sampan.kubelet.eviction.evictor import Evictor
+from sampan.kubelet.eviction.premises import Premises
 from sampan.kubelet.hooks import Hooks
 from sampan.kubelet.images.contract import Image, Images
 from sampan.kubelet.logrotation import LogRotation
@@ -120,6 +122,8 @@ class Kubelet:
             drained=drained,
             allocation=self._allocation,
         )
+        premises = Premises(self._parts, self._workers.values, self._under_pressure, config.image_root)
+        self._evictor = Evictor(config.eviction, runtime, premises)
         self._streams = Streams(
             runtime, self._workers.get, config.pods, netns, namespace_at or self._namespace_at
         )
@@ -145,6 +149,7 @@ class Kubelet:
                 group.create_task(self._log_rotation().run(), name="log-rotation")
                 group.create_task(self._allocation.run(), name="allocation")
                 group.create_task(self._directories.run(), name="directories")
+                group.create_task(self._evictor.run(), name="evictor")
                 self._nodes.subscribe(self._node_changed)
                 await self._services.wait_synced()
                 # Only a complete list tells which containers belong to nobody.
@@ -200,6 +205,10 @@ class Kubelet:
         if new is not None and (found := extended(new)) != self._allocation.extended:
             self._allocation.extend(found)
             self._node.poke()
+
+    def _under_pressure(self, conditions: Collection[str]) -> None:
+        self._node.pressures = conditions
+        self._node.poke()
 
     def _employ(self, pod: Obj, sandbox: Sandbox | None, records: list[Record]) -> Worker:
         worker = self._workers[uid_of(pod)] = Worker(self._parts, pod)
