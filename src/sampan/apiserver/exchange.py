@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import select
 from collections import deque
 from collections.abc import Iterable
 from http import HTTPStatus
@@ -36,6 +37,15 @@ class Duplex:
     async def drain(self) -> None:
         """Waits until the peer has taken enough; raises ConnectionResetError once it has gone."""
         await self._connection.drain()
+
+    def hung_up(self) -> bool:
+        """Whether the peer has left. Tells it also while nobody reads, when nothing else would."""
+        if self._connection.lost or self._connection.transport.is_closing():
+            return True
+        sock = self._connection.transport.get_extra_info("socket")
+        poll = select.poll()
+        poll.register(sock.fileno(), select.POLLRDHUP)
+        return bool(poll.poll(0))
 
     def close(self) -> None:
         self._connection.transport.close()

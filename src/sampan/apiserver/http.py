@@ -32,6 +32,7 @@ WRITE_HIGH_BYTES = 256 * 1024
 HEAD_TIMEOUT_S = 15.0
 BODY_TIMEOUT_S = 60.0
 IDLE_TIMEOUT_S = 180.0
+_KEEPALIVE = ((socket.TCP_KEEPIDLE, 30), (socket.TCP_KEEPINTVL, 10), (socket.TCP_KEEPCNT, 3))
 TLS_READ_BYTES = 32 * 1024
 """What every TLS connection holds for reading; asyncio's own 256 KiB make idle clients dear."""
 
@@ -241,8 +242,17 @@ class Connection(asyncio.Protocol):
         self._duplex = Duplex(self, exchange.rest)
         if self.lost:
             self._duplex.reader.feed_eof()
+        self._keep_alive()
         self._resume_reading()
         return self._duplex
+
+    def _keep_alive(self) -> None:
+        """A long-lived stream may be silent for hours; a client whose machine has vanished must not stay."""
+        sock = self.transport.get_extra_info("socket")
+        if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            for option, value in _KEEPALIVE:
+                sock.setsockopt(socket.IPPROTO_TCP, option, value)
 
     def upload_taken(self, upload: Upload) -> None:
         """Somebody has read from it."""

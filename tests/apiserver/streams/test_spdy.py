@@ -25,6 +25,9 @@ class Pipe:
     async def write(self, data: bytes) -> None:
         self.out += data
 
+    def gone(self) -> bool:
+        return self.finished
+
     async def finish(self) -> None:
         self.finished = True
 
@@ -115,4 +118,66 @@ async def test_a_reset_ends_one_stream() -> None:
         assert await stream.read() == b""
     peer.open(3, streamtype="data")
     assert await connection.next_stream() is not None
+    await connection.finish()
+
+
+async def test_streams_that_are_over_are_forgotten() -> None:
+    """A long-lived port-forward opens two for each connection."""
+    pipe = Pipe()
+    connection, peer = spdy.Connection(pipe), Peer(pipe)
+    for number in range(1, 201, 2):
+        peer.open(number, streamtype="data")
+        stream = await connection.next_stream()
+        assert stream is not None
+        peer.data(number, b"x", fin=True)
+        assert [await stream.read(), await stream.read()] == [b"x", b""]
+        await stream.end()
+    assert connection._streams == {}
+    await connection.finish()
+
+
+async def test_a_stream_that_nobody_reads_holds_up_nobody_once_it_is_dropped() -> None:
+    pipe = Pipe()
+    connection, peer = spdy.Connection(pipe), Peer(pipe)
+    peer.open(1, streamtype="data")
+    peer.open(3, streamtype="data")
+    first, second = await connection.next_stream(), await connection.next_stream()
+    assert first is not None and second is not None
+    for _ in range(100):
+        peer.data(1, bytes(100_000))
+    peer.data(3, b"through")
+    first.drop()
+    async with asyncio.timeout(5):
+        assert await second.read() == b"through"
+    await connection.finish()
+
+
+async def test_too_many_streams_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spdy, "MAX_STREAMS", 2)
+    pipe = Pipe()
+    connection, peer = spdy.Connection(pipe), Peer(pipe)
+    for number in (1, 3, 5):
+        peer.open(number, streamtype="data")
+    await asyncio.sleep(0.01)
+    assert pipe.out.endswith(b"\x80\x03\x00\x03\x00\x00\x00\x08\x00\x00\x00\x05\x00\x00\x00\x03")
+    await connection.finish()
+
+
+@pytest.mark.parametrize("number", [0, 2, 1])
+async def test_numbers_that_are_not_the_clients(number: int) -> None:
+    pipe = Pipe()
+    connection, peer = spdy.Connection(pipe), Peer(pipe)
+    peer.open(1, streamtype="data")
+    peer.open(number, streamtype="data")
+    async with asyncio.timeout(5):
+        await connection.closed()
+    await connection.finish()
+
+
+async def test_headers_that_unpack_without_end() -> None:
+    pipe = Pipe()
+    connection, peer = spdy.Connection(pipe), Peer(pipe)
+    peer.open(1, bomb="x" * 10_000_000)
+    async with asyncio.timeout(5):
+        await connection.closed()
     await connection.finish()

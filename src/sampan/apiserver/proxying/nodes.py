@@ -1,8 +1,8 @@
 """`nodes/NAME/proxy`: what a kubelet's own HTTP server has, without that server.
 
 `/containerLogs/NAMESPACE/POD/CONTAINER` and `/pods` are answered from here; all other paths are the
-node's own pages (numbers, its directory of logs). A port that is not the kubelet's is that of another server on
-the node's address.
+node's own pages (numbers, its directory of logs). Any other port than
+the kubelet's is that of another server on the node's address.
 """
 
 from __future__ import annotations

@@ -101,4 +101,7 @@ def _container(pod: Obj, asked: str, missing: str) -> str:
     init = [item["name"] for item in pod["spec"].get("initContainers") or ()]
     if init:
         text += f" or one of the init containers: [{' '.join(init)}]"
+    ephemeral = [item["name"] for item in pod["spec"].get("ephemeralContainers") or ()]
+    if ephemeral:
+        text += f" or one of the ephemeral containers: [{' '.join(ephemeral)}]"
     raise errors.bad_request(text)

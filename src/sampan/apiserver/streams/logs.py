@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+import base64
+from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 
 from sampan.api import clock, errors
@@ -12,12 +15,21 @@ from sampan.api.resources import Resource
 from sampan.api.streams import LogOptions, NodeStreams
 from sampan.apiserver import params
 from sampan.apiserver.exchange import Exchange
+from sampan.apiserver.streams import websocket
 
 _KIND = Resource("", "v1", "PodLogOptions", "", "", True)
 
 
+PROTOCOLS = ("binary.k8s.io", "base64.binary.k8s.io", "")
+
+
 async def stream(exchange: Exchange, node: NodeStreams, pod: Obj, options: LogOptions) -> None:
-    """Raises StatusError as long as nothing has been sent."""
+    """As a body, or as messages of a WebSocket. Raises StatusError as long as nothing has been sent."""
+    if websocket.asked_for(exchange):
+        protocol = websocket.choose_protocol(exchange, PROTOCOLS)
+        chunks = await node.logs(pod, options)
+        await _send(websocket.accept(exchange, protocol), chunks, text=protocol.startswith("base64"))
+        return
     chunks = await node.logs(pod, options)
     exchange.connection.cancel_when_lost = True
     exchange.start_stream(200, "text/plain")
@@ -25,6 +37,31 @@ async def stream(exchange: Exchange, node: NodeStreams, pod: Obj, options: LogOp
         exchange.send(part)
         await exchange.drain()
     exchange.end()
+
+
+async def _send(socket: websocket.WebSocket, chunks: AsyncIterator[bytes], *, text: bool) -> None:
+    """An empty message first: the client knows that it is connected. What it says is of no interest."""
+
+    async def listen() -> None:
+        with suppress(websocket.Closed):
+            while True:
+                await socket.receive()
+
+    async def talk() -> None:
+        with suppress(ConnectionResetError):
+            await socket.send(b"", text=text)
+            async for part in chunks:
+                await socket.send(base64.b64encode(part) if text else part, text=text)
+
+    loop = asyncio.get_running_loop()
+    tasks = [loop.create_task(listen()), loop.create_task(talk())]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    await socket.finish()
 
 
 def log_options(query: Mapping[str, str], pod: Obj) -> LogOptions:
@@ -50,6 +87,9 @@ def log_options(query: Mapping[str, str], pod: Obj) -> LogOptions:
     which = query.get("stream") or "All"
     if which not in ("All", "Stdout", "Stderr"):
         broken.append(errors.not_supported("stream", which, ("All", "Stdout", "Stderr")))
+    elif which != "All" and tail is not None:
+        why = "`tailLines` and specific `stream` are mutually exclusive for now"
+        broken.append(errors.forbidden_value("", why))
     if broken:
         raise errors.invalid(_KIND, pod["metadata"]["name"], broken)
     return LogOptions(

@@ -17,25 +17,28 @@ from sampan.api.objects import Obj
 from sampan.api.streams import NodeStreams
 from sampan.apiserver.exchange import Exchange
 from sampan.apiserver.streams import spdy, websocket
+from sampan.apiserver.streams.channels import Channels
+from sampan.apiserver.streams.pipe import Pipe
 
 log = logging.getLogger(__name__)
 
 TUNNEL_PROTOCOL = "SPDY/3.1+portforward.k8s.io"
 PROTOCOL = "portforward.k8s.io"
-_CHANNEL_PROTOCOLS = ("v5.channel.k8s.io", "v4.channel.k8s.io")
+_MAX_HALVES = 256
+"""Streams whose other half has not come: a client opens both in one go."""
 _PIECE_BYTES = 64 * 1024
 
 
 async def serve(exchange: Exchange, node: NodeStreams, pod: Obj) -> None:
     """Serves until the client leaves; raises StatusError when it asked for no upgrade that is served."""
     if websocket.asked_for(exchange):
-        protocol = websocket.choose_protocol(exchange, (TUNNEL_PROTOCOL, *_CHANNEL_PROTOCOLS))
-        if protocol == TUNNEL_PROTOCOL:
+        if TUNNEL_PROTOCOL in exchange.headers.get("sec-websocket-protocol", ""):
+            protocol = websocket.choose_protocol(exchange, (TUNNEL_PROTOCOL,))
             tunnel = spdy.Connection(spdy.Tunnel(websocket.accept(exchange, protocol)))
             await _serve_spdy(tunnel, node, pod)
         else:
             ports = _ports(exchange)
-            await _Channels(websocket.accept(exchange, protocol), node, pod, ports).run()
+            await _PortChannels(Channels(exchange), node, pod, ports).run()
     elif spdy.asked_for(exchange):
         await _serve_spdy(spdy.accept(exchange, (PROTOCOL,)), node, pod)
     else:
@@ -50,8 +53,11 @@ async def _serve_spdy(connection: spdy.Connection, node: NodeStreams, pod: Obj) 
             while (stream := await connection.next_stream()) is not None:
                 pair = waiting.setdefault(stream.headers.get("requestid", ""), {})
                 pair[stream.headers.get("streamtype", "")] = stream
+                if len(waiting) > _MAX_HALVES:
+                    raise _Ended
                 if {"data", "error"} <= pair.keys():
                     del waiting[stream.headers.get("requestid", "")]
+                    pair["error"].drop()
                     tasks.create_task(_forward(pair["data"], pair["error"], node, pod))
             raise _Ended
     except* _Ended:
@@ -87,16 +93,7 @@ async def _forward(data: spdy.Stream, error: spdy.Stream, node: NodeStreams, pod
 
 async def _both_ways(stream: spdy.Stream, reader: StreamReader, writer: StreamWriter) -> None:
     """Copies until the Pod's side has ended; a client's half-close is passed on."""
-
-    async def inward() -> None:
-        with suppress(ConnectionError):
-            while piece := await stream.read():
-                writer.write(piece)
-                await writer.drain()
-            if writer.can_write_eof():
-                writer.write_eof()
-
-    task = asyncio.get_running_loop().create_task(inward())
+    task = asyncio.get_running_loop().create_task(_pour(stream, writer))
     try:
         with suppress(ConnectionError):
             while piece := await reader.read(_PIECE_BYTES):
@@ -107,68 +104,75 @@ async def _both_ways(stream: spdy.Stream, reader: StreamReader, writer: StreamWr
         await asyncio.gather(task, return_exceptions=True)
 
 
-class _Channels:
-    """The oldest form: for port i, channel 2i carries data, 2i+1 errors; each begins with the port number."""
+class _PortChannels:
+    """The oldest form: for port i, channel 2i carries data, 2i+1 errors; each begins with the port number.
 
-    def __init__(self, socket: websocket.WebSocket, node: NodeStreams, pod: Obj, ports: list[int]) -> None:
-        self._socket = socket
-        self._node = node
-        self._pod = pod
-        self._ports = ports
-        self._writers: dict[int, StreamWriter] = {}
+    It cannot close one channel alone: when the last connection has ended, so has the session.
+    """
+
+    def __init__(self, channels: Channels, node: NodeStreams, pod: Obj, ports: list[int]) -> None:
+        self._channels, self._node, self._pod, self._ports = channels, node, pod, ports
+        self._inward: dict[int, Pipe] = {}
 
     async def run(self) -> None:
-        for index, port in enumerate(self._ports):
-            for channel in (2 * index, 2 * index + 1):
-                await self._socket.send(bytes((channel,)) + port.to_bytes(2, "little"))
         try:
+            for index, port in enumerate(self._ports):
+                for channel in (2 * index, 2 * index + 1):
+                    await self._channels.send(channel, port.to_bytes(2, "little"))
             async with asyncio.TaskGroup() as tasks:
                 for index, port in enumerate(self._ports):
                     await self._open(tasks, index, port)
                 with suppress(websocket.Closed):
                     while True:
-                        await self._take(await self._socket.receive())
+                        await self._take(*await self._channels.receive())
                 raise _Ended
         except* (_Ended, ConnectionResetError):
             pass
         finally:
-            for writer in self._writers.values():
-                writer.close()
             with suppress(ConnectionResetError):
-                await self._socket.finish()
+                await self._channels.finish()
 
     async def _open(self, tasks: asyncio.TaskGroup, index: int, port: int) -> None:
         try:
             reader, writer = await self._node.port_forward(self._pod, port)
         except (StatusError, OSError) as failure:
-            await self._socket.send(
-                bytes((2 * index + 1,)) + f"error forwarding port {port}: {failure}".encode()
-            )
+            await self._channels.send(2 * index + 1, f"error forwarding port {port}: {failure}".encode())
             return
-        self._writers[index] = writer
-        tasks.create_task(self._outward(index, reader))
+        self._inward[index] = Pipe()
+        tasks.create_task(self._carry(index, reader, writer))
 
-    async def _outward(self, index: int, reader: StreamReader) -> None:
-        with suppress(ConnectionError):
-            while piece := await reader.read(_PIECE_BYTES):
-                await self._socket.send(bytes((2 * index,)) + piece)
-        # This form cannot close one channel: when the last connection has ended, so has the session.
-        writer = self._writers.pop(index, None)
-        if writer is not None:
+    async def _carry(self, index: int, reader: StreamReader, writer: StreamWriter) -> None:
+        inward = asyncio.get_running_loop().create_task(_pour(self._inward[index], writer))
+        try:
+            with suppress(OSError):
+                while piece := await reader.read(_PIECE_BYTES):
+                    await self._channels.send(2 * index, piece)
+        finally:
+            inward.cancel()
+            await asyncio.gather(inward, return_exceptions=True)
             writer.close()
-        if not self._writers:
-            self._socket.close()
+        del self._inward[index]
+        if not self._inward:
+            self._channels.close()
 
-    async def _take(self, message: bytes) -> None:
-        if not message:
-            return
-        index, is_error = divmod(message[0], 2)
-        writer = self._writers.get(index)
-        if writer is None or is_error:
-            return
-        with suppress(ConnectionError):
-            writer.write(message[1:])
+    async def _take(self, channel: int, data: bytes) -> None:
+        index, is_error = divmod(channel, 2)
+        if not is_error and (pipe := self._inward.get(index)) is not None:
+            await pipe.put(data, self._channels.gone)
+
+
+async def _pour(source: Pipe | spdy.Stream, writer: StreamWriter) -> None:
+    """Into the Pod until either side ends; a half-close is passed on."""
+    try:
+        while piece := await source.read():
+            writer.write(piece)
             await writer.drain()
+        if writer.can_write_eof():
+            writer.write_eof()
+    except OSError:
+        pass  # the Pod's side has hung up: what it still says is read, what comes for it is not
+    finally:
+        source.drop()
 
 
 def _ports(exchange: Exchange) -> list[int]:

@@ -15,6 +15,7 @@ from typing import Protocol
 from sampan.api import errors
 from sampan.apiserver.exchange import Duplex, Exchange
 from sampan.apiserver.streams import websocket
+from sampan.apiserver.streams.pipe import Pipe
 
 _WORDS = (
     b"options head post put delete trace accept accept-charset accept-encoding accept-language "
@@ -40,7 +41,10 @@ _SYN_STREAM, _SYN_REPLY, _RST_STREAM, _SETTINGS, _PING, _GOAWAY = 1, 2, 3, 4, 6,
 _FIN = 1
 _VERSION = 3
 MAX_FRAME_BYTES = 4 * 1024 * 1024
-_QUEUE_PIECES = 64
+MAX_HEADER_BYTES = 64 * 1024
+MAX_STREAMS = 2048
+"""Open at one time on one connection."""
+_REFUSED_STREAM = 3
 _SERVED = "SPDY/3.1"
 
 
@@ -51,6 +55,9 @@ class Bytes(Protocol):
         """Raises EOFError at the end."""
 
     async def write(self, data: bytes) -> None: ...
+
+    def gone(self) -> bool:
+        """Whether the peer has left, though nobody reads."""
 
     async def finish(self) -> None: ...
 
@@ -70,6 +77,9 @@ class Bare:
     async def write(self, data: bytes) -> None:
         self._stream.write(data)
         await self._stream.drain()
+
+    def gone(self) -> bool:
+        return self._stream.hung_up()
 
     async def finish(self) -> None:
         self._stream.close()
@@ -94,6 +104,9 @@ class Tunnel:
 
     async def write(self, data: bytes) -> None:
         await self._socket.send(data)
+
+    def gone(self) -> bool:
+        return self._socket.gone()
 
     async def finish(self) -> None:
         await self._socket.finish()
@@ -124,19 +137,16 @@ class Stream:
         self.headers = headers
         self._connection = connection
         self._number = number
-        self._pieces: asyncio.Queue[bytes] = asyncio.Queue(_QUEUE_PIECES)
-        self._read_ended = False
-        self._gone = False
-        self._write_ended = False
+        self._pipe = Pipe()
+        self._read_ended = self._write_ended = False
 
     async def read(self) -> bytes:
         """The next bytes, b"" at the end."""
-        if self._read_ended or (self._gone and self._pieces.empty()):
-            return b""
-        piece = await self._pieces.get()
-        if not piece:
-            self._read_ended = True
-        return piece
+        return await self._pipe.read()
+
+    def drop(self) -> None:
+        """What the client still sends is of no interest, and must not hold up its other streams."""
+        self._pipe.drop()
 
     async def write(self, data: bytes) -> None:
         """Raises ConnectionResetError once the peer has gone."""
@@ -147,19 +157,25 @@ class Stream:
         """Half-closes our side; safe to call twice."""
         if not self._write_ended:
             self._write_ended = True
+            self._forget_if_over()
             await self._connection.send_data(self._number, b"", fin=True)
 
     async def feed(self, data: bytes, *, fin: bool) -> None:
-        if data:
-            await self._pieces.put(data)
+        """Something the client sent; waits while nobody reads it."""
+        await self._pipe.put(data, self._connection.gone)
         if fin:
-            await self._pieces.put(b"")
+            self._read_ended = True
+            self._pipe.end()
+            self._forget_if_over()
 
     def abort(self) -> None:
         """The client has reset it, or gone: what was read stays readable, then comes the end."""
-        self._write_ended = self._gone = True
-        if not self._pieces.full():  # a full queue has no reader who waits
-            self._pieces.put_nowait(b"")
+        self._write_ended = self._read_ended = True
+        self._pipe.end()
+
+    def _forget_if_over(self) -> None:
+        if self._read_ended and self._write_ended:
+            self._connection.forget(self._number)
 
 
 class Connection:
@@ -172,6 +188,8 @@ class Connection:
         self._inflate = zlib.decompressobj(zdict=DICTIONARY)
         self._deflate = zlib.compressobj(zdict=DICTIONARY)
         self._ended = asyncio.Event()
+        self._last = 0
+        """The number of the stream that was opened last."""
         self._reader = asyncio.get_running_loop().create_task(self._read())
 
     async def next_stream(self) -> Stream | None:
@@ -180,6 +198,13 @@ class Connection:
 
     async def closed(self) -> None:
         await self._ended.wait()
+
+    def gone(self) -> bool:
+        return self._carrier.gone()
+
+    def forget(self, number: int) -> None:
+        """Both sides of the stream have ended."""
+        self._streams.pop(number, None)
 
     async def send_data(self, number: int, data: bytes, *, fin: bool) -> None:
         flags = _FIN if fin else 0
@@ -231,7 +256,14 @@ class Connection:
 
     async def _open(self, payload: bytes, *, fin: bool) -> None:
         number = int.from_bytes(payload[:4], "big") & 0x7FFFFFFF
-        stream = Stream(self, number, self._headers(payload[10:]))
+        headers = self._headers(payload[10:])
+        if not number % 2 or number <= self._last:
+            raise ValueError("a stream whose number is none of the client's")
+        self._last = number
+        if len(self._streams) >= MAX_STREAMS:
+            await self._control(_RST_STREAM, number.to_bytes(4, "big") + _REFUSED_STREAM.to_bytes(4, "big"))
+            return
+        stream = Stream(self, number, headers)
         self._streams[number] = stream
         none = self._deflate.compress(bytes(4)) + self._deflate.flush(zlib.Z_SYNC_FLUSH)
         await self._control(_SYN_REPLY, number.to_bytes(4, "big") + none)
@@ -244,9 +276,9 @@ class Connection:
         await self._carrier.write(head + payload)
 
     def _headers(self, block: bytes) -> dict[str, str]:
-        data = self._inflate.decompress(block, MAX_FRAME_BYTES)
-        if len(data) < 4:
-            raise ValueError("no header block")
+        data = self._inflate.decompress(block, MAX_HEADER_BYTES)
+        if len(data) < 4 or self._inflate.unconsumed_tail:
+            raise ValueError("no header block, or one too large")
         position = 4
 
         def text() -> str:

@@ -19,33 +19,30 @@ from sampan.api.objects import Obj
 from sampan.api.streams import ExecOptions, NodeStreams
 from sampan.apiserver.exchange import Exchange
 from sampan.apiserver.streams import spdy, websocket
+from sampan.apiserver.streams.channels import Channels
+from sampan.apiserver.streams.pipe import Pipe
 
 log = logging.getLogger(__name__)
 
 STDIN, STDOUT, STDERR, ERROR, RESIZE = range(5)
 CLOSE = 255
-CHANNEL_PROTOCOLS = ("v5.channel.k8s.io", "v4.channel.k8s.io")
+_LARGEST = 0xFFFF
+"""Columns or rows of a terminal, as the kernel keeps them."""
 _STREAM_NAMES = {"stdin": STDIN, "stdout": STDOUT, "stderr": STDERR, "error": ERROR, "resize": RESIZE}
-_QUEUE_PIECES = 64
 _STREAMS_TIMEOUT_S = 30.0
 
 
 class ClientTerminal:
-    """Keeps api.streams.Terminal; fed by whoever reads the connection."""
+    """Keeps api.streams.Terminal; fed by who reads the connection. `gone`: whether the client has left."""
 
-    def __init__(self, send: Callable[[int, bytes], Awaitable[None]]) -> None:
-        self._send = send
-        self._stdin: asyncio.Queue[bytes] = asyncio.Queue(_QUEUE_PIECES)
-        self._stdin_ended = False
-        self._sizes: asyncio.Queue[tuple[int, int]] = asyncio.Queue()
+    def __init__(self, send: Callable[[int, bytes], Awaitable[None]], gone: Callable[[], bool]) -> None:
+        self._send, self._gone = send, gone
+        self._stdin = Pipe()
+        self._size: tuple[int, int] | None = None
+        self._resized = asyncio.Event()
 
     async def read_stdin(self) -> bytes:
-        if self._stdin_ended and self._stdin.empty():
-            return b""
-        data = await self._stdin.get()
-        if not data:
-            self._stdin_ended = True
-        return data
+        return await self._stdin.read()
 
     async def write_stdout(self, data: bytes) -> None:
         await self._send(STDOUT, data)
@@ -54,21 +51,29 @@ class ClientTerminal:
         await self._send(STDERR, data)
 
     async def next_size(self) -> tuple[int, int]:
-        return await self._sizes.get()
+        """Only the last size counts."""
+        while (size := self._size) is None:
+            self._resized.clear()
+            await self._resized.wait()
+        self._size = None
+        return size
 
     async def feed(self, channel: int, data: bytes) -> None:
         """Something the client sent; waits while the container does not read its stdin."""
-        if channel == STDIN and data:
-            await self._stdin.put(data)
+        if channel == STDIN:
+            await self._stdin.put(data, self._gone)
         elif channel == RESIZE:
             for line in data.splitlines():
-                with suppress(ValueError, KeyError, TypeError):
+                with suppress(ValueError, KeyError, TypeError, OverflowError):
                     size = orjson.loads(line)
-                    self._sizes.put_nowait((int(size["Width"]), int(size["Height"])))
+                    columns, rows = int(size["Width"]), int(size["Height"])
+                    if 0 < columns <= _LARGEST and 0 < rows <= _LARGEST:
+                        self._size = columns, rows
+                        self._resized.set()
 
-    async def feed_end(self) -> None:
+    def feed_end(self) -> None:
         """The client's stdin has ended."""
-        await self._stdin.put(b"")
+        self._stdin.end()
 
 
 class Session(Protocol):
@@ -79,7 +84,10 @@ class Session(Protocol):
     async def receive(self) -> None:
         """Feeds the terminal until the client has gone."""
 
-    async def finish(self, status: bytes) -> None:
+    async def greet(self, options: ExecOptions) -> None:
+        """Before anything else."""
+
+    async def finish(self, status: Obj) -> None:
         """Tells how it ended, and hangs up."""
 
 
@@ -98,7 +106,7 @@ async def _run(session: Session, node: NodeStreams, pod: Obj, options: ExecOptio
     """The command and the client race: a client that leaves ends the command."""
     loop = asyncio.get_running_loop()
     receiving = loop.create_task(session.receive())
-    working = loop.create_task(_work(session.terminal, node, pod, options))
+    working = loop.create_task(_work(session, node, pod, options))
     try:
         await asyncio.wait((receiving, working), return_when=asyncio.FIRST_COMPLETED)
         if working.done():
@@ -112,22 +120,24 @@ async def _run(session: Session, node: NodeStreams, pod: Obj, options: ExecOptio
         await asyncio.gather(receiving, working, return_exceptions=True)
 
 
-async def _work(terminal: ClientTerminal, node: NodeStreams, pod: Obj, options: ExecOptions) -> bytes:
+async def _work(session: Session, node: NodeStreams, pod: Obj, options: ExecOptions) -> Obj:
     """The Status that the error channel gets."""
+    terminal = session.terminal
     try:
+        await session.greet(options)
         if not options.command:
             await node.attach(pod, options, terminal)
             code = 0
         else:
             code = await node.exec(pod, options, terminal)
     except StatusError as error:
-        return orjson.dumps({**error.status, "reason": error.reason or "InternalError"})
+        return {**error.status, "reason": error.reason or "InternalError"}
     except ConnectionResetError:
-        return orjson.dumps(_failure("the client has gone"))
+        return _failure("the client has gone")
     except Exception as error:
         log.exception("exec in %s failed", pod["metadata"]["name"])
-        return orjson.dumps(_failure(f"error executing command in container: {error}"))
-    return orjson.dumps(exit_status(code))
+        return _failure(f"error executing command in container: {error}")
+    return exit_status(code)
 
 
 def exit_status(code: int) -> Obj:
@@ -149,29 +159,30 @@ def _failure(message: str) -> Obj:
 
 class _WebSocketSession:
     def __init__(self, exchange: Exchange) -> None:
-        self._protocol = websocket.choose_protocol(exchange, CHANNEL_PROTOCOLS)
-        self._socket = websocket.accept(exchange, self._protocol)
-        self.terminal = ClientTerminal(self._send)
+        self._channels = Channels(exchange)
+        self.terminal = ClientTerminal(self._channels.send, self._channels.gone)
+
+    async def greet(self, options: ExecOptions) -> None:
+        """Nothing on the first channel that will be written to: so a client knows that it is connected."""
+        first = STDOUT if options.stdout else STDERR if options.stderr else ERROR
+        await self._channels.send(first, b"")
 
     async def receive(self) -> None:
-        with suppress(websocket.Closed):
+        with suppress(websocket.Closed, ConnectionResetError):
             while True:
-                message = await self._socket.receive()
-                if not message:
-                    continue
-                channel, data = message[0], message[1:]
-                if channel == CLOSE and self._protocol == CHANNEL_PROTOCOLS[0]:
-                    if data[:1] == b"\0":
-                        await self.terminal.feed_end()
+                channel, data = await self._channels.receive()
+                if channel == CLOSE and self._channels.form.version >= 5:
+                    if data[:1] == bytes((STDIN,)):
+                        self.terminal.feed_end()
                 else:
                     await self.terminal.feed(channel, data)
 
-    async def finish(self, status: bytes) -> None:
-        await self._send(ERROR, status)
-        await self._socket.finish()
-
-    async def _send(self, channel: int, data: bytes) -> None:
-        await self._socket.send(bytes((channel,)) + data)
+    async def finish(self, status: Obj) -> None:
+        if self._channels.form.version >= 4:
+            await self._channels.send(ERROR, orjson.dumps(status))
+        elif status["status"] != "Success":
+            await self._channels.send(ERROR, status["message"].encode())
+        await self._channels.finish()
 
 
 class _SpdySession:
@@ -180,7 +191,7 @@ class _SpdySession:
     def __init__(self, connection: spdy.Connection, streams: dict[int, spdy.Stream]) -> None:
         self._connection = connection
         self._streams = streams
-        self.terminal = ClientTerminal(self._send)
+        self.terminal = ClientTerminal(self._send, connection.gone)
 
     async def receive(self) -> None:
         feeders = [
@@ -196,16 +207,20 @@ class _SpdySession:
             await asyncio.gather(*feeders, return_exceptions=True)
 
     async def _feed(self, channel: int) -> None:
-        while data := await self._streams[channel].read():
-            await self.terminal.feed(channel, data)
+        with suppress(ConnectionResetError):
+            while data := await self._streams[channel].read():
+                await self.terminal.feed(channel, data)
         if channel == STDIN:
-            await self.terminal.feed_end()
+            self.terminal.feed_end()
 
-    async def finish(self, status: bytes) -> None:
+    async def greet(self, options: ExecOptions) -> None:
+        """Each stream that the client opens is answered by SPDY itself."""
+
+    async def finish(self, status: Obj) -> None:
         for channel in (STDOUT, STDERR):
             if channel in self._streams:
                 await self._streams[channel].end()
-        await self._send(ERROR, status)
+        await self._send(ERROR, orjson.dumps(status))
         await self._streams[ERROR].end()
         await self._connection.finish()
 

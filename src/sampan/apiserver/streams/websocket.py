@@ -13,6 +13,7 @@ from sampan.apiserver.exchange import Duplex, Exchange
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _CONTINUATION, _TEXT, _BINARY, _CLOSE, _PING, _PONG = 0, 1, 2, 8, 9, 10
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
+MAX_FRAGMENTS = 1024
 NORMAL, GOING_AWAY, PROTOCOL_ERROR, TOO_BIG = 1000, 1001, 1002, 1009
 
 
@@ -27,6 +28,7 @@ def asked_for(exchange: Exchange) -> bool:
 def choose_protocol(exchange: Exchange, served: Sequence[str]) -> str:
     """The first subprotocol of the client's that is served; raises 400 when there is none."""
     offered = [item.strip() for item in exchange.headers.get("sec-websocket-protocol", "").split(",")]
+    # None at all is offered as "".
     chosen = next((item for item in offered if item in served), None)
     if chosen is None:
         raise errors.bad_request(
@@ -41,12 +43,14 @@ def accept(exchange: Exchange, protocol: str) -> WebSocket:
     if not key or exchange.headers.get("sec-websocket-version") != "13":
         raise errors.bad_request("unable to upgrade: not a WebSocket handshake of version 13")
     token = base64.b64encode(hashlib.sha1(key.encode("latin-1") + _GUID).digest()).decode()
-    headers = [("Sec-WebSocket-Accept", token), ("Sec-WebSocket-Protocol", protocol)]
+    headers = [("Sec-WebSocket-Accept", token)]
+    if protocol:
+        headers.append(("Sec-WebSocket-Protocol", protocol))
     return WebSocket(exchange.accept_upgrade("websocket", headers))
 
 
 class WebSocket:
-    """Whole messages in, binary messages out. Pings are answered while somebody receives."""
+    """Whole messages in and out. Pings are answered while somebody receives."""
 
     def __init__(self, stream: Duplex) -> None:
         self._stream = stream
@@ -64,6 +68,9 @@ class WebSocket:
                 self.close(NORMAL)
                 raise Closed
             elif opcode in (_TEXT, _BINARY, _CONTINUATION):
+                if len(parts) >= MAX_FRAGMENTS or (opcode == _CONTINUATION) != bool(parts):
+                    self.close(PROTOCOL_ERROR)
+                    raise Closed
                 size += len(payload)
                 if size > MAX_MESSAGE_BYTES:
                     self.close(TOO_BIG)
@@ -71,11 +78,17 @@ class WebSocket:
                 parts.append(payload)
                 if final:
                     return b"".join(parts)
+            elif opcode != _PONG:
+                self.close(PROTOCOL_ERROR)
+                raise Closed
 
-    async def send(self, data: bytes) -> None:
+    async def send(self, data: bytes, *, text: bool = False) -> None:
         """Raises ConnectionResetError once the peer has gone."""
-        self._write(_BINARY, data)
+        self._write(_TEXT if text else _BINARY, data)
         await self._stream.drain()
+
+    def gone(self) -> bool:
+        return self._stream.hung_up()
 
     def close(self, code: int = NORMAL) -> None:
         if not self._closing:
@@ -102,8 +115,13 @@ class WebSocket:
                 size = int.from_bytes(await reader.readexactly(2), "big")
             elif size == 127:
                 size = int.from_bytes(await reader.readexactly(8), "big")
-            if size > MAX_MESSAGE_BYTES or not second & 0x80:
-                self.close(TOO_BIG if second & 0x80 else PROTOCOL_ERROR)
+            control = first & 0x0F >= _CLOSE
+            # Unmasked, with an extension that was not agreed on, or a control frame that is long or cut.
+            if not second & 0x80 or first & 0x70 or (control and (size > 125 or not first & 0x80)):
+                self.close(PROTOCOL_ERROR)
+                raise Closed
+            if size > MAX_MESSAGE_BYTES:
+                self.close(TOO_BIG)
                 raise Closed
             mask = await reader.readexactly(4)
             payload = _masked(await reader.readexactly(size), mask) if size else b""
