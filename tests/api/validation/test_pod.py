@@ -204,7 +204,7 @@ RULE = {"action": "Restart", "exitCodes": {"operator": "In", "values": [42]}}
             {"securityContext": {"runAsUser": -1}},
             [
                 f"{AT}.securityContext.runAsUser: Invalid value: -1: "
-                "must be between 0 and 4294967295, inclusive"
+                "must be between 0 and 2147483647, inclusive"
             ],
         ),
         (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Set
 
+from sampan.api import apparmor
 from sampan.api.errors import show
 from sampan.api.objects import Obj
 from sampan.api.podsecurity.wording import (
@@ -18,7 +19,6 @@ from sampan.api.podsecurity.wording import (
     several,
 )
 
-APPARMOR_ANNOTATION = "container.apparmor.security.beta.kubernetes.io/"
 SECCOMP_POD_ANNOTATION = "seccomp.security.alpha.kubernetes.io/pod"
 SECCOMP_ANNOTATION = "container.seccomp.security.alpha.kubernetes.io/"
 
@@ -69,7 +69,7 @@ def app_armor(metadata: Obj, spec: Obj) -> Violation | None:
     annotations = sorted(
         f"{key}={show(value)}"
         for key, value in (metadata.get("annotations") or {}).items()
-        if key.startswith(APPARMOR_ANNOTATION) and not _allowed_app_armor(value)
+        if key.startswith(apparmor.PREFIX) and not _allowed_app_armor(value)
     )
     who = [setters(shared not in allowed, bad)] if values else []
     who += [several("annotation", annotations)] if annotations else []

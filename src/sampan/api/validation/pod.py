@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from sampan.api import names
+from sampan.api import apparmor, names
 from sampan.api.errors import duplicate, forbidden_value, invalid_value, required
 from sampan.api.objects import Obj
-from sampan.api.validation import containers, labels, resources, scheduling, security, volumes
+from sampan.api.validation import containers, labels, resources, scheduling, security, volumes, windows
 from sampan.api.validation.check import (
     Errors,
     between,
@@ -40,6 +40,7 @@ def whole(pod: Obj) -> Errors:
     spec = pod.get("spec") or {}
     yield from _annotations(pod)
     yield from pod_spec("spec", spec, of_pod=True)
+    yield from volumes.claim_names("spec.volumes", spec, (pod.get("metadata") or {}).get("name") or "")
     if not spec.get("serviceAccountName"):
         yield from _no_tokens(spec)
     for key in ("containers", "initContainers"):
@@ -55,6 +56,7 @@ def _annotations(pod: Obj) -> Errors:
     cost = annotations.get(DELETION_COST)
     if cost is not None and not _is_int32(cost):
         yield invalid_value(f"metadata.annotations[{DELETION_COST}]", cost, "must be a 32bit integer")
+    yield from apparmor.wrong(pod)
 
 
 def _is_int32(text: str) -> bool:
@@ -122,6 +124,8 @@ def pod_spec(path: str, spec: Obj, *, of_pod: bool = False) -> Errors:
     system = spec.get("os")
     if system is not None:
         yield from one_of(f"{path}.os.name", system.get("name"), ("linux", "windows"))
+    yield from windows.host_process(path, spec)
+    yield from windows.of_system(path, spec)
 
 
 # field -> form of the names a Pod spec refers to or takes

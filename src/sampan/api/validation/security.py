@@ -6,15 +6,16 @@ import re
 
 from sampan.api.errors import duplicate, forbidden_value, invalid_value, required
 from sampan.api.objects import Obj
+from sampan.api.podspec import all_containers
+from sampan.api.validation import windows
 from sampan.api.validation.check import Errors, between, dicts, one_of, one_of_if_set
-from sampan.api.validation.volumes import local_path
+from sampan.api.validation.volumefiles import local_path
 
-MAX_ID = 2**32 - 1
+MAX_ID = 2**31 - 1
 PROFILE_TYPES = ("Localhost", "RuntimeDefault", "Unconfined")
 SYSCTL_LENGTH = 253
 _SYSCTL_SEGMENT = "[a-z0-9]([-_a-z0-9]*[a-z0-9])?"
 _SYSCTL = rf"^({_SYSCTL_SEGMENT}[\./])*{_SYSCTL_SEGMENT}$"
-_NET_SYSCTL = ("net.", "net/")
 _IPC_SYSCTL = ("kernel.shm", "kernel.msg", "kernel.sem", "fs.mqueue.")
 
 
@@ -31,6 +32,7 @@ def pod(path: str, spec: Obj) -> Errors:
     choices = ("Always", "OnRootMismatch")
     yield from one_of_if_set(f"{path}.fsGroupChangePolicy", context.get("fsGroupChangePolicy"), choices)
     yield from _seccomp(f"{path}.seccompProfile", context)
+    yield from windows.options(f"{path}.windowsOptions", context.get("windowsOptions"))
     yield from _app_armor(f"{path}.appArmorProfile", context)
     choices = ("Merge", "Strict")
     yield from one_of_if_set(
@@ -58,6 +60,7 @@ def container(path: str, context: Obj | None, *, host_users: bool) -> Errors:
         if "CAP_SYS_ADMIN" in ((context.get("capabilities") or {}).get("add") or ()):
             sentence = "cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN"
             yield invalid_value(path, context, sentence)
+    yield from windows.options(f"{path}.windowsOptions", context.get("windowsOptions"))
     yield from _app_armor(f"{path}.appArmorProfile", context)
 
 
@@ -67,13 +70,14 @@ def _sysctls(path: str, context: Obj, spec: Obj) -> Errors:
         at, name = f"{path}[{index}].name", sysctl.get("name") or ""
         if not name:
             yield required(at)
-        elif len(name) > SYSCTL_LENGTH or re.match(_SYSCTL, name) is None:
+        elif len(name) > SYSCTL_LENGTH or re.fullmatch(_SYSCTL, name) is None:
             sentence = f"must have at most {SYSCTL_LENGTH} characters and match regex {_SYSCTL}"
             yield invalid_value(at, name, sentence)
         elif name in seen:
             yield duplicate(at, name)
         seen.add(name)
-        if spec.get("hostNetwork") and name.startswith(_NET_SYSCTL):
+        name = name.replace("/", ".")
+        if spec.get("hostNetwork") and name.startswith("net."):
             yield invalid_value(at, name, "may not be specified when 'hostNetwork' is true")
         elif spec.get("hostIPC") and name.startswith(_IPC_SYSCTL):
             yield invalid_value(at, name, "may not be specified when 'hostIPC' is true")
@@ -123,4 +127,8 @@ def host_users(path: str, spec: Obj) -> Errors:
         return
     for field, said in (("hostNetwork", "hostNetwork"), ("hostPID", "HostPID"), ("hostIPC", "HostIPC")):
         if spec.get(field):
-            yield forbidden_value(f"{path}.{said}", "when `pod.Spec.HostUsers` is false")
+            yield forbidden_value(f"{path}.{said}", "when `hostUsers` is false")
+    for listed, index, container in all_containers(spec):
+        if container.get("volumeDevices"):
+            at = f"{path}.{listed}[{index}].volumeDevices"
+            yield forbidden_value(at, "when `hostUsers` is false")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sampan.api import clock, errors, podspec
+from sampan.api import apparmor, clock, errors, podspec
 from sampan.api.objects import Obj, condition_of
 from sampan.api.resources import Resource
 from sampan.api.validation.podresize import resized
@@ -25,6 +25,7 @@ class PodHooks(Hooks):
 
     def prepare_create(self, call: Call, obj: Obj) -> None:
         obj["status"] = {"phase": "Pending", "qosClass": podspec.qos_class(obj)}
+        call.warnings += apparmor.move(obj)
         if obj["spec"].get("schedulingGates"):
             obj["status"]["conditions"] = [{**_GATED, "observedGeneration": 1}]
 
