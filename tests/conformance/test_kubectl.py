@@ -18,8 +18,6 @@ from harness.conformance import conforms
 from harness.node import eventually, kubectl_path
 from harness.scene import Scene, box, condition, is_ready, pod
 
-NO_CONTROLLER = "there is no ReplicationController yet"
-
 
 def kubectl(scene: Scene, *words: str, stdin: str = "", check: bool = True) -> str:
     output = scene.node.kubectl(*words, "-n", scene.namespace, stdin=stdin, check=check)
@@ -80,8 +78,7 @@ def test_version(scene: Scene) -> None:
 
 
 @conforms(
-    "[sig-cli] Kubectl client Kubectl describe should check if kubectl describe prints relevant information for rc and pods",
-    fails=NO_CONTROLLER,
+    "[sig-cli] Kubectl client Kubectl describe should check if kubectl describe prints relevant information for rc and pods"
 )
 def test_describe(scene: Scene) -> None:
     controller(scene, "primary", 1)
@@ -108,17 +105,6 @@ def test_describe(scene: Scene) -> None:
         assert part in kubectl(scene, "describe", "namespace", scene.namespace)
 
 
-def test_describe_without_a_controller(scene: Scene) -> None:
-    scene.ready(pod("p", box("sleep 60"), labels={"app": "p"}))
-    kubectl(scene, "expose", "pod", "p", "--port=80")
-    for part in ("Name:", "Namespace:", "Labels:", "Status:", "Image:", "State:", "Running", "Events:"):
-        assert part in kubectl(scene, "describe", "pod", "p")
-    for part in ("Selector:", "IP:", "Port:", "Endpoints:", "Session Affinity:"):
-        assert part in kubectl(scene, "describe", "service", "p")
-    for part in ("Labels:", "Conditions:", "Capacity:", "Allocatable:", "Non-terminated Pods:"):
-        assert part in kubectl(scene, "describe", "node")
-
-
 def deployment(image: str) -> str:
     labels = {"app": "d"}
     template = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": image}]}}
@@ -138,7 +124,7 @@ def test_diff(scene: Scene) -> None:
     assert "image: busybox:1.36" in said
 
 
-@conforms("[sig-cli] Kubectl client Kubectl expose should create services for rc", fails=NO_CONTROLLER)
+@conforms("[sig-cli] Kubectl client Kubectl expose should create services for rc")
 def test_expose(scene: Scene) -> None:
     controller(scene, "primary", 1)
     kubectl(scene, "expose", "rc", "primary", "--name=rm2", "--port=1234", "--target-port=6379")
@@ -157,7 +143,7 @@ def test_label(scene: Scene) -> None:
     assert "testing-label-value" not in kubectl(scene, "get", "pod", "p", "-L", "testing-label")
 
 
-@conforms("[sig-cli] Kubectl client Kubectl patch should add annotations for pods in rc", fails=NO_CONTROLLER)
+@conforms("[sig-cli] Kubectl client Kubectl patch should add annotations for pods in rc")
 def test_patch(scene: Scene) -> None:
     controller(scene, "primary", 1)
     for each in scene.core.list_namespaced_pod(scene.namespace).items:
@@ -223,17 +209,14 @@ def test_proxy_on_a_unix_socket(scene: Scene, tmp_path: Path) -> None:
         assert json.loads(said.partition(b"\r\n\r\n")[2])["versions"] == ["v1"]
 
 
-@conforms(
-    "[sig-cli] Kubectl client Update Demo should create and stop a replication controller",
-    fails=NO_CONTROLLER,
-)
+@conforms("[sig-cli] Kubectl client Update Demo should create and stop a replication controller")
 def test_a_replication_controller(scene: Scene) -> None:
     controller(scene, "demo", 2, "nginx")
     kubectl(scene, "delete", "rc", "demo", "--grace-period=0", "--force")
     running(scene, "demo", 0)
 
 
-@conforms("[sig-cli] Kubectl client Update Demo should scale a replication controller", fails=NO_CONTROLLER)
+@conforms("[sig-cli] Kubectl client Update Demo should scale a replication controller")
 def test_scale_a_replication_controller(scene: Scene) -> None:
     controller(scene, "demo", 2, "nginx")
     for replicas in (1, 2):

@@ -203,8 +203,7 @@ def test_a_secret_and_a_config_map_of_one_name(scene: Scene) -> None:
 
 
 @conforms(
-    "[sig-storage] EmptyDir wrapper volumes should not cause race condition when used for configmaps [Serial]",
-    fails="there is no ReplicationController yet; the same with Pods passes",
+    "[sig-storage] EmptyDir wrapper volumes should not cause race condition when used for configmaps [Serial]"
 )
 def test_fifty_config_maps_in_each_of_five_pods_of_a_controller(scene: Scene) -> None:
     volumes, mounts = fifty_volumes(scene)
@@ -220,14 +219,6 @@ def test_fifty_config_maps_in_each_of_five_pods_of_a_controller(scene: Scene) ->
         return len(found) == 5 and all(map(is_ready, found))
 
     eventually(look, 5)
-
-
-def test_fifty_config_maps_in_each_of_five_pods(scene: Scene) -> None:
-    volumes, mounts = fifty_volumes(scene)
-    for number in range(5):
-        scene.create(pod(f"p{number}", box("sleep 60", volumeMounts=mounts), volumes=volumes))
-    for number in range(5):
-        scene.until(f"p{number}", is_ready)
 
 
 def fifty_volumes(scene: Scene) -> tuple[list[Manifest], list[Manifest]]:

@@ -38,7 +38,7 @@ from sampan.controllers.persistentvolume.controller import PersistentVolumeContr
 from sampan.controllers.podgc.controller import PodGarbageCollector
 from sampan.controllers.pvcprotection.controller import ClaimProtectionController
 from sampan.controllers.pvprotection.controller import VolumeProtectionController
-from sampan.controllers.replicaset.controller import ReplicaSetController
+from sampan.controllers.replicaset.controller import ReplicaSetController, ReplicationControllerController
 from sampan.controllers.resourcequota.controller import ResourceQuotaController
 from sampan.controllers.serviceaccount.controller import ServiceAccountController
 from sampan.controllers.volumeexpansion.controller import VolumeExpansionController
@@ -71,6 +71,7 @@ class Controller(Protocol):
 CONTROLLERS: Mapping[str, Callable[[Client, Informers, EventRecorder], Controller]] = {
     "deployment-controller": DeploymentController,
     "replicaset-controller": ReplicaSetController,
+    "replication-controller": ReplicationControllerController,
     "endpoint-slice-controller": EndpointSliceController,
     "endpoint-controller": EndpointsController,
     "namespace-controller": NamespaceController,

@@ -1,4 +1,4 @@
-"""Keeps every ReplicaSet at its number of Pods.
+"""Keeps every ReplicaSet, or every ReplicationController, at its number of Pods.
 
 What was created or deleted and not yet seen is kept in `Unseen`: until all of it was shown by the Pod
 informer, a reconcile writes status but neither creates nor deletes.
@@ -26,26 +26,32 @@ from sampan.api.objects import (
     uid_of,
 )
 from sampan.api.podspec import is_active
-from sampan.api.resources import PODS, REPLICA_SETS
-from sampan.api.selectors import Selector, label_selector_from
+from sampan.api.resources import PODS
+from sampan.api.selectors import Selector
 from sampan.client.client import Client
 from sampan.client.controller import Controller
 from sampan.client.events import EventRecorder
 from sampan.client.informers import Informers
 from sampan.controllers import ownership
+from sampan.controllers.replicaset.kind import REPLICA_SET, REPLICATION_CONTROLLER, Kind
 from sampan.controllers.replicaset.plan import BURST, Plan, batches, plan, pod_from_template
 from sampan.controllers.replicaset.status import Failure, same, status
 from sampan.controllers.replicaset.unseen import DOUBTFUL_S, Unseen
 
 
 class ReplicaSetController:
-    def __init__(self, client: Client, informers: Informers, events: EventRecorder) -> None:
+    """Of the one kind or the other, as `kind` says."""
+
+    def __init__(
+        self, client: Client, informers: Informers, events: EventRecorder, kind: Kind = REPLICA_SET
+    ) -> None:
         self._client = client
         self._events = events
-        self._sets = informers.informer(REPLICA_SETS)
+        self._kind = kind
+        self._sets = informers.informer(kind.resource)
         self._pods = informers.informer(PODS)
         self._unseen = Unseen()
-        self._controller = Controller("replicaset", self.reconcile)
+        self._controller = Controller(kind.resource.singular, self.reconcile)
         for informer in (self._sets, self._pods):
             informer.add_index("controller", ownership.by_controller)
         self._sets.add_index("namespace", lambda obj: (namespace_of(obj),))
@@ -73,12 +79,12 @@ class ReplicaSetController:
             self._controller.enqueue(key)
         if new is not None and controller_of(new) is None:
             for replica_set in self._sets.by_index("namespace", namespace_of(new)):
-                if label_selector_from(replica_set["spec"]["selector"]).matches(labels_of(new)):
+                if self._kind.selector(replica_set).matches(labels_of(new)):
                     self._controller.enqueue(key_of(replica_set))
 
     def _owner_keys(self, pod: Obj | None) -> Iterable[str]:
         owner = controller_of(pod) if pod is not None else None
-        if pod is not None and owner is not None and owner["kind"] == "ReplicaSet":
+        if pod is not None and owner is not None and owner["kind"] == self._kind.resource.kind:
             yield join_key(namespace_of(pod), owner["name"])
 
     # --- what it does
@@ -88,7 +94,7 @@ class ReplicaSetController:
         if replica_set is None:
             self._unseen.forget(key)
             return None
-        selector = label_selector_from(replica_set["spec"]["selector"])
+        selector = self._kind.selector(replica_set)
         pods = await self._claim(replica_set, selector)
         active = [pod for pod in pods if is_active(pod)]
         failure = None
@@ -132,9 +138,9 @@ class ReplicaSetController:
 
     async def _still_there(self, replica_set: Obj) -> None:
         """Asks the API itself before adopting: a cache may show a set that is gone or on its way out."""
-        fresh = await self._client.get(REPLICA_SETS, name_of(replica_set), namespace_of(replica_set))
+        fresh = await self._client.get(self._kind.resource, name_of(replica_set), namespace_of(replica_set))
         if uid_of(fresh) != uid_of(replica_set) or is_deleting(fresh):
-            raise not_found(REPLICA_SETS, name_of(replica_set))
+            raise not_found(self._kind.resource, name_of(replica_set))
 
     async def _patch(self, pod: Obj, patch: Obj) -> bool:
         try:
@@ -203,17 +209,24 @@ class ReplicaSetController:
         self, replica_set: Obj, active: list[Obj], terminating: int, failure: Failure | None
     ) -> float | None:
         new, again_s = status(replica_set, active, terminating, failure, time.time())
+        if not self._kind.counts_terminating:
+            del new["terminatingReplicas"]
         if not same(replica_set.get("status"), new):
             changed = mutable(replica_set)
             changed["status"] = new
             try:
-                await self._client.update_status(REPLICA_SETS, changed)
+                await self._client.update_status(self._kind.resource, changed)
             except StatusError as error:
                 if error.code != 404:  # 404: the set has gone meanwhile, and its status with it
                     raise
         if failure is not None:
             raise failure.error  # the queue tries again, later each time
         return again_s
+
+
+class ReplicationControllerController(ReplicaSetController):
+    def __init__(self, client: Client, informers: Informers, events: EventRecorder) -> None:
+        super().__init__(client, informers, events, REPLICATION_CONTROLLER)
 
 
 def _first(results: Iterable[Failure | None]) -> Failure | None:
