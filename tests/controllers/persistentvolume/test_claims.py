@@ -10,10 +10,13 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from harness import storage
+from harness.storage import WAITS, storage_class, volume
 from sampan.api.objects import Obj, key_of, name_of, uid_of
 from sampan.api.persistence import (
     BIND_COMPLETED,
     BOUND_BY_CONTROLLER,
+    IS_DEFAULT,
     PROVISIONED_BY,
     SELECTED_NODE,
     best_match,
@@ -27,33 +30,15 @@ from sampan.controllers.persistentvolume.step import Step, Write
 
 
 def claim(name: str = "c", uid: str = "", phase: str = "Pending", **spec: Any) -> Obj:
-    size = {"resources": {"requests": {"storage": spec.pop("size", "1Gi")}}}
-    return {
-        "kind": "PersistentVolumeClaim",
-        "metadata": {"name": name, "namespace": "default", "uid": uid or f"u-{name}"},
-        "spec": {"accessModes": ["ReadWriteOnce"], **size, **spec},
-        "status": {"phase": phase},
-    }
+    found = storage.claim(name, spec.pop("size", "1Gi"), phase, **spec)
+    found["metadata"]["uid"] = uid or f"u-{name}"
+    return found
 
 
-def volume(name: str = "v", phase: str = "Available", size: str = "1Gi", **spec: Any) -> Obj:
-    return {
-        "kind": "PersistentVolume",
-        "metadata": {"name": name, "uid": f"u-{name}"},
-        "spec": {"accessModes": ["ReadWriteOnce"], "capacity": {"storage": size}, **spec},
-        "status": {"phase": phase},
-    }
-
-
-def storage_class(
-    name: str, mode: str = "Immediate", provisioner: str = "x.io/disk", default: bool = False
-) -> Obj:
-    annotations = {"storageclass.kubernetes.io/is-default-class": "true"} if default else {}
-    return {
-        "metadata": {"name": name, "annotations": annotations},
-        "provisioner": provisioner,
-        "volumeBindingMode": mode,
-    }
+def default_class(name: str) -> Obj:
+    found = storage_class(name)
+    found["metadata"]["annotations"] = {IS_DEFAULT[0]: "true"}
+    return found
 
 
 SHELVES = {"PersistentVolumeClaim": "claims", "PersistentVolume": "volumes"}
@@ -155,9 +140,6 @@ def test_who_named_the_other_is_remembered() -> None:
     assert "annotations" not in world.there["volumes"]["v"]["metadata"]
 
 
-WAITS = "WaitForFirstConsumer"
-
-
 @pytest.mark.parametrize(
     ("objects", "told"),
     [
@@ -209,7 +191,7 @@ def test_of_a_class_that_waits_a_node_must_be_chosen_first() -> None:
 
 
 def test_a_claim_gets_the_default_class_late_and_none_if_it_wants_none() -> None:
-    world = World(claim("any"), claim("none", storageClassName=""), storage_class("std", default=True))
+    world = World(claim("any"), claim("none", storageClassName=""), default_class("std"))
     world.settle()
     assert class_of(world.there["claims"]["default/any"]) == "std"
     assert class_of(world.there["claims"]["default/none"]) == ""
@@ -314,9 +296,7 @@ class Binding(RuleBasedStateMachine):
     )
     def volume_comes(self, name: str, size: str, kept_for: str, of_class: str | None) -> None:
         if f"v{name}" not in self.world.there["volumes"]:
-            new = volume(
-                f"v{name}", "Pending", size, storageClassName=of_class, persistentVolumeReclaimPolicy="Retain"
-            )
+            new = volume(f"v{name}", size, "Pending", storageClassName=of_class or "")
             if kept_for:
                 new["spec"]["claimRef"] = {"namespace": "default", "name": kept_for}
             self.world.put(new)

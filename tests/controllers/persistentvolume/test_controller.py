@@ -4,45 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AbstractAsyncContextManager
-from typing import Any
 
 import pytest
 
+from harness.storage import claim, volume
 from harness.world import World as BaseWorld
 from harness.world import running
 from sampan.api.errors import conflict
 from sampan.api.objects import Obj
 from sampan.api.resources import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES
 from sampan.controllers.persistentvolume.controller import PersistentVolumeController
-
-
-def claim(name: str, **spec: Any) -> Obj:
-    return {
-        "apiVersion": "v1",
-        "kind": "PersistentVolumeClaim",
-        "metadata": {"name": name, "namespace": "default"},
-        "spec": {
-            "accessModes": ["ReadWriteOnce"],
-            "resources": {"requests": {"storage": "1Gi"}},
-            **spec,
-        },
-        "status": {"phase": "Pending"},
-    }
-
-
-def volume(name: str, **spec: Any) -> Obj:
-    return {
-        "apiVersion": "v1",
-        "kind": "PersistentVolume",
-        "metadata": {"name": name},
-        "spec": {
-            "accessModes": ["ReadWriteOnce"],
-            "capacity": {"storage": "1Gi"},
-            "persistentVolumeReclaimPolicy": "Retain",
-            **spec,
-        },
-        "status": {"phase": "Pending"},
-    }
 
 
 class World(BaseWorld):
@@ -91,7 +62,9 @@ async def test_a_volume_stays_with_its_data_when_its_claim_goes_and_comes_back()
         await it.until(lambda: it.pairs() == {"data": "v"})
         it.fake.remove(PERSISTENT_VOLUME_CLAIMS, "data", "default")
         await it.until(lambda: it.phases() == {"v": "Released"})
-        it.fake.add(claim("data"))
+        the_next = claim("data")
+        the_next["metadata"]["uid"] = "u-the-next"
+        it.fake.add(the_next)
         await asyncio.sleep(0.02)
         assert it.phases() == {"v": "Released", "data": "Pending"}
         released = it.fake.get(PERSISTENT_VOLUMES, "v")

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from harness import storage
 from harness.world import World, running
 from sampan.api.objects import Obj
 from sampan.api.persistence import CLAIM_PROTECTION
@@ -14,10 +15,12 @@ from sampan.controllers.pvcprotection.controller import ClaimProtectionControlle
 
 
 def claim(name: str = "data", *finalizers: str, owner: str = "") -> Obj:
-    metadata: Obj = {"name": name, "namespace": "default", "finalizers": list(finalizers)}
+    found = storage.claim(name)
+    found["metadata"]["finalizers"] = list(finalizers)
     if owner:
-        metadata["ownerReferences"] = [{"kind": "Pod", "name": "p", "uid": owner, "controller": True}]
-    return {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata, "spec": {}}
+        reference = {"kind": "Pod", "name": "p", "uid": owner, "controller": True}
+        found["metadata"]["ownerReferences"] = [reference]
+    return found
 
 
 def pod(name: str = "p", node: str = "n1", **volume: Obj) -> Obj:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from harness import storage
 from harness.world import World, running
 from sampan.api.objects import Obj
 from sampan.api.persistence import VOLUME_PROTECTION
@@ -12,13 +13,9 @@ from sampan.controllers.pvprotection.controller import VolumeProtectionControlle
 
 
 def volume(phase: str, *finalizers: str) -> Obj:
-    return {
-        "apiVersion": "v1",
-        "kind": "PersistentVolume",
-        "metadata": {"name": "v", "finalizers": list(finalizers)},
-        "spec": {},
-        "status": {"phase": phase},
-    }
+    found = storage.volume("v", phase=phase)
+    found["metadata"]["finalizers"] = list(finalizers)
+    return found
 
 
 async def test_a_bound_volume_goes_when_it_is_released() -> None:

@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
+from harness import storage
+from harness.storage import bound_claim, ref
 from harness.world import World, running
 from sampan.api.objects import Obj
-from sampan.api.persistence import BIND_COMPLETED, DIRECTORIES, PROVISIONED_BY
+from sampan.api.persistence import DIRECTORIES, PROVISIONED_BY
 from sampan.api.resources import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES
 from sampan.controllers.volumeexpansion.controller import VolumeExpansionController
 
-CLAIM: Obj = {
-    "apiVersion": "v1",
-    "kind": "PersistentVolumeClaim",
-    "metadata": {"name": "c", "namespace": "default", "annotations": {BIND_COMPLETED: "yes"}},
-    "spec": {"volumeName": "v", "resources": {"requests": {"storage": "1Gi"}}},
-    "status": {"phase": "Bound", "capacity": {"storage": "1Gi"}},
-}
+CLAIM = bound_claim("c")
 
 
 def volume(by: str) -> Obj:
-    return {
-        "apiVersion": "v1",
-        "kind": "PersistentVolume",
-        "metadata": {"name": "v", "annotations": {PROVISIONED_BY: by}},
-        "spec": {"capacity": {"storage": "1Gi"}, "claimRef": {"namespace": "default", "name": "c"}},
-    }
+    found = storage.volume("v", claimRef=ref("c"))
+    found["metadata"]["annotations"] = {PROVISIONED_BY: by}
+    return found
 
 
 async def grow(it: World) -> None:

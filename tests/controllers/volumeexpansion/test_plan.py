@@ -4,24 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
+from harness import storage
+from harness.storage import bound_claim
 from sampan.api.objects import Obj
-from sampan.api.persistence import BIND_COMPLETED, DIRECTORIES, PROVISIONED_BY
+from sampan.api.persistence import DIRECTORIES, PROVISIONED_BY
 from sampan.controllers.volumeexpansion.plan import Plan, plan
 
 
 def claim(wanted: str, has: str, **status: Any) -> Obj:
-    return {
-        "metadata": {"name": "c", "namespace": "default", "annotations": {BIND_COMPLETED: "yes"}},
-        "spec": {"volumeName": "v", "resources": {"requests": {"storage": wanted}}},
-        "status": {"phase": "Bound", "capacity": {"storage": has}, **status},
-    }
+    found = bound_claim("c", resources={"requests": {"storage": wanted}})
+    found["status"] |= {"capacity": {"storage": has}, **status}
+    return found
 
 
 def volume(size: str, by: str = DIRECTORIES) -> Obj:
-    return {
-        "metadata": {"name": "v", "annotations": {PROVISIONED_BY: by}},
-        "spec": {"capacity": {"storage": size}},
-    }
+    found = storage.volume("v", size)
+    found["metadata"]["annotations"] = {PROVISIONED_BY: by}
+    return found
 
 
 def test_the_volume_grows_first_then_the_claim_says_so() -> None:
