@@ -117,3 +117,28 @@ def test_template_hash_changes_with_the_template_and_the_collision_count():
     assert len({HASH, podspec.template_hash(changed), podspec.template_hash(TEMPLATE, 1)}) == 3
     assert podspec.template_hash(TEMPLATE, 0) == HASH
     assert len(HASH) == 10
+
+
+def test_while_a_resize_is_under_way_the_larger_counts():
+    def pod(asked, allocated, given, reason=""):
+        status = {
+            "name": "c",
+            "allocatedResources": {"cpu": allocated},
+            "resources": {"requests": {"cpu": given}},
+        }
+        pending = [{"type": "PodResizePending", "reason": reason}] if reason else []
+        container = {"name": "c", "resources": {"requests": {"cpu": asked}}}
+        return {
+            "metadata": {"generation": 2},
+            "spec": {"containers": [container]},
+            "status": {"containerStatuses": [status], "conditions": pending},
+        }
+
+    assert podspec.occupied(pod("3", "1", "2")) == {"cpu": 3000}
+    assert podspec.occupied(pod("1", "1", "2")) == {"cpu": 2000}
+    assert podspec.occupied(pod("9", "1", "2", "Infeasible")) == {"cpu": 2000}
+    assert podspec.occupied(pod("9", "1", "2", "Deferred")) == {"cpu": 9000}
+    started = pod("3", "1", "2")
+    started["metadata"]["generation"] = 1
+    assert podspec.occupied(started) == {"cpu": 3000}
+    assert podspec.occupied({**pod("3", "1", "2"), "status": {}}) == {"cpu": 3000}

@@ -94,6 +94,7 @@ def test_ends() -> None:
         (0, False, "Completed", "Succeeded"),
         (2, False, "Error", "Failed"),
         (137, True, "OOMKilled", "Failed"),
+        (1, True, "OOMKilled", "Failed"),
         (0, True, "Completed", "Succeeded"),
     ):
         view = up(make_view(policy="Never"))
@@ -184,6 +185,7 @@ def started(view: PodView) -> PodView:
 
 def test_a_sidecar_counts_for_readiness_and_not_for_the_end() -> None:
     view = started(up(make_view(policy="Never", initContainers=[sidecar("proxy")])))
+    view.pod["status"] = {"phase": "Running"}
     view.init[0].ready = False
     assert conditions(view)["Initialized"] == ("True", "")
     assert conditions(view)["ContainersReady"] == ("False", "ContainersNotReady")
@@ -228,6 +230,7 @@ def test_phase_follows_what_a_container_says_of_itself() -> None:
 
 def test_condemned_is_failed_once_nothing_runs() -> None:
     view = started(up(make_view()))
+    view.pod["status"] = {"phase": "Running"}
     view.verdict, view.disruption = ("Evicted", "low"), ("TerminationByKubelet", "low")
     found = status(view)
     assert found["phase"] == "Running" and "reason" not in found

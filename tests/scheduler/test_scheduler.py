@@ -79,6 +79,25 @@ async def test_a_pod_that_does_not_fit_is_told_why_and_bound_when_there_is_room(
         await it.until(lambda: it.place("next") == "n1")
 
 
+async def test_a_resize_that_gives_room_back_wakes_those_that_wait() -> None:
+    def sized(asked: str, held: str) -> Obj:
+        found = pod("big", asked, nodeName="n1")
+        found["metadata"]["generation"] = 2
+        name = found["spec"]["containers"][0]["name"]
+        held_now = {"requests": {"cpu": held}}
+        status = {"name": name, "allocatedResources": held_now["requests"], "resources": held_now}
+        return {**found, "status": {"phase": "Running", "containerStatuses": [status]}}
+
+    async with world(node(), sized("2", "2"), pod("late", "1")) as it:
+        await asyncio.sleep(0.02)
+        it.fake.add(sized("500m", "2"))
+        await asyncio.sleep(0.02)
+        late = it.fake.get(PODS, "late", "default")
+        assert late is not None and "nodeName" not in late["spec"], "the room is still held"
+        it.fake.add(sized("500m", "500m"))
+        await it.until(lambda: "nodeName" in (it.fake.get(PODS, "late", "default") or {})["spec"])
+
+
 async def test_a_new_node_wakes_those_that_wait() -> None:
     async with world(pod("early")) as it:
         await it.until(

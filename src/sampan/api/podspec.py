@@ -81,6 +81,37 @@ def requests(pod: Obj) -> dict[str, int]:
     return _effective(pod["spec"], "requests")
 
 
+def occupied(pod: Obj) -> dict[str, int]:
+    """Like `requests`, but while a resize is under way the larger of what is asked for and what is held.
+
+    What is asked for does not count once the node has said that it never can (KEP-1287).
+    """
+    if (pod["metadata"].get("generation") or 1) == 1:
+        return requests(pod)  # its spec is the one it was created with
+    pending = condition_of(pod, "PodResizePending") or {}
+    asked = pending.get("reason") != "Infeasible"
+    spec = dict(pod["spec"])
+    for key in ("initContainers", "containers"):
+        if key in spec:
+            spec[key] = [_held(pod, container, asked=asked) for container in spec[key]]
+    return _effective(spec, "requests")
+
+
+def _held(pod: Obj, container: Obj, *, asked: bool) -> Obj:
+    status = container_status(pod, container["name"]) or {}
+    if "allocatedResources" not in status:
+        return container
+    known = [status["allocatedResources"], (status.get("resources") or {}).get("requests") or {}]
+    if asked:
+        known.append((container.get("resources") or {}).get("requests") or {})
+    largest: Obj = {}
+    for listed in known:
+        for name, text in listed.items():
+            if name not in largest or amount(name, text) > amount(name, largest[name]):
+                largest[name] = text
+    return {**container, "resources": {"requests": largest}}
+
+
 def limits(pod: Obj) -> dict[str, int]:
     """Like `requests`, of the limits."""
     return _effective(pod["spec"], "limits")

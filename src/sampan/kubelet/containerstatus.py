@@ -24,7 +24,7 @@ from sampan.kubelet.runtime.contract import Record
 
 SCHEME = "sampan://"
 START_ERROR_CODE = 128
-OOM_CODE = KILLED_CODE = 137
+KILLED_CODE = 137
 
 
 def container_status(
@@ -56,7 +56,7 @@ def container_status(
         "state": state,
         "lastState": {},
         "ready": _ready(container, waiting is None),
-        "restartCount": container.attempt,
+        "restartCount": container.restarts,
         "image": _image(container, shown),
         "imageID": shown.spec.labels.get(LABEL_IMAGE_ID, "") if shown else "",
     }
@@ -103,7 +103,8 @@ def exit_reason(record: Record) -> str:
         return "StartError"
     if ended.unknown:
         return "ContainerStatusUnknown"
-    if ended.oom and ended.code == OOM_CODE:
+    if ended.oom and ended.code != 0:
+        # The kernel may have killed only a child, and the first process ended for that in its own way.
         return "OOMKilled"
     return "Completed" if ended.code == 0 else "Error"
 

@@ -22,7 +22,7 @@ from sampan.api.objects import (
     uid_of,
 )
 from sampan.api.persistence import claim_keys
-from sampan.api.podspec import amount, requests, toleration_matches
+from sampan.api.podspec import amount, occupied, toleration_matches
 
 DEFAULT_CPU = 100
 """A container that asks for no CPU counts as 0.1 cores in scores, or all such Pods would land on one node."""
@@ -73,7 +73,7 @@ def pod_facts(pod: Obj) -> PodFacts:
         uid_of(pod),
         namespace_of(pod),
         labels_of(pod),
-        requests(pod),
+        occupied(pod),
         _scored(spec),
         tuple(_host_ports(spec)),
         spec.get("priority") or 0,

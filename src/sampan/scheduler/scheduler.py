@@ -15,7 +15,7 @@ from dataclasses import replace
 from sampan.api.clock import now
 from sampan.api.errors import StatusError
 from sampan.api.objects import Obj, condition_of, is_deleting, labels_of, name_of, namespace_of, uid_of
-from sampan.api.podspec import is_terminal
+from sampan.api.podspec import is_terminal, occupied
 from sampan.api.request import STRATEGIC_MERGE_PATCH
 from sampan.api.resources import NAMESPACES, NODES, PODS
 from sampan.client.client import Client
@@ -105,6 +105,8 @@ class Scheduler:
             self.queue.forget(uid)
             if old is None or _differs(old, new):
                 news = self._cache.place(pod_facts(new), new["spec"]["nodeName"])
+                if old is not None and _shrank(old, new):
+                    self.queue.wake(lambda entry: not entry.blockers.isdisjoint(ROOM))
                 if news or is_deleting(new) or labels_of(new) != labels_of(old or {"metadata": {}}):
                     self.queue.wake(lambda entry: not entry.blockers.isdisjoint(COMPANY))
         elif not _is_ours(new):
@@ -245,5 +247,20 @@ def _is_ours(pod: Obj) -> bool:
 def _differs(old: Obj, new: Obj) -> bool:
     """Whether anything changed that a decision is made from."""
     return (
-        old["spec"] != new["spec"] or labels_of(old) != labels_of(new) or is_deleting(old) != is_deleting(new)
+        old["spec"] != new["spec"]
+        or labels_of(old) != labels_of(new)
+        or is_deleting(old) != is_deleting(new)
+        or (_may_be_resized(new) and occupied(old) != occupied(new))
     )
+
+
+def _shrank(old: Obj, new: Obj) -> bool:
+    """A resize gave room back."""
+    if not _may_be_resized(new):
+        return False
+    now = occupied(new)
+    return any(count > now.get(name, 0) for name, count in occupied(old).items())
+
+
+def _may_be_resized(pod: Obj) -> bool:
+    return (pod["metadata"].get("generation") or 1) > 1

@@ -103,7 +103,7 @@ def config(
     linux: Json = {
         "namespaces": _namespaces(place, unified=limits.unified, privileged=security.privileged),
         "cgroupsPath": place.cgroup,
-        "resources": _resources(spec.resources, privileged=security.privileged),
+        "resources": _resources(spec.resources, privileged=security.privileged, unified=limits.unified),
         "maskedPaths": [] if unmasked else list(MASKED),
         "readonlyPaths": [] if unmasked else list(READ_ONLY),
     }
@@ -185,7 +185,7 @@ def _namespaces(place: Place, *, unified: bool, privileged: bool) -> list[Json]:
     return found
 
 
-def _resources(resources: Resources, *, privileged: bool) -> Json:
+def _resources(resources: Resources, *, privileged: bool, unified: bool) -> Json:
     cpu: Json = {"shares": max(resources.cpu_shares, MIN_SHARES)}
     if resources.cpu_quota_us:
         cpu |= {"quota": resources.cpu_quota_us, "period": resources.cpu_period_us}
@@ -194,6 +194,9 @@ def _resources(resources: Resources, *, privileged: bool) -> Json:
         found["memory"] = {"limit": resources.memory_bytes}
     if resources.pids:
         found["pids"] = {"limit": resources.pids}
+    if unified:
+        # A container that runs out of memory goes as a whole, not one process of it.
+        found["unified"] = {"memory.oom.group": "1"}
     return found
 
 
