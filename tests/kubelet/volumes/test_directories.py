@@ -107,6 +107,15 @@ async def test_who_was_killed_on_the_way_back_goes_on(tmp_path: Path, verb: str)
         await again.until(lambda: not again.volumes())
 
 
+async def test_what_never_became_a_volume_is_tidied_up_unless_it_has_data(tmp_path: Path) -> None:
+    for name in (NAME, "pvc-u-gone", "pvc-u-full", ".0123"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "pvc-u-full" / "data").touch()
+    async with world(tmp_path, LATE, asking("n2")) as it:
+        await it.until(lambda: len(list(tmp_path.iterdir())) == 2)
+        assert {path.name for path in tmp_path.iterdir()} == {NAME, "pvc-u-full"}
+
+
 async def test_what_cannot_be_made_is_said(tmp_path: Path) -> None:
     async with world(tmp_path, LATE, asking(volumeMode="Block")) as it:
         await it.until(lambda: bool(it.told("ProvisioningFailed")))

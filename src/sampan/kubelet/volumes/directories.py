@@ -7,6 +7,7 @@ before the volume's finalizer is. Files are touched in threads, one volume at a 
 from __future__ import annotations
 
 import asyncio
+import logging
 from pathlib import Path
 
 from sampan.api.errors import StatusError
@@ -21,6 +22,7 @@ from sampan.kubelet.volumes import ownership, removal
 from sampan.kubelet.volumes.provisioning import (
     directory_of,
     is_chosen,
+    is_left_over,
     is_ours,
     is_to_go,
     is_wanted,
@@ -28,6 +30,8 @@ from sampan.kubelet.volumes.provisioning import (
     volume_for,
     volume_name,
 )
+
+log = logging.getLogger(__name__)
 
 
 class Directories:
@@ -45,6 +49,7 @@ class Directories:
     async def run(self) -> None:
         for informer in (self._claims, self._volumes, self._classes):
             await informer.wait_synced()
+        await self._tidy()
         self._claims.subscribe(self._claim_changed)
         self._volumes.subscribe(self._volume_changed)
         self._classes.subscribe(self._class_changed)
@@ -54,6 +59,17 @@ class Directories:
                 group.create_task(self._removing.run())
         finally:
             await self._events.close()
+
+    async def _tidy(self) -> None:
+        """Removes directories that were made and never became volumes; one that has data is left alone."""
+        claims, volumes = self._claims.list(), set(self._volumes.keys())
+        places = await asyncio.to_thread(lambda: list(self._root.iterdir()) if self._root.is_dir() else [])
+        for place in places:
+            if is_left_over(place.name, volumes, claims):
+                try:
+                    place.rmdir()
+                except OSError as error:
+                    log.warning("%s belongs to no volume and is left alone: %s", place, error.strerror)
 
     def _claim_changed(self, old: Obj | None, new: Obj | None) -> None:
         if new is not None and self._wants(new):

@@ -6,6 +6,7 @@ nobody is stopped from using more.
 
 from __future__ import annotations
 
+from collections.abc import Container, Iterable
 from pathlib import Path
 
 from sampan.api.objects import Obj, annotations_of, is_deleting, name_of, namespace_of, uid_of
@@ -25,14 +26,17 @@ HOSTNAME = "kubernetes.io/hostname"
 
 
 def is_wanted(claim: Obj, storage_class: Obj | None, node_name: str) -> bool:
-    """Whether this node is to provide for the claim, or may say that it will (`chosen`)."""
-    annotations = annotations_of(claim)
-    if annotations.get(STORAGE_PROVISIONER) != DIRECTORIES or storage_class is None:
+    """Whether this node is to provide for the claim, or may say that it will (`is_chosen`)."""
+    if storage_class is None or storage_class["provisioner"] != DIRECTORIES:
         return False
     if is_deleting(claim) or is_complete(claim) or claim["spec"].get("volumeName"):
         return False
+    annotations = annotations_of(claim)
     selected = annotations.get(SELECTED_NODE, "")
-    return selected == node_name or (not selected and not waits_for_consumer(storage_class))
+    if waits_for_consumer(storage_class):
+        # The scheduler has found no volume that is there; whom the binder asks need not be waited for.
+        return selected == node_name
+    return annotations.get(STORAGE_PROVISIONER) == DIRECTORIES and selected in ("", node_name)
 
 
 def is_chosen(claim: Obj) -> bool:
@@ -133,6 +137,11 @@ def directory_of(volume: Obj, root: Path) -> Path | None:
     ):
         raise ValueError(f"{name} is not at {place}, where this node made it; its directory is left alone")
     return place
+
+
+def is_left_over(name: str, volumes: Container[str], claims: Iterable[Obj]) -> bool:
+    """Whether a directory is no volume's, nor a claim's that is yet to get one: somebody was killed."""
+    return name not in volumes and all(volume_name(claim) != name for claim in claims)
 
 
 def _policy(volume: Obj) -> str:
