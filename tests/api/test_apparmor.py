@@ -51,7 +51,8 @@ def test_a_field_that_is_there_stays() -> None:
         (
             pod("mine"),
             [
-                f'metadata.annotations[{PREFIX}c]: Invalid value: "mine": invalid AppArmor profile name: "mine"'
+                f'metadata.annotations[{PREFIX}c]: Invalid value: "mine": '
+                'invalid AppArmor profile name: "mine"'
             ],
         ),
         (

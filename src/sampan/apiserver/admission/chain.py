@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 
 from sampan.api.objects import Obj
 from sampan.api.quota import CLAIMS
-from sampan.api.resources import NODES, PERSISTENT_VOLUMES, PODS, SERVICES, Resource
+from sampan.api.resources import LEASES, NODES, PERSISTENT_VOLUMES, PODS, PRIORITY_CLASSES, SERVICES, Resource
 from sampan.apiserver.admission.claimresize import PersistentVolumeClaimResize
 from sampan.apiserver.admission.defaultclass import DefaultStorageClass
 from sampan.apiserver.admission.externalips import DenyServiceExternalIPs
 from sampan.apiserver.admission.limitranger import LimitRanger
+from sampan.apiserver.admission.noderestriction import NodeRestriction
 from sampan.apiserver.admission.nodetaint import TaintNodesByCondition
 from sampan.apiserver.admission.plugin import Plugin
 from sampan.apiserver.admission.podsecurity import SECURED, PodSecurity
@@ -26,8 +27,18 @@ from sampan.apiserver.watchcache import Hub
 # Upstream's order: what comes later sees what came before has added.
 PLUGINS: Mapping[Resource, Sequence[type[Plugin]]] = {
     **dict.fromkeys(SECURED, (PodSecurity,)),
-    PODS: (LimitRanger, ServiceAccount, PodSecurity, Priority, DefaultTolerationSeconds, RuntimeClass),
-    NODES: (TaintNodesByCondition,),
+    PODS: (
+        LimitRanger,
+        ServiceAccount,
+        NodeRestriction,
+        PodSecurity,
+        Priority,
+        DefaultTolerationSeconds,
+        RuntimeClass,
+    ),
+    PRIORITY_CLASSES: (Priority,),
+    NODES: (NodeRestriction, TaintNodesByCondition),
+    LEASES: (NodeRestriction,),
     SERVICES: (DenyServiceExternalIPs,),
     PERSISTENT_VOLUMES: (StorageObjectInUseProtection,),
     CLAIMS: (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sampan.api.objects import Obj
-from sampan.apiserver.admission.plugin import Plugin
+from sampan.apiserver.admission.plugin import CREATE, UPDATE, Plugin
 from sampan.apiserver.registry.hooks import Call
 
 NOT_READY = "node.kubernetes.io/not-ready"
@@ -12,6 +12,8 @@ TOLERATION_S = 300
 
 
 class DefaultTolerationSeconds(Plugin):
+    operations = frozenset({CREATE, UPDATE})
+
     async def mutate(self, call: Call, pod: Obj, old: Obj | None) -> None:
         tolerations = pod["spec"].get("tolerations") or []
         missing = [
