@@ -268,8 +268,8 @@ class Connection(asyncio.Protocol):
 
     def _pump(self) -> None:
         """Takes queued requests in order until one needs a task."""
-        if self._pumping:
-            return
+        if self._pumping or self._duplex is not None:
+            return  # whose raw stream was handed over, has no more requests, and is read by others
         self._pumping = True
         try:
             while self._queue and self._current is None and not self.lost and not self.paused:
@@ -282,7 +282,7 @@ class Connection(asyncio.Protocol):
         current = self._current
         if self._queue or (current is not None and (current.upgrade or _is_full(current))):
             self._stop_reading()
-        elif self._duplex is None and not self.transport.is_closing():
+        elif not self.transport.is_closing():
             self._resume_reading()
 
     def _refuse(self, code: int) -> None:

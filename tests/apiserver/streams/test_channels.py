@@ -163,3 +163,17 @@ async def test_unknown_dialects_are_refused(running: Any) -> None:
         answer = await reader.read()
         writer.close()
         assert answer.startswith(b"HTTP/1.1 400 ") and b"none of the subprotocols" in answer
+
+
+async def test_the_client_is_heard_after_it_has_been_slow(running: Any) -> None:
+    """More output than the connection holds, then input: reading must not have stopped with writing."""
+    socket = await Socket.open(running, f"{EXEC}flood&command=8000000&stdin=1", "v5.channel.k8s.io")
+    await asyncio.sleep(0.3)
+    got = 0
+    while got < 8_000_000:
+        opcode, payload = await socket.receive()
+        assert (opcode, payload[:1]) == (2, b"\x01")
+        got += len(payload) - 1
+    socket.send(b"\x00heard")
+    assert await socket.receive() == (2, b"\x01heard")
+    socket.writer.close()

@@ -1,6 +1,6 @@
 """A node without containers, for tests of what stands between it and the client.
 
-`exec` knows four commands: `echo WORDS`, `cat`, `exit CODE` and `size`; anything else is a StatusError.
+`exec` knows five commands: `echo WORDS`, `cat`, `exit CODE`, `size` and `flood BYTES`, then `cat`; anything else is a StatusError.
 """
 
 from __future__ import annotations
@@ -40,7 +40,10 @@ class FakeNode:
         self.asked.append(options)
         command, *words = options.command
         try:
-            if command == "cat":
+            if command == "flood":
+                for _ in range(0, int(words[0]), 50_000):
+                    await terminal.write_stdout(bytes(50_000))
+            if command in ("cat", "flood"):
                 while data := await terminal.read_stdin():
                     await terminal.write_stdout(data)
             elif command == "exit":

@@ -188,8 +188,6 @@ class Connection:
         self._inflate = zlib.decompressobj(zdict=DICTIONARY)
         self._deflate = zlib.compressobj(zdict=DICTIONARY)
         self._ended = asyncio.Event()
-        self._last = 0
-        """The number of the stream that was opened last."""
         self._reader = asyncio.get_running_loop().create_task(self._read())
 
     async def next_stream(self) -> Stream | None:
@@ -257,9 +255,9 @@ class Connection:
     async def _open(self, payload: bytes, *, fin: bool) -> None:
         number = int.from_bytes(payload[:4], "big") & 0x7FFFFFFF
         headers = self._headers(payload[10:])
-        if not number % 2 or number <= self._last:
+        # Peers hand out numbers first and write afterwards: they need not come in order.
+        if not number % 2 or number in self._streams:
             raise ValueError("a stream whose number is none of the client's")
-        self._last = number
         if len(self._streams) >= MAX_STREAMS:
             await self._control(_RST_STREAM, number.to_bytes(4, "big") + _REFUSED_STREAM.to_bytes(4, "big"))
             return
