@@ -9,8 +9,6 @@ CLUSTER_ROLES = resource(RBAC, "v1", "clusterroles")
 BINDINGS = resource(RBAC, "v1", "rolebindings")
 BUDGETS = resource("policy", "v1", "poddisruptionbudgets")
 AUTOSCALERS = resource("autoscaling", "v2", "horizontalpodautoscalers")
-QUOTAS = resource("", "v1", "resourcequotas")
-LIMITS = resource("", "v1", "limitranges")
 
 
 def made(kind, **fields):
@@ -146,43 +144,9 @@ def test_autoscaler(spec, found):
     assert broken(AUTOSCALERS, spec={"scaleTargetRef": TARGET} | spec) == found
 
 
-@pytest.mark.parametrize(
-    ("hard", "found"),
-    [
-        ({"pods": "4", "requests.cpu": "1", "count/deployments.apps": "2", "example.com/gpu": "1"}, []),
-        ({"pods": "-1"}, ['spec.hard[pods]: Invalid value: "-1": must be greater than or equal to 0']),
-        (
-            {"podz": "1"},
-            [
-                'spec.hard[podz]: Invalid value: "podz": must be a standard resource type or fully qualified',
-                'spec.hard[podz]: Invalid value: "podz": must be a standard resource for quota',
-            ],
-        ),
-    ],
-)
-def test_resource_quota(hard, found):
-    assert broken(QUOTAS, spec={"hard": hard}) == found
-
-
-@pytest.mark.parametrize(
-    ("limit", "found"),
-    [
-        ({"type": "Container", "min": {"cpu": "1"}, "max": {"cpu": "2"}}, []),
-        (
-            {
-                "type": "Container",
-                "min": {"cpu": "2"},
-                "max": {"cpu": "3"},
-                "default": {"cpu": "4"},
-                "defaultRequest": {"cpu": "2"},
-            },
-            ['spec.limits[0].default[cpu]: Invalid value: "4": default value 4 is greater than max value 3'],
-        ),
-        (
-            {"type": "Pod", "default": {"cpu": "1"}},
-            ["spec.limits[0].default: Forbidden: may not be specified when `type` is 'Pod'"],
-        ),
-    ],
-)
-def test_limit_range(limit, found):
-    assert broken(LIMITS, spec={"limits": [limit]}) == found
+def test_who_may_be_evicted_while_unhealthy():
+    spec = {"selector": {}, "minAvailable": 1, "unhealthyPodEvictionPolicy": "Sometimes"}
+    assert broken(BUDGETS, spec=spec) == [
+        'spec.unhealthyPodEvictionPolicy: Unsupported value: "Sometimes": '
+        'supported values: "AlwaysAllow", "IfHealthyBudget"'
+    ]

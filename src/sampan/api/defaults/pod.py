@@ -6,8 +6,9 @@ from sampan.api import podspec
 from sampan.api.defaults.fill import entries, fill, fill_blank, section, twins
 from sampan.api.defaults.volume import field_source, volumes
 from sampan.api.objects import Obj
-from sampan.api.quantity import quantity, total
+from sampan.api.quantity import Quantity, Suffixes
 
+POD_LEVEL = ("cpu", "memory")
 PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
 HOOKS = ("postStart", "preStop")
 
@@ -112,19 +113,21 @@ def _host_ports(container: Obj) -> None:
 
 
 def _pod_level_requests(spec: Obj) -> None:
-    """Pod-level limits without requests: the containers' sum if each has one, else the limit (KEP-2837)."""
+    """Pod-level limits without requests: what the containers ask for together, else the limit (KEP-2837)."""
     resources = spec.get("resources") or {}
     limits = resources.get("limits")
     if not limits:
         return
     requests = section(resources, "requests")
-    containers = list(entries(spec, "containers"))
+    try:
+        whole = podspec.requests({"spec": {**spec, "resources": {}, "overhead": {}}})
+    except ValueError:
+        return  # an amount that is no quantity: validation names it
+    for name in POD_LEVEL:
+        if name in whole:
+            nano = whole[name] * (10**6 if name == "cpu" else 10**9)
+            fill(
+                requests, name, str(Quantity(nano, Suffixes.BINARY if name == "memory" else Suffixes.DECIMAL))
+            )
     for name, limit in limits.items():
-        if requests.get(name) is not None:
-            continue
-        wanted = [((c["resources"].get("requests")) or {}).get(name) for c in containers]
-        try:
-            whole = all(text is not None for text in wanted) and bool(wanted)
-            requests[name] = str(min(total(wanted), quantity(limit))) if whole else limit
-        except ValueError:
-            return
+        fill(requests, name, limit)

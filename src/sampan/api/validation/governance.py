@@ -1,14 +1,13 @@
-"""Rules of what governs others: roles and their bindings, budgets, autoscalers, quotas, limits."""
+"""Rules of what governs others: roles and their bindings, budgets, autoscalers."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sampan.api import names, quantity
-from sampan.api.errors import duplicate, forbidden_value, invalid_value, required
+from sampan.api.errors import invalid_value, required
 from sampan.api.objects import Obj
 from sampan.api.validation import labels
-from sampan.api.validation.check import Errors, amount, complain, dicts, form, needed, one_of, unsupported
+from sampan.api.validation.check import Errors, dicts, needed, one_of_if_set, unsupported
 from sampan.api.validation.workload import at_most_everything, int_or_percent
 
 RBAC = "rbac.authorization.k8s.io"
@@ -114,6 +113,8 @@ def disruption_budget(obj: Obj) -> Errors:
             yield from int_or_percent(f"spec.{field}", value)
             yield from at_most_everything(f"spec.{field}", value)
     yield from labels.selector("spec.selector", spec.get("selector"))
+    policy = spec.get("unhealthyPodEvictionPolicy")
+    yield from one_of_if_set("spec.unhealthyPodEvictionPolicy", policy, ("AlwaysAllow", "IfHealthyBudget"))
 
 
 def disruption_budget_update(new: Obj, old: Obj) -> Errors:
@@ -147,98 +148,3 @@ def autoscaler(obj: Obj) -> Errors:
 
 def autoscaler_update(new: Obj, old: Obj) -> Errors:
     return autoscaler(new)
-
-
-# --- ResourceQuota, LimitRange ------------------------------------------------------------------------------
-
-_COMPUTE = ("cpu", "memory", "ephemeral-storage")
-_COUNTED = (
-    "pods",
-    "resourcequotas",
-    "services",
-    "replicationcontrollers",
-    "secrets",
-    "configmaps",
-    "persistentvolumeclaims",
-    "services.nodeports",
-    "services.loadbalancers",
-)
-_QUOTA_NAMES = frozenset(
-    [
-        *_COUNTED,
-        *_COMPUTE,
-        *(f"limits.{name}" for name in _COMPUTE),
-        *(f"requests.{name}" for name in (*_COMPUTE, "storage")),
-    ]
-)
-
-
-def resource_quota(obj: Obj) -> Errors:
-    for name, text in ((obj.get("spec") or {}).get("hard") or {}).items():
-        at = f"spec.hard[{name}]"
-        complaints = names.qualified_name(name)
-        yield from complain(at, name, complaints)
-        if not complaints and "/" not in name and name not in _QUOTA_NAMES and "hugepages-" not in name:
-            yield invalid_value(at, name, "must be a standard resource type or fully qualified")
-            yield invalid_value(at, name, "must be a standard resource for quota")
-        yield from amount(at, text)
-
-
-def resource_quota_update(new: Obj, old: Obj) -> Errors:
-    yield from resource_quota(new)
-    scopes = ((each.get("spec") or {}).get("scopes") or [] for each in (new, old))
-    now, was = (sorted(each) for each in scopes)
-    if now != was:
-        yield invalid_value("spec.scopes", now, "field is immutable")
-
-
-_LIMITS: tuple[tuple[str, str, str], ...] = (
-    ("min", "max", "min value {} is greater than max value {}"),
-    ("min", "default", "min value {} is greater than default value {}"),
-    ("min", "defaultRequest", "min value {} is greater than default request value {}"),
-    ("defaultRequest", "max", "default request value {} is greater than max value {}"),
-    ("defaultRequest", "default", "default request value {} is greater than default limit value {}"),
-    ("default", "max", "default value {} is greater than max value {}"),
-)
-"""(what must not be more, than what, the complaint); each is said at the first."""
-
-
-def limit_range(obj: Obj) -> Errors:
-    seen = set()
-    for index, limit in dicts(obj.get("spec"), "limits"):
-        at, kind = f"spec.limits[{index}]", limit.get("type") or ""
-        yield from one_of_or_qualified(f"{at}.type", kind)
-        if kind in seen:
-            yield duplicate(f"{at}.type", kind)
-        seen.add(kind)
-        for field in ("default", "defaultRequest"):
-            if kind == "Pod" and limit.get(field):
-                yield forbidden_value(f"{at}.{field}", "may not be specified when `type` is 'Pod'")
-        yield from _orders(at, limit)
-
-
-def limit_range_update(new: Obj, old: Obj) -> Errors:
-    return limit_range(new)
-
-
-def one_of_or_qualified(path: str, kind: str) -> Errors:
-    if "/" in kind:
-        return form(path, kind, names.qualified_name)
-    return one_of(path, kind, ("Container", "PersistentVolumeClaim", "Pod"))
-
-
-def _orders(path: str, limit: Obj) -> Errors:
-    for field in ("max", "min", "default", "defaultRequest"):
-        for name, text in (limit.get(field) or {}).items():
-            yield from amount(f"{path}.{field}[{name}]", text)
-    for low, high, sentence in _LIMITS:
-        for name, text in (limit.get(low) or {}).items():
-            other = (limit.get(high) or {}).get(name)
-            if other is None:
-                continue
-            try:
-                less, more = quantity.quantity(text), quantity.quantity(other)
-            except ValueError:
-                continue  # said already
-            if less > more:
-                yield invalid_value(f"{path}.{low}[{name}]", str(less), sentence.format(less, more))

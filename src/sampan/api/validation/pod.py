@@ -100,7 +100,7 @@ def pod_spec(path: str, spec: Obj, *, of_pod: bool = False) -> Errors:
     yield from volumes.volumes(f"{path}.volumes", spec)
     yield from _resource_claims(f"{path}.resourceClaims", spec)
     yield from containers.all_lists(path, spec)
-    yield from resources.pod(f"{path}.resources", spec.get("resources"))
+    yield from resources.pod(path, spec)
     yield from _host_network(f"{path}.containers", spec, of_pod)
     yield from one_of(f"{path}.restartPolicy", spec.get("restartPolicy"), RESTART_POLICIES)
     yield from one_of(f"{path}.dnsPolicy", spec.get("dnsPolicy"), DNS_POLICIES)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from sampan.api import names
+from sampan.api import names, podspec
 from sampan.api.errors import FieldError, duplicate, forbidden_value, invalid_value, required, show
 from sampan.api.objects import Obj
 from sampan.api.quantity import Quantity, quantity
@@ -19,21 +19,43 @@ _NANO_PER_UNIT = 10**9
 
 
 def container(path: str, resources: Obj | None, claims: set[str]) -> Errors:
-    yield from _requirements(path, resources or {}, _container_resource)
+    yield from _requirements(path, resources or {}, container_resource)
     yield from _claims(f"{path}.claims", resources or {}, claims)
 
 
-def pod(path: str, resources: Obj | None) -> Errors:
-    """Pod-level resources (KEP-2837)."""
+def pod(path: str, spec: Obj) -> Errors:
+    """Pod-level resources (KEP-2837) of the spec at `path`."""
+    at, resources = f"{path}.resources", spec.get("resources")
     if not resources:
         return
     if resources.get("claims") is not None:
-        yield forbidden_value(f"{path}.claims", "claims cannot be set for Resources at pod-level")
-    yield from _requirements(path, resources, _pod_resource)
+        yield forbidden_value(f"{at}.claims", "claims cannot be set for Resources at pod-level")
+    yield from _requirements(at, resources, _pod_resource)
+    try:
+        yield from _enclosing(path, spec)
+    except ValueError:
+        return  # an amount that is no quantity: it has been named
+
+
+def _enclosing(path: str, spec: Obj) -> Errors:
+    """The Pod's own amounts are no less than those of its containers."""
+    whole = podspec.requests({"spec": {**spec, "resources": {}, "overhead": {}}})
+    requests, limits = ((spec["resources"].get(which) or {}) for which in ("requests", "limits"))
+    for name, text in requests.items():
+        if name in whole and whole[name] > podspec.amount(name, text):
+            total = Quantity(whole[name] * (10**6 if name == "cpu" else 10**9), quantity(text).suffixes)
+            sentence = f"must be greater than or equal to aggregate container requests of {total}"
+            yield invalid_value(f"{path}.resources.requests[{name}]", str(quantity(text)), sentence)
+    for index, container in dicts(spec, "containers"):
+        for name, text in ((container.get("resources") or {}).get("limits") or {}).items():
+            if name in limits and quantity(text) > (most := quantity(limits[name])):
+                at = f"{path}.containers[{index}].resources.limits[{name}]"
+                sentence = f"must be less than or equal to pod limits of {most}"
+                yield invalid_value(at, str(quantity(text)), sentence)
 
 
 def overhead(path: str, amounts: Obj | None) -> Errors:
-    yield from _requirements(path, {"limits": amounts or {}}, _container_resource)
+    yield from _requirements(path, {"limits": amounts or {}}, container_resource)
 
 
 def listed(path: str, amounts: Obj | None) -> Errors:
@@ -66,7 +88,7 @@ def _requirements(path: str, resources: Obj, check_name: Callable[[str, str], Er
 
 
 def _against_limit(path: str, name: str, request: Quantity, limit: Quantity | None) -> Errors:
-    overcommit = name in CONTAINER_RESOURCES or (_is_native(name) and not name.startswith(HUGE_PAGES))
+    overcommit = overcommits(name)
     if limit is None:
         if not overcommit:
             yield required(f"{path}.limits", "Limit must be set for non overcommitable resources")
@@ -75,6 +97,11 @@ def _against_limit(path: str, name: str, request: Quantity, limit: Quantity | No
     elif request > limit:
         sentence = f"must be less than or equal to {name} limit of {limit}"
         yield invalid_value(f"{path}.requests", str(request), sentence)
+
+
+def overcommits(name: str) -> bool:
+    """Whether more may be promised of it than there is: limits above requests."""
+    return name in CONTAINER_RESOURCES or (_is_native(name) and not name.startswith(HUGE_PAGES))
 
 
 def _amount(path: str, name: str, text: Any) -> tuple[Quantity | None, list[FieldError]]:
@@ -111,7 +138,7 @@ def _is_extended(name: str) -> bool:
     return not _is_native(name) and not name.startswith("requests.")
 
 
-def _container_resource(path: str, name: str) -> Errors:
+def container_resource(path: str, name: str) -> Errors:
     complaints = names.qualified_name(name)
     yield from complain(path, name, complaints)
     if complaints:

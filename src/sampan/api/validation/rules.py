@@ -17,6 +17,7 @@ from sampan.api.validation import (
     pod,
     podchange,
     podresize,
+    quotas,
     service,
     storage,
     storageclasses,
@@ -95,8 +96,10 @@ RULES: dict[tuple[str, str], Rules] = {
         governance.disruption_budget, governance.disruption_budget_update
     ),
     ("autoscaling", "HorizontalPodAutoscaler"): Rules(governance.autoscaler, governance.autoscaler_update),
-    ("", "ResourceQuota"): Rules(governance.resource_quota, governance.resource_quota_update),
-    ("", "LimitRange"): Rules(governance.limit_range, governance.limit_range_update),
+    ("", "ResourceQuota"): Rules(
+        quotas.resource_quota, quotas.resource_quota_update, quotas.resource_quota_status
+    ),
+    ("", "LimitRange"): Rules(quotas.limit_range, quotas.limit_range_update),
     ("", "PersistentVolume"): Rules(storage.volume, storage.volume_update),
     ("", "PersistentVolumeClaim"): Rules(claims.claim, claims.claim_update, claims.claim_status),
     ("storage.k8s.io", "StorageClass"): Rules(
