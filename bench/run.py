@@ -12,6 +12,7 @@ from pathlib import Path
 import pods
 import probes
 import services
+import streams
 from cluster import IMAGES, cluster
 from report import Report
 
@@ -46,16 +47,18 @@ def _timed(work: object) -> float:
 
 
 def main() -> None:
-    wanted = set(sys.argv[1:]) or {"up", "pods", "probes", "services", "api"}
+    wanted = set(sys.argv[1:]) or {"up", "pods", "probes", "streams", "services", "api"}
     report = Report()
     if "up" in wanted:
         up(report)
     if "probes" in wanted:
         probes.measure(report)
-    if wanted & {"pods", "services", "api"}:
+    if wanted & {"pods", "streams", "services", "api"}:
         with cluster() as node:
             if "pods" in wanted:
                 asyncio.run(pods.measure(node, report))
+            if "streams" in wanted:
+                asyncio.run(streams.measure(node, report))
             if "services" in wanted:
                 services.measure(node, report)
             if "api" in wanted:

@@ -1,6 +1,7 @@
 """A node without containers, for tests of what stands between it and the client.
 
-`exec` knows five commands: `echo WORDS`, `cat`, `exit CODE`, `size` and `flood BYTES`, then `cat`; anything else is a StatusError.
+`exec` knows five commands: `echo WORDS`, `cat`, `exit CODE`, `size`, and `flood BYTES`, which then goes on as
+`cat`; anything else is a StatusError.
 """
 
 from __future__ import annotations
