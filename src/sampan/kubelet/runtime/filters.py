@@ -57,7 +57,9 @@ class Filters:
                 if name.startswith("/") or ".." in name.split("/"):
                     raise FileNotFoundError(errno.ENOENT, f"it must lie below {self._profiles}")
                 section: Json = orjson.loads((self._profiles / name).read_bytes())
-            except (OSError, orjson.JSONDecodeError) as error:
+                if not isinstance(section, dict) or "defaultAction" not in section:
+                    raise ValueError("it has no defaultAction")
+            except (OSError, ValueError) as error:
                 text = f'cannot load seccomp profile "{profile}": {error}'
                 raise RuntimeFault("CreateContainerError", text) from error
             return section
