@@ -193,6 +193,14 @@ def phase(pod: Obj) -> str:
     return (pod.get("status") or {}).get("phase", "")
 
 
+def image_references(pod: Obj) -> set[str]:
+    """The images of all containers and image volumes, as they are written."""
+    named = {container.get("image", "") for _, _, container in all_containers(pod["spec"])}
+    volumes = pod["spec"].get("volumes") or ()
+    named |= {(volume.get("image") or {}).get("reference", "") for volume in volumes}
+    return named - {""}
+
+
 def is_terminal(pod: Obj) -> bool:
     """It has ended and will not run again."""
     return phase(pod) in TERMINAL_PHASES

@@ -73,6 +73,37 @@ class Numbers:
     body: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class ContainerUsage:
+    """`cpu_nanocores` is the rate over the window, `memory_bytes` the working set."""
+
+    name: str
+    cpu_nanocores: int
+    memory_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class PodUsage:
+    """What a Pod's running containers use, on the average of the `window_s` before `at_s` (epoch)."""
+
+    namespace: str
+    name: str
+    at_s: float
+    window_s: float
+    containers: Sequence[ContainerUsage]
+
+
+@dataclass(frozen=True, slots=True)
+class NodeUsage:
+    """What a whole node uses, and each of its Pods with running containers."""
+
+    at_s: float
+    window_s: float
+    cpu_nanocores: int
+    memory_bytes: int
+    pods: Sequence[PodUsage]
+
+
 NO_NUMBERS = Numbers(404, "text/plain; charset=utf-8", b"404 page not found\n")
 
 
@@ -101,3 +132,6 @@ class NodeStreams(Protocol):
 
     async def page(self, path: str) -> Page | None:
         """What else a kubelet's HTTP server has at a path: its health, its directory of logs."""
+
+    async def usage(self) -> NodeUsage:
+        """What the node and its Pods use now; takes up to half a second if nobody asked lately."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sampan.kubelet.eviction.thresholds import EvictionConfig
+from sampan.kubelet.images.collection import CollectionConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,7 @@ class KubeletConfig:
     eviction: EvictionConfig = field(default_factory=EvictionConfig)
     image_root: Path = Path("/var/lib/sampan/images")
     """On the disk that images fill: imagefs, to whoever looks after what is left of it."""
+    collection: CollectionConfig = field(default_factory=CollectionConfig)
     pod_pids_limit: int = 0
     """Processes of one Pod; 0: as many as the node has."""
 

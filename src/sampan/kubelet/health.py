@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from sampan.kubelet.numbers.counters import ProbeCount
 from sampan.kubelet.parts import Parts, Say
 from sampan.kubelet.podview import ContainerView, PodView
 from sampan.kubelet.probers import Target
@@ -28,6 +29,7 @@ class Health:
             Listener(
                 lambda kind, result, text: self._probed(container, record, kind, result),
                 lambda kind, outcome: self._complained(container, kind, outcome),
+                lambda kind, outcome: self._counted(container, kind, outcome),
             ),
             age_s=max(time.time() - record.started_at_s, 0.0),
             known=container.ready if adopted else None,
@@ -51,6 +53,12 @@ class Health:
             grace_s = (container.spec.get(f"{kind}Probe") or {}).get("terminationGracePeriodSeconds")
             container.unhealthy_grace_s = None if grace_s is None else float(grace_s)
         self._awake()
+
+    def _counted(self, container: ContainerView, kind: str, outcome: Outcome) -> None:
+        result = "successful" if outcome.ok else "unknown" if outcome.unknown else "failed"
+        metadata = self._view.pod["metadata"]
+        whose = (metadata["namespace"], metadata["name"], self._view.uid, container.name)
+        self._parts.counters.probes[ProbeCount(*whose, kind, result)] += 1
 
     def _complained(self, container: ContainerView, kind: str, outcome: Outcome) -> None:
         reason = "ProbeWarning" if outcome.warning else "Unhealthy"

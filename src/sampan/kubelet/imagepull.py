@@ -79,6 +79,7 @@ class ImagePull:
 
         image = await self._parts.images.pull(reference, auth=auth, began=begin)
         ended_s = time.perf_counter()
+        self._parts.counters.image_pull.observe(ended_s - began_s)
         self._say(
             "Normal",
             "Pulled",
@@ -111,6 +112,7 @@ class ImagePull:
     def _failed(self, container: ContainerView, fault: ImageFault) -> None:
         reference = container.spec.get("image", "")
         first = container.pull_fault is None
+        self._parts.counters.pull_failures[fault.reason] += 1
         container.pull_fault = Fault(fault.reason, fault.message, steady.now_s())
         if first:
             # The first repetition comes after ten seconds, not at once as for containers.

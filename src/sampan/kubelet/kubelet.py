@@ -12,9 +12,9 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 
 from sampan.api.objects import Obj, key_of, uid_of
-from sampan.api.podspec import is_terminal
+from sampan.api.podspec import image_references, is_terminal
 from sampan.api.resources import NODES, PODS, SERVICES
-from sampan.api.streams import NO_NUMBERS, ExecOptions, LogOptions, Numbers, Page, Terminal
+from sampan.api.streams import ExecOptions, LogOptions, NodeUsage, Numbers, Page, Terminal
 from sampan.client.client import Client
 from sampan.client.events import EventRecorder
 from sampan.client.informers import Informers
@@ -22,19 +22,23 @@ from sampan.kubelet import node, preparation, pullsecrets
 from sampan.kubelet.allocatable import extended
 from sampan.kubelet.allocation import Allocation
 from sampan.kubelet.config import KubeletConfig
+from sampan.kubelet.departure import RELEASE_RETRY_S
 from sampan.kubelet.eviction.evictor import Evictor
 from sampan.kubelet.eviction.premises import Premises
 from sampan.kubelet.hooks import Hooks
+from sampan.kubelet.images.collection import ImageCollector
 from sampan.kubelet.images.contract import Image, Images
 from sampan.kubelet.logrotation import LogRotation
 from sampan.kubelet.machine import Machine
-from sampan.kubelet.network.contract import Namespace, PodNetwork
+from sampan.kubelet.network.contract import Namespace, NetworkFault, PodNetwork
 from sampan.kubelet.network.namespace import PinnedNamespace, Traveller
+from sampan.kubelet.numbers.pages import NumberPages
+from sampan.kubelet.numbers.sampler import Sampler
 from sampan.kubelet.parts import Parts
 from sampan.kubelet.probers import Prober
 from sampan.kubelet.references import References
 from sampan.kubelet.resolvconf import Resolver
-from sampan.kubelet.runtime.contract import Exit, Record, Runtime, Sandbox
+from sampan.kubelet.runtime.contract import Exit, Record, Runtime, RuntimeFault, Sandbox
 from sampan.kubelet.stopsignal import signal_number
 from sampan.kubelet.streams import Streams
 from sampan.kubelet.volumes.claims import FIELDS, Claims
@@ -122,7 +126,19 @@ class Kubelet:
             drained=drained,
             allocation=self._allocation,
         )
-        premises = Premises(self._parts, self._workers.values, self._under_pressure, config.image_root)
+        self._sampler = Sampler(runtime, self._pod_of)
+        self._numbers = NumberPages(self._parts, self._sampler, self._pods.list, self._pod_of)
+        self._collector = ImageCollector(
+            images, config.image_root, config.collection, self._wanted_images, self._warn_of_node
+        )
+        images.on_added = self._collector.poke
+        premises = Premises(
+            self._parts,
+            self._workers.values,
+            self._under_pressure,
+            config.image_root,
+            self._collector.delete_unused,
+        )
         self._evictor = Evictor(config.eviction, runtime, premises)
         self._streams = Streams(
             runtime, self._workers.get, config.pods, netns, namespace_at or self._namespace_at
@@ -150,6 +166,7 @@ class Kubelet:
                 group.create_task(self._allocation.run(), name="allocation")
                 group.create_task(self._directories.run(), name="directories")
                 group.create_task(self._evictor.run(), name="evictor")
+                group.create_task(self._collect_images(), name="image-collector")
                 self._nodes.subscribe(self._node_changed)
                 await self._services.wait_synced()
                 # Only a complete list tells which containers belong to nobody.
@@ -181,7 +198,10 @@ class Kubelet:
         return await self._streams.page(path)
 
     async def numbers(self, path: str) -> Numbers:
-        return NO_NUMBERS
+        return await self._numbers.page(path)
+
+    async def usage(self) -> NodeUsage:
+        return await self._sampler.usage()
 
     # -- events
 
@@ -232,6 +252,7 @@ class Kubelet:
                 await self._end_orphan(uid)
                 break
             worker = self._employ(pod, *left)
+        self._parts.counters.forget(uid)
         del self._workers[uid]
 
     def _exited(self, container_id: str, ended: Exit) -> None:
@@ -239,6 +260,29 @@ class Kubelet:
             orphan.set()
         elif not any(worker.exited(container_id, ended) for worker in self._workers.values()):
             log.debug("container %s, which belongs to no Pod, ended with %d", container_id, ended.code)
+
+    def _pod_of(self, uid: str) -> Obj | None:
+        worker = self._workers.get(uid)
+        return worker.view.pod if worker is not None else None
+
+    async def _collect_images(self) -> None:
+        # Only a complete list of Pods tells which images are wanted.
+        await self._pods.wait_synced()
+        await self._collector.run()
+
+    def _wanted_images(self) -> set[str]:
+        """What Pods that have not ended name: they may start it again at any time."""
+        return {
+            reference
+            for pod in self._pods.list()
+            if not is_terminal(pod)
+            for reference in image_references(pod)
+        }
+
+    def _warn_of_node(self, reason: str, message: str) -> None:
+        name = self.config.node_name
+        node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "uid": name}}
+        self._parts.events.event(node, "Warning", reason, message)
 
     async def _pull_for(self, pod: Obj, reference: str) -> Image:
         """For an image volume."""
@@ -293,7 +337,13 @@ class Kubelet:
         except TimeoutError:
             log.info("killing what is left of Pod %s", uid)
         # Removing the sandbox kills what still runs.
-        await preparation.release(self._parts, uid)
+        while True:
+            try:
+                await preparation.release(self._parts, uid)
+                break
+            except (RuntimeFault, NetworkFault, OSError) as fault:
+                log.warning("Pod %s, which is gone from the API, is still there: %s", uid, fault)
+            await asyncio.sleep(RELEASE_RETRY_S)
         await preparation.forget(self._parts, uid)
 
     def _namespace_at(self, path: str) -> Namespace:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from sampan.api.objects import Obj
@@ -16,6 +16,7 @@ from sampan.kubelet.env import Surroundings
 from sampan.kubelet.hooks import Hooks
 from sampan.kubelet.images.contract import Images
 from sampan.kubelet.network.contract import PodNetwork
+from sampan.kubelet.numbers.counters import Counters
 from sampan.kubelet.podview import ContainerView
 from sampan.kubelet.probers import Prober
 from sampan.kubelet.references import References
@@ -58,6 +59,7 @@ class Parts:
     services: Callable[[], Sequence[Obj]]
     drained: Callable[[Obj], Awaitable[None]]
     allocation: Allocation
+    counters: Counters = field(default_factory=Counters)
 
     def surroundings(self, pod_ips: tuple[str, ...]) -> Surroundings:
         return Surroundings(

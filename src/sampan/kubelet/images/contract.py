@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -41,7 +41,19 @@ class Image:
     guards: Sequence[str] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class UnusedImage:
+    """One that no container has; times in seconds since the epoch."""
+
+    reference: str
+    came_at_s: float
+    used_at_s: float
+
+
 class Images(Protocol):
+    on_added: Callable[[], None] | None
+    """Called when an image was added, or could not be for want of room."""
+
     async def open(self) -> None: ...
 
     def find(self, reference: str) -> Image | None:
@@ -65,4 +77,11 @@ class Images(Protocol):
     async def load(self, archive: str, reference: str = "") -> Sequence[Image]:
         """Takes in an OCI or docker archive, or an OCI layout directory (`sampan image import`)."""
 
-    async def remove(self, reference: str) -> None: ...
+    async def remove(self, *references: str) -> None:
+        """Forgets the names and deletes what only they led to; what a container stands on stays."""
+
+    def unused(self, wanted: Collection[str]) -> Sequence[UnusedImage]:
+        """Images that nothing is mounted from and none of the references names. Blocking."""
+
+    def remember_use(self) -> None:
+        """Writes down when images were last looked for. Blocking."""

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
-from sampan.kubelet.images.contract import Image, ImageFault
+from sampan.kubelet.images.contract import Image, ImageFault, UnusedImage
 from sampan.kubelet.images.reference import normalise
 
 
@@ -53,6 +53,7 @@ class FakeImages:
         self.any_image = any_image
         """Whether a pull of any well-formed reference finds something."""
         self.pulls: list[str] = []
+        self.on_added: Callable[[], None] | None = None
         self._present: dict[str, Image] = {}
         self._faults: dict[str, list[ImageFault]] = {}
         self._held: dict[str, asyncio.Event] = {}
@@ -104,5 +105,13 @@ class FakeImages:
         self.add(loaded)
         return [loaded]
 
-    async def remove(self, reference: str) -> None:
-        self._present.pop(normalise(reference), None)
+    async def remove(self, *references: str) -> None:
+        for reference in references:
+            self._present.pop(normalise(reference), None)
+
+    def unused(self, wanted: Collection[str]) -> Sequence[UnusedImage]:
+        named = {normalise(reference) for reference in wanted}
+        return [UnusedImage(name, 0.0, 0.0) for name in self._present if name not in named]
+
+    def remember_use(self) -> None:
+        """There is nobody who would ask."""

@@ -25,14 +25,14 @@ import shutil
 import tarfile
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
 from sampan.kubelet.images import layers, layout
 from sampan.kubelet.images.catalogue import Catalogue, Entry, locked
-from sampan.kubelet.images.contract import Image, ImageFault
+from sampan.kubelet.images.contract import Image, ImageFault, UnusedImage
 from sampan.kubelet.images.credentials import Credential, matching
 from sampan.kubelet.images.layerstream import LayerFault
 from sampan.kubelet.images.pulls import Pulls
@@ -60,6 +60,7 @@ class ImageStore:
         self._skopeo = Skopeo(mirrors or {}, self._tmp)
         self._pulls = Pulls(parallel)
         self._used: dict[str, float] = {}
+        self.on_added: Callable[[], None] | None = None
         self._unpacking: dict[str, asyncio.Lock] = {}
 
     async def open(self) -> None:
@@ -124,6 +125,7 @@ class ImageStore:
         except _PULL_FAULTS as error:
             if "no space left on device" in str(error).lower():
                 await asyncio.to_thread(self.collect)
+                self._added()
             text = f'failed to pull and unpack image "{name}": {error}'
             raise ImageFault("ErrImagePull", text) from error
 
@@ -180,7 +182,12 @@ class ImageStore:
             used_at_s=now_s,
         )
         self._catalogue.change(lambda entries: entries.update({name: entry}))
+        self._added()
         return entry.image(self._layers)
+
+    def _added(self) -> None:
+        if self.on_added is not None:
+            self.on_added()
 
     async def _unpacked(self, descriptor: layout.Descriptor, diff_id: str, below: Sequence[str]) -> str:
         """The directory name of a layer: of its content, or of its stack if it depends on what is below."""
@@ -270,15 +277,42 @@ class ImageStore:
 
     # -- removing
 
-    async def remove(self, reference: str) -> None:
-        entry = self._entry(reference)
-        name = entry.reference if entry is not None else normalise(reference)
+    async def remove(self, *references: str) -> None:
+        found = {reference: self._entry(reference) for reference in references}
+        names = [entry.reference if entry else normalise(asked) for asked, entry in found.items()]
 
         def forget(entries: dict[str, Entry]) -> None:
-            entries.pop(name, None)
+            for name in names:
+                entries.pop(name, None)
 
         await asyncio.to_thread(self._catalogue.change, forget)
         await asyncio.to_thread(self.collect)
+
+    def unused(self, wanted: Collection[str]) -> Sequence[UnusedImage]:
+        mounted = self.mounted()
+        named = {entry.reference for reference in wanted if (entry := self._named(reference)) is not None}
+        return [
+            UnusedImage(entry.reference, entry.came_at_s, max(entry.used_at_s, self._used.get(name, 0.0)))
+            for name, entry in self._catalogue.entries().items()
+            if name not in named and not (entry.layers and mounted.issuperset(entry.layers))
+        ]
+
+    def _named(self, reference: str) -> Entry | None:
+        try:
+            return self._entry(reference)
+        except ImageFault:
+            return None  # some Pod's bad name
+
+    def remember_use(self) -> None:
+        used, self._used = self._used, {}
+
+        def write(entries: dict[str, Entry]) -> None:
+            for name, at_s in used.items():
+                if (entry := entries.get(name)) is not None and entry.used_at_s < at_s:
+                    entries[name] = replace(entry, used_at_s=at_s)
+
+        if used:
+            self._catalogue.change(write)
 
     def collect(self, *, left_only: bool = False) -> None:
         """Deletes layers and blobs that no name leads to, unless a container stands on them. Blocking.

@@ -1,0 +1,15 @@
+from __future__ import annotations
+
+from sampan.api.prometheus import text
+from sampan.kubelet.numbers import process
+
+
+def test_this_process_uses_something() -> None:
+    values = dict(line.split() for line in text(process.families()).decode().splitlines() if line[0] != "#")
+    assert (
+        1 << 20
+        < float(values["process_resident_memory_bytes"])
+        < float(values["process_virtual_memory_bytes"])
+    )
+    assert float(values["process_open_fds"]) >= 3
+    assert float(values["process_cpu_seconds_total"]) > 0
