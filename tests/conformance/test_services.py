@@ -11,6 +11,7 @@ from kubernetes import client
 
 from harness.conformance import conforms
 from harness.kind import Kind
+from harness.life import discovered, life
 from harness.node import eventually
 from harness.scene import Manifest, Scene, box, pod
 
@@ -338,15 +339,6 @@ def slices(scene: Scene, name: str, namespace: str = "") -> list[client.V1Endpoi
     )
 
 
-def discovered(scene: Scene, group: str, plural: str) -> None:
-    name = group.partition(".")[0].capitalize()
-    assert group in [each.name for each in client.ApisApi(scene.api).get_api_versions().groups]
-    versions = getattr(client, f"{name}Api")(scene.api).get_api_group().versions
-    assert "v1" in [version.version for version in versions]
-    resources = getattr(client, f"{name}V1Api")(scene.api).get_api_resources().resources
-    assert plural in [each.name for each in resources]
-
-
 @conforms("[sig-network] EndpointSlice should have Endpoints and EndpointSlices pointing to API Server")
 def test_the_api_has_endpoints(scene: Scene) -> None:
     discovered(scene, "discovery.k8s.io", "endpointslices")
@@ -393,7 +385,9 @@ def test_life_of_an_endpoint_slice(scene: Scene) -> None:
     discovered(scene, "discovery.k8s.io", "endpointslices")
     life(
         Kind(client.DiscoveryV1Api(scene.api), "endpoint_slice", scene.namespace),
-        {"addressType": "IPv4", "endpoints": [{"addresses": ["10.1.2.3"]}], "ports": []},
+        addressType="IPv4",
+        endpoints=[{"addresses": ["10.1.2.3"]}],
+        ports=[],
     )
 
 
@@ -412,27 +406,13 @@ def test_life_of_an_ingress(scene: Scene) -> None:
     replaced = api.replace_namespaced_ingress_status("status", scene.namespace, patched)
     assert replaced.status.load_balancer.ingress[0].ip == "169.1.1.2"
     kind.delete("status")
-    life(kind, {"spec": spec})
+    life(kind, spec=spec)
 
 
 @conforms("[sig-network] IngressClass API should support creating IngressClass API operations")
 def test_life_of_an_ingress_class(scene: Scene) -> None:
     discovered(scene, "networking.k8s.io", "ingressclasses")
-    life(Kind(client.NetworkingV1Api(scene.api), "ingress_class"), {"spec": {"controller": "example.com/c"}})
-
-
-def life(kind: Kind, fields: Manifest) -> None:
-    """Every verb once."""
-    for name in ("first", "second", "third"):
-        kind.create({"metadata": {"name": name, "labels": {"of": "life"}}, **fields})
-    assert len(kind.list("of=life")) == 3
-    assert kind.read("first").metadata.name == "first"
-    assert kind.label("first", patched="yes").metadata.labels["patched"] == "yes"
-    assert kind.relabel("first", updated="yes").metadata.labels["updated"] == "yes"
-    kind.delete("first")
-    kind.gone("first")
-    kind.delete_all("of=life")
-    eventually(lambda: not kind.list("of=life"))
+    life(Kind(client.NetworkingV1Api(scene.api), "ingress_class"), spec={"controller": "example.com/c"})
 
 
 @conforms(

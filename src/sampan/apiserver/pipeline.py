@@ -19,6 +19,7 @@ from typing import Any
 import orjson
 
 from sampan.api import decode, defaults, errors, patch, validation
+from sampan.api.defaults import status
 from sampan.api.errors import FieldError, StatusError
 from sampan.api.objects import Obj, mutable
 from sampan.api.request import JSON_PATCH, MERGE_PATCH, STRATEGIC_MERGE_PATCH, Request
@@ -93,6 +94,7 @@ class Pipeline:
         hooks.prepare_create(call, obj)
         await self._admission.mutate(call, obj, None)
         defaults.apply(resource, obj)
+        status.complete(resource, obj)
         obj = metadata.in_order(obj)
         for attempt in range(NAME_ATTEMPTS):
             try:
@@ -214,6 +216,7 @@ class Pipeline:
         new["kind"], new["apiVersion"] = resource.kind, resource.api_version
         if subresource == "status":
             new = {**old, "metadata": new["metadata"], "status": new.get("status") or {}}
+            status.complete(resource, new)
             hooks.prepare_status(call, new, old)
         elif subresource in ("", "scale"):
             if resource.subresource("status"):

@@ -9,8 +9,8 @@ import orjson
 from sampan.api import decode, errors, patch, protobuf, resources
 from sampan.api.errors import StatusError
 from sampan.api.request import Request, UserInfo
-from sampan.api.resources import ENDPOINTS, Resource
-from sampan.apiserver import negotiation, params, render, route, watching
+from sampan.api.resources import COMPUTED, ENDPOINTS, Resource
+from sampan.apiserver import negotiation, params, render, reviews, route, watching
 from sampan.apiserver.conversion import storage_resource
 from sampan.apiserver.dispatch import Answer, Dispatcher
 from sampan.apiserver.entry import Entry
@@ -39,7 +39,7 @@ class Rest:
         if found is None or not found.name or found.subresource:
             return False
         resource = found.resource
-        if storage_resource(resource) is not resource or resource in _DEPRECATED:
+        if storage_resource(resource) is not resource or resource in _DEPRECATED or resource in COMPUTED:
             return False
         if negotiation.choose(exchange.headers.get("accept", "")) != negotiation.PLAIN:
             return False
@@ -57,6 +57,8 @@ class Rest:
         verb = route.verb_of(exchange.method, found, params.flag(query, "watch"))
         form = negotiation.choose(exchange.headers.get("accept", ""))
         resource = found.resource
+        if form.view and resource.group in reviews.GROUPS:
+            raise errors.not_acceptable("a review has no other form than its own")
         include = query.get("includeObject", "")
         request = Request(verb, resource, found.namespace, found.name, found.subresource, query)
         outdated = [_DEPRECATED[resource]] if resource in _DEPRECATED else []

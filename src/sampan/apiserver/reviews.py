@@ -15,6 +15,7 @@ from sampan.apiserver.authz import Attributes, Authorizer, refusal
 from sampan.apiserver.registry.hooks import Call
 from sampan.apiserver.tokens import InvalidToken, Tokens
 
+GROUPS = ("authentication.k8s.io", "authorization.k8s.io")
 _ATTRIBUTES = ("verb", "group", "resource", "subresource", "namespace", "name")
 
 
@@ -32,7 +33,7 @@ class Reviews:
         }
 
     def concerns(self, resource: Resource) -> bool:
-        return resource.group in ("authentication.k8s.io", "authorization.k8s.io")
+        return resource.group in GROUPS
 
     def answer(self, call: Call, body: Obj) -> Obj:
         """The review with its `status` filled in."""

@@ -6,7 +6,6 @@ from sampan.api.resources import PRIORITY_CLASSES, Resource, resource
 
 STORAGE = resource("storage.k8s.io", "v1", "storageclasses")
 DRIVERS = resource("storage.k8s.io", "v1", "csidrivers")
-ATTACHMENTS = resource("storage.k8s.io", "v1", "volumeattachments")
 
 
 @pytest.mark.parametrize(
@@ -18,8 +17,6 @@ ATTACHMENTS = resource("storage.k8s.io", "v1", "volumeattachments")
             {"reclaimPolicy": "Retain", "volumeBindingMode": "WaitForFirstConsumer"},
             {"reclaimPolicy": "Retain", "volumeBindingMode": "WaitForFirstConsumer"},
         ),
-        (ATTACHMENTS, {}, {"status": {"attached": False}}),
-        (ATTACHMENTS, {"status": {"attached": True}}, {"status": {"attached": True}}),
         (PRIORITY_CLASSES, {"value": 1}, {"value": 1, "preemptionPolicy": "PreemptLowerPriority"}),
         (PRIORITY_CLASSES, {"preemptionPolicy": "Never"}, {"preemptionPolicy": "Never"}),
         (

@@ -51,7 +51,6 @@ _BY_KIND: dict[tuple[str, str], Callable[[Obj], None]] = {
     ("rbac.authorization.k8s.io", "ClusterRoleBinding"): rbac.role_binding,
     ("storage.k8s.io", "StorageClass"): classes.storage_class,
     ("storage.k8s.io", "CSIDriver"): classes.csi_driver,
-    ("storage.k8s.io", "VolumeAttachment"): classes.volume_attachment,
     ("scheduling.k8s.io", "PriorityClass"): classes.priority_class,
     ("admissionregistration.k8s.io", "ValidatingWebhookConfiguration"): admission.validating_webhooks,
     ("admissionregistration.k8s.io", "MutatingWebhookConfiguration"): admission.mutating_webhooks,

@@ -1,4 +1,4 @@
-"""Defaults of classes of things and of attachments: groups storage.k8s.io and scheduling.k8s.io."""
+"""Defaults of what describes classes of things: groups storage.k8s.io and scheduling.k8s.io."""
 
 from __future__ import annotations
 
@@ -28,11 +28,6 @@ def csi_driver(obj: Obj) -> None:
     for name, value in CSI_DRIVER:
         fill(spec, name, value)
     fill_blank(spec, "volumeLifecycleModes", ["Persistent"])
-
-
-def volume_attachment(obj: Obj) -> None:
-    """Whether it is attached is always said: clients have no other word for no."""
-    fill(section(obj, "status"), "attached", False)
 
 
 def priority_class(obj: Obj) -> None:
