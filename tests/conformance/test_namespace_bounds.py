@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import pytest
 from kubernetes import client
 
 from harness.conformance import conforms
@@ -35,13 +34,17 @@ def used(scene: Scene, name: str = "q", **counts: str) -> None:
     eventually(shown, 10, 0.02)
 
 
-def sized(name: str, requests: Manifest | None = None, limits: Manifest | None = None, **spec: Any) -> Manifest:
+def sized(
+    name: str, requests: Manifest | None = None, limits: Manifest | None = None, **spec: Any
+) -> Manifest:
     """A Pod that runs nowhere, so that only its being there counts."""
     resources = {"requests": requests or {}, "limits": limits or {}}
     return pod(name, box("sleep 100", resources=resources), schedulerName="nobody", **spec)
 
 
-@conforms("[sig-api-machinery] ResourceQuota should create a ResourceQuota and ensure its status is promptly calculated.")
+@conforms(
+    "[sig-api-machinery] ResourceQuota should create a ResourceQuota and ensure its status is promptly calculated."
+)
 def test_a_quota_shows_what_is_there(scene: Scene) -> None:
     scene.config_map("m", a="b")
     quotas(scene).create(quota(hard={"pods": "5", "configmaps": "10", "requests.cpu": "1"}))
@@ -114,22 +117,30 @@ def test_life_of_a_secret(scene: Scene) -> None:
     life(scene, "secrets")
 
 
-@conforms("[sig-api-machinery] ResourceQuota should create a ResourceQuota and capture the life of a configMap.")
+@conforms(
+    "[sig-api-machinery] ResourceQuota should create a ResourceQuota and capture the life of a configMap."
+)
 def test_life_of_a_config_map(scene: Scene) -> None:
     life(scene, "configmaps")
 
 
-@conforms("[sig-api-machinery] ResourceQuota should create a ResourceQuota and capture the life of a service.")
+@conforms(
+    "[sig-api-machinery] ResourceQuota should create a ResourceQuota and capture the life of a service."
+)
 def test_life_of_a_service(scene: Scene) -> None:
     life(scene, "services")
 
 
-@conforms("[sig-api-machinery] ResourceQuota should create a ResourceQuota and capture the life of a replication controller.")
+@conforms(
+    "[sig-api-machinery] ResourceQuota should create a ResourceQuota and capture the life of a replication controller."
+)
 def test_life_of_a_replication_controller(scene: Scene) -> None:
     life(scene, "replicationcontrollers")
 
 
-@conforms("[sig-api-machinery] ResourceQuota should create a ResourceQuota and capture the life of a replica set.")
+@conforms(
+    "[sig-api-machinery] ResourceQuota should create a ResourceQuota and capture the life of a replica set."
+)
 def test_life_of_a_replica_set(scene: Scene) -> None:
     life(scene, "count/replicasets.apps")
 
@@ -180,7 +191,10 @@ def test_quotas_are_found_by_label_and_deleted_together(scene: Scene) -> None:
     kind.create(quota(labels=labels, hard={"cpu": "1", "memory": "500Mi"}))
     chosen = f"of={scene.namespace}"
     assert len(scene.core.list_resource_quota_for_all_namespaces(label_selector=chosen).items) == 1
-    assert kind.patch("q", {"spec": {"hard": {"memory": "750Mi"}}}).spec.hard == {"cpu": "1", "memory": "750Mi"}
+    assert kind.patch("q", {"spec": {"hard": {"memory": "750Mi"}}}).spec.hard == {
+        "cpu": "1",
+        "memory": "750Mi",
+    }
     kind.delete_all(chosen)
     eventually(lambda: not kind.list(chosen))
 
@@ -268,7 +282,9 @@ def given(made: client.V1Pod) -> tuple[Any, Any]:
     return resources.requests, resources.limits
 
 
-@conforms("[sig-scheduling] LimitRange should create a LimitRange with defaults and ensure pod has those defaults applied.")
+@conforms(
+    "[sig-scheduling] LimitRange should create a LimitRange with defaults and ensure pod has those defaults applied."
+)
 def test_limit_ranges_fill_in_and_bound(scene: Scene) -> None:
     kind = ranges(scene)
     kind.create({"metadata": {"name": "l"}, "spec": {"limits": [LIMITS]}})
@@ -276,8 +292,12 @@ def test_limit_ranges_fill_in_and_bound(scene: Scene) -> None:
     some = scene.create(sized("some", {"cpu": "150m"}, {"memory": "300Mi"}))
     assert given(some) == ({"cpu": "150m", "memory": "300Mi"}, {"cpu": "500m", "memory": "300Mi"})
     small, large = {"cpu": "10m", "memory": "50Mi"}, {"cpu": "600m", "memory": "600Mi"}
-    assert "minimum cpu usage per Container is 50m, but request is 10m" in refused(403, scene.create, sized("s", small))
-    assert "maximum memory usage per Container is 500Mi" in refused(403, scene.create, sized("b", large, large))
+    assert "minimum cpu usage per Container is 50m, but request is 10m" in refused(
+        403, scene.create, sized("s", small)
+    )
+    assert "maximum memory usage per Container is 500Mi" in refused(
+        403, scene.create, sized("b", large, large)
+    )
     lower = {**LIMITS, "min": {"cpu": "9m", "memory": "49Mi"}}
     assert kind.patch("l", {"spec": {"limits": [lower]}}).spec.limits[0].min == lower["min"]
     scene.create(sized("s", small))
