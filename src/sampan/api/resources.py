@@ -106,9 +106,27 @@ def all_resources() -> tuple[Resource, ...]:
     )
 
 
+NODE_METRICS = Resource(
+    "metrics.k8s.io",
+    "v1beta1",
+    "NodeMetrics",
+    "nodes",
+    "",
+    False,
+    ("get", "list"),
+    list_kind="NodeMetricsList",
+)
+POD_METRICS = Resource(
+    "metrics.k8s.io", "v1beta1", "PodMetrics", "pods", "", True, ("get", "list"), list_kind="PodMetricsList"
+)
+COMPUTED = (NODE_METRICS, POD_METRICS)
+"""Answered when asked for, and stored nowhere; an add-on's elsewhere, here built in."""
+
+
 @cache
 def _by_plural() -> dict[tuple[str, str, str], Resource]:
-    return {(r.group, r.version, r.plural): r for r in all_resources() if r.served}
+    rows = (*all_resources(), *COMPUTED)
+    return {(r.group, r.version, r.plural): r for r in rows if r.served}
 
 
 @cache

@@ -52,8 +52,17 @@ class Answer:
 
 
 class Dispatcher:
-    def __init__(self, pipeline: Pipeline, authorizer: Authorizer, reviews: Reviews, tokens: Tokens) -> None:
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        authorizer: Authorizer,
+        reviews: Reviews,
+        tokens: Tokens,
+        computed: Mapping[Resource, Callable[[Call], Awaitable[Obj]]] | None = None,
+    ) -> None:
+        """`computed`: who answers for resources that are stored nowhere."""
         self.pipeline = pipeline
+        self._computed = computed or {}
         self._authorizer = authorizer
         self._reviews = reviews
         self._tokens = tokens
@@ -96,6 +105,8 @@ class Dispatcher:
         """Does it. The Call holds the warnings."""
         self.authorize(user, request)
         call = Call(user, request, self.pipeline.hub, _dry_run(request))
+        if (compute := self._computed.get(request.resource)) is not None:
+            return Answer(await compute(call)), call
         perform = self._verbs.get(request.verb)
         if perform is None:
             raise errors.method_not_allowed()

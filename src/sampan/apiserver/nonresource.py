@@ -11,6 +11,7 @@ import orjson
 
 from sampan.api import discovery, errors
 from sampan.api.objects import Obj
+from sampan.api.resources import COMPUTED
 from sampan.apiserver import negotiation
 from sampan.apiserver.exchange import Exchange
 from sampan.apiserver.tokens import Tokens
@@ -87,7 +88,7 @@ class NonResource:
         known(exchange, rest)
 
     def _root(self, exchange: Exchange, rest: str) -> None:
-        groups = discovery.group_list()["groups"]
+        groups = discovery.group_list(COMPUTED)["groups"]
         paths = [f"/apis/{group['name']}" for group in groups]
         paths += [f"/apis/{version['groupVersion']}" for group in groups for version in group["versions"]]
         exchange.respond(200, orjson.dumps({"paths": sorted(_PATHS + paths)}))
@@ -127,13 +128,13 @@ class NonResource:
         form = negotiation.choose(exchange.headers.get("accept", ""), discovery=True)
         group, _, version = rest.partition("/")
         if version:
-            _respond_with(exchange, discovery.resource_list(group, version))
+            _respond_with(exchange, discovery.resource_list(group, version, COMPUTED))
         elif group:
-            _respond_with(exchange, discovery.group(group))
+            _respond_with(exchange, discovery.group(group, COMPUTED))
         elif form.view:
             _respond_cached(exchange, *_aggregated("groups"), form.content_type)
         else:
-            exchange.respond(200, orjson.dumps(discovery.group_list()))
+            exchange.respond(200, orjson.dumps(discovery.group_list(COMPUTED)))
 
     def _openapi(self, exchange: Exchange, rest: str) -> None:
         # The documents are large and seldom asked for: nothing of them is loaded before.
@@ -202,7 +203,7 @@ def _swagger(exchange: Exchange) -> None:
 @cache
 def _aggregated(which: str) -> tuple[bytes, str]:
     """An aggregated discovery document and its ETag."""
-    found = discovery.aggregated_core() if which == "core" else discovery.aggregated_groups()
+    found = discovery.aggregated_core() if which == "core" else discovery.aggregated_groups(extra=COMPUTED)
     data = orjson.dumps(found)
     return data, f'"{hashlib.sha256(data).hexdigest().upper()}"'
 

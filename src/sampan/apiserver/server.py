@@ -20,7 +20,7 @@ from sampan.api import errors
 from sampan.api.errors import StatusError
 from sampan.api.objects import Obj
 from sampan.api.request import Transport, UserInfo
-from sampan.api.resources import Resource
+from sampan.api.resources import COMPUTED, Resource
 from sampan.api.streams import NodeStreams
 from sampan.apiserver import pki, rest, route
 from sampan.apiserver.admission.chain import Admission
@@ -42,6 +42,7 @@ from sampan.apiserver.reviews import Reviews
 from sampan.apiserver.streams.connect import Connect
 from sampan.apiserver.tokens import Tokens
 from sampan.apiserver.transport import DirectTransport
+from sampan.apiserver.usage import UsageMetrics
 from sampan.apiserver.watchcache import Hub
 from sampan.store.contract import Store
 
@@ -146,7 +147,9 @@ class ApiServer:
         self.tokens = Tokens(self.pki.service_account_key, issuer, self._live)
         authorizer = AuthenticatedMay()
         reviews = Reviews(authorizer, self.tokens)
-        self.dispatcher = Dispatcher(self.pipeline, authorizer, reviews, self.tokens)
+        usage = UsageMetrics(self.pipeline, self._streams)
+        computed = dict.fromkeys(COMPUTED, usage.answer)
+        self.dispatcher = Dispatcher(self.pipeline, authorizer, reviews, self.tokens, computed)
         self._housekeeping = Housekeeping(self.hub, self.transport(_ITSELF))
         metrics = Metrics(self.hub)
         checks = {"ping": lambda: True, "store": self._store_works, "poststarthook/bootstrap": self._is_ready}

@@ -12,7 +12,17 @@ from collections.abc import AsyncIterator
 
 from sampan.api import errors
 from sampan.api.objects import Obj
-from sampan.api.streams import NO_NUMBERS, ExecOptions, LogOptions, Numbers, Page, Terminal
+from sampan.api.streams import (
+    NO_NUMBERS,
+    ContainerUsage,
+    ExecOptions,
+    LogOptions,
+    NodeUsage,
+    Numbers,
+    Page,
+    PodUsage,
+    Terminal,
+)
 
 
 class FakeNode:
@@ -70,6 +80,10 @@ class FakeNode:
 
     async def port_forward(self, pod: Obj, port: int) -> tuple[StreamReader, StreamWriter]:
         return await asyncio.open_connection("127.0.0.1", port)
+
+    async def usage(self) -> NodeUsage:
+        containers = [ContainerUsage("c", 1_500_000, 3 << 20)]
+        return NodeUsage(0.0, 15.0, 250_000_000, 1 << 30, [PodUsage("default", "web", 0.0, 10.5, containers)])
 
     async def numbers(self, path: str) -> Numbers:
         return Numbers(200, "text/plain", b"a_number 1\n") if path == "/metrics" else NO_NUMBERS
