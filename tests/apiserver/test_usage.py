@@ -11,7 +11,7 @@ from sampan.api.resources import NODE_METRICS, NODES, POD_METRICS, PODS
 
 
 @pytest.fixture
-async def used(api: Api, pod: Callable[..., Obj]) -> Api:
+async def used(api: Any, pod: Callable[..., Obj]) -> Any:
     for name in ("n1", "n2"):
         await api.create(NODES, {"metadata": {"name": name, "labels": {"zone": name}}})
     await api.create(PODS, pod("web", "n1", labels={"app": "web"}))
