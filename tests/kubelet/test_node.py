@@ -15,6 +15,7 @@ from sampan.kubelet.config import KubeletConfig
 from sampan.kubelet.images.fake import image
 from sampan.kubelet.machine import Machine
 from sampan.kubelet.node import NodeReporter, capacity, node_object, node_status
+from sampan.kubelet.runtime.contract import Features
 
 MACHINE = Machine(2, 4 << 30, 10 << 30, "amd64", "6.1", "Debian", "m", "s", "b")
 CONFIG = KubeletConfig("n1", Path("/nowhere"), node_labels={"zone": "a"}, pod_cidr="10.244.0.0/24")
@@ -119,3 +120,14 @@ def test_pressure_shows() -> None:
     disk, ready = (next(c for c in found["conditions"] if c["type"] == k) for k in ("DiskPressure", "Ready"))
     assert (disk["status"], disk["reason"]) == ("True", "KubeletHasDiskPressure")
     assert ready["status"] == "True"
+
+
+def test_what_its_runtimes_can_do() -> None:
+    features = Features(("crun", "runc"), user_namespaces=("crun",), recursive_read_only=True)
+    status = node_status(CONFIG, MACHINE, [], [], {}, 1.0, features=features)
+    assert status["features"] == {"supplementalGroupsPolicy": True}
+    assert [(h["name"], h["features"]["userNamespaces"]) for h in status["runtimeHandlers"]] == [
+        ("", True),
+        ("crun", True),
+        ("runc", False),
+    ]

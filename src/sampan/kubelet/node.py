@@ -143,11 +143,14 @@ def node_status(
 
 def _handlers(features: Features) -> list[Obj]:
     """What a RuntimeClass may name; the default one has no name as well."""
-    can = {
-        "recursiveReadOnlyMounts": features.recursive_read_only,
-        "userNamespaces": features.user_namespaces,
-    }
-    return [{"name": name, "features": dict(can)} for name in ("", *features.handlers)]
+    listed = []
+    for name in ("", *features.handlers):
+        can = {
+            "recursiveReadOnlyMounts": features.recursive_read_only,
+            "userNamespaces": (name or features.handlers[0]) in features.user_namespaces,
+        }
+        listed.append({"name": name, "features": can})
+    return listed
 
 
 class NodeReporter:

@@ -655,3 +655,22 @@ async def test_pods_with_their_own_users_share_none_also_after_a_restart(node: N
     await node.runtime.remove_sandbox("u1")
     await node.sandbox("u3", user_namespace=True)
     assert len({sandbox.first_id for sandbox in node.runtime.sandboxes()}) == 2
+
+
+@pytest.mark.parametrize(
+    ("asked", "text"),
+    [
+        ({"handler": "strange"}, 'failed to get sandbox runtime: no runtime for "strange" is configured'),
+        (
+            {"handler": "runc", "user_namespace": True},
+            "can't set `spec.hostUsers: false`, "
+            'RuntimeClass handler "runc" does not support user namespaces',
+        ),
+    ],
+)
+async def test_what_no_handler_here_can_do(node: Node, asked: dict[str, Any], text: str) -> None:
+    if asked["handler"] == "runc" and "runc" not in node.runtime.features.handlers:
+        pytest.skip("runc is not installed")
+    with pytest.raises(RuntimeFault) as caught:
+        await node.sandbox(**asked)
+    assert (caught.value.reason, caught.value.message) == ("FailedCreatePodSandBox", text)

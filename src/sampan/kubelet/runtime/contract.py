@@ -194,10 +194,14 @@ class Stats:
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """What this node can do for Pods, beyond what each can. `handlers`: the first is the default."""
+    """What this node can do for Pods, beyond what each can.
+
+    `handlers`: the first is the default. `user_namespaces`: those of them that can hold Pods with users of
+    their own.
+    """
 
     handlers: Sequence[str] = ("crun",)
-    user_namespaces: bool = False
+    user_namespaces: Sequence[str] = ()
     recursive_read_only: bool = False
     apparmor: bool = False
     selinux: bool = False

@@ -145,7 +145,8 @@ class CrunRuntime:
     def features(self) -> Features:
         return Features(
             handlers=self._tools.names,
-            user_namespaces=self.host.user_namespaces,
+            # runc 1.1 cannot mount read-only into a user namespace what others have mounted.
+            user_namespaces=("crun",) if self.host.user_namespaces else (),
             recursive_read_only=True,
             apparmor=self.host.apparmor,
             selinux=self.host.selinux,
@@ -180,8 +181,9 @@ class CrunRuntime:
         if spec.handler and spec.handler not in self._tools.names:
             text = f'failed to get sandbox runtime: no runtime for "{spec.handler}" is configured'
             raise RuntimeFault("FailedCreatePodSandBox", text)
-        if spec.user_namespace and not self.host.user_namespaces:
-            text = "the Pod asks for a user namespace (hostUsers: false), and this node allows none"
+        if spec.user_namespace and self._tools.choice(spec.handler) not in self.features.user_namespaces:
+            who = f'RuntimeClass handler "{spec.handler}"' if spec.handler else "runtime"
+            text = f"can't set `spec.hostUsers: false`, {who} does not support user namespaces"
             raise RuntimeFault("FailedCreatePodSandBox", text)
         return await self._pods.start(spec, self._share_processes)
 
