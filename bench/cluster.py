@@ -25,8 +25,8 @@ def cluster(name: str = "bench") -> Iterator[Node]:
     work = Path(tempfile.mkdtemp(prefix="sampan-bench-", dir="/var/tmp"))
     with Mirror(IMAGES) as mirror:
         node = Node(work, name, mirror.url)
-        node.up()
         try:
+            node.up()
             yield node
         finally:
             node.down()

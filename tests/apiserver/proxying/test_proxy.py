@@ -220,9 +220,11 @@ async def test_redirects_and_links_lead_back_through_the_proxy(world: World) -> 
     world.reply(b"HTTP/1.1 302 Found\r\nLocation: /login?x\r\nContent-Length: 0\r\n\r\n")
     answer = await world.ask("GET", f"{BASE}/services/s:main/proxy/")
     assert (answer.code, answer.header("location")) == (302, [f"{BASE}/services/s:main/proxy/login?x"])
-    world.reply(b'HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=x\r\n\r\n<a href="/rewriteme">test</a>')
-    answer = await world.ask("GET", f"{BASE}/services/s:main/proxy/")
-    assert answer.body == f'<a href="{BASE}/services/s:main/proxy/rewriteme">test</a>'.encode()
+    page = b'<a href="/rewriteme">test</a>'
+    for length in (b"", b"Content-Length: %d\r\n" % len(page)):
+        world.reply(b"HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=x\r\n" + length + b"\r\n" + page)
+        answer = await world.ask("GET", f"{BASE}/services/s:main/proxy/")
+        assert answer.body == f'<a href="{BASE}/services/s:main/proxy/rewriteme">test</a>'.encode()
 
 
 @pytest.mark.parametrize(

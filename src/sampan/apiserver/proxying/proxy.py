@@ -70,7 +70,8 @@ async def _answer(exchange: Exchange, backend: Backend, reply: Reply, prefix: st
         (name, rewriting.location(value, prefix, host, asked_host) if name.lower() == "location" else value)
         for name, value in without_hops(reply.headers)
     ]
-    if rewriting.is_html(reply.header("content-type")) and not reply.complete:
+    empty = reply.complete and not reply.pieces
+    if rewriting.is_html(reply.header("content-type")) and not empty:
         page, whole = await _page(backend)
         changed = None
         if whole:
@@ -83,7 +84,7 @@ async def _answer(exchange: Exchange, backend: Backend, reply: Reply, prefix: st
     else:
         page = b""
     sized = any(name.lower() == "content-length" for name, _ in headers)
-    framed = sized or (reply.complete and not reply.pieces)
+    framed = sized or empty
     exchange.start_relay(reply.code, reply.reason, headers, framed=framed)
     exchange.send(page)
     while data := await backend.body():
