@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,7 +36,11 @@ def test_import_ls_and_rm(images: FakeImages, tmp_path: Path, capsys: pytest.Cap
         "IMAGE                     DIGEST         SIZE",
         f"docker.io/library/web:1   {loaded.digest[7:19]}   1.0 kB",
     ]
+    main.main(["image", "ls", "-o", "json"])
+    (row,) = json.loads(capsys.readouterr().out)
+    assert (row["reference"], row["size_bytes"]) == ("docker.io/library/web:1", 1000)
     assert main.main(["image", "rm", "web:1"]) == 0
+    assert capsys.readouterr().out == "removed docker.io/library/web:1\n"
     assert images.listing() == []
 
 
@@ -54,6 +59,7 @@ def test_pull_says_what_came(images: FakeImages, capsys: pytest.CaptureFixture[s
     ("arguments", "said"),
     [
         (["pull", "web"], "sampan: connection refused\n"),
+        (["rm", "web"], "sampan: no such image: web\n  `sampan image ls` lists what there is.\n"),
         (["import", "/nonexistent.tar"], "sampan: there is no /nonexistent.tar\n"),
         (["ls", "x"], None),
     ],
@@ -73,14 +79,23 @@ def test_what_fails_is_said_in_one_line(
 def test_the_clusters_mirrors_are_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clusters, "DEFAULT_ROOT", tmp_path)
 
-    def mirrors(*arguments: str) -> object:
-        return image._mirrors(main.build_parser("image").parse_args(["image", *arguments, "ls"]))
+    def choices(*arguments: str) -> Choices:
+        return image._choices(main.build_parser("image").parse_args(["image", *arguments, "ls"]))
 
-    assert mirrors() == {}
+    assert choices().mirrors == {}
     for name in ("sampan", "two"):
         cluster = Cluster(name, tmp_path / name)
         cluster.data.mkdir()
-        cluster.keep(Choices(1, name, {"docker.io": f"http://{name}"}))
-        assert mirrors("--name", name) == {"docker.io": f"http://{name}"}
+        cluster.keep(Choices(1, name, {"docker.io": f"http://{name}"}, str(tmp_path / f"images-{name}")))
+        assert choices("--name", name).mirrors == {"docker.io": f"http://{name}"}
+        assert choices("--name", name).images == tmp_path / f"images-{name}"
     with pytest.raises(UserError, match="there is no cluster 'three'"):
-        mirrors("--name", "three")
+        choices("--name", "three")
+
+
+def test_prune_removes_what_nobody_runs(images: FakeImages, capsys: pytest.CaptureFixture[str]) -> None:
+    images.any_image = True
+    main.main(["image", "pull", "web"])
+    capsys.readouterr()
+    assert main.main(["image", "prune"]) == 0
+    assert capsys.readouterr().out == "removed docker.io/library/web:latest\n"

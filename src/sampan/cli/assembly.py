@@ -22,7 +22,6 @@ from sampan.api.streams import NodeStreams
 from sampan.apiserver.server import ApiServer, ServerConfig
 from sampan.cli import memory
 from sampan.cli.cluster import Choices, Cluster
-from sampan.cli.image import IMAGE_ROOT
 from sampan.client.client import Client
 from sampan.client.events import EventRecorder
 from sampan.client.informers import Informers
@@ -190,7 +189,7 @@ class Assembly:
 
         kubelet_client = Client(server.transport(user(f"system:node:{name}", "system:nodes")))
         runtime = CrunRuntime(self._cluster.data, node_netns=node.path)
-        images = ImageStore(IMAGE_ROOT, self._choices.mirrors)
+        images = ImageStore(self._choices.images, self._choices.mirrors)
         kubelet = Kubelet(
             kubelet_client,
             informers,
@@ -202,6 +201,7 @@ class Assembly:
             KubeletConfig(
                 node_name=name,
                 root=self._cluster.data,
+                image_root=self._choices.images,
                 cluster_dns=(str(family.dns),),
                 cgroup_root=self._cluster.cgroup,
                 pod_cidr=str(family.pod_cidr),

@@ -31,6 +31,12 @@ class Choices:
     api_port: int
     node_name: str
     mirrors: Mapping[str, str] = field(default_factory=dict)
+    image_root: str = ""
+    """Where its images are; "" for the place that all clusters of the machine share."""
+
+    @property
+    def images(self) -> Path:
+        return Path(self.image_root) if self.image_root else DEFAULT_ROOT / "images"
 
 
 @dataclass(frozen=True)

@@ -4,45 +4,60 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-from collections.abc import Mapping
+import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from sampan.cli import cluster as clusters
+from sampan.cli.cluster import Choices
 from sampan.cli.errors import UserError
 from sampan.cli.terminal import size, table
-from sampan.kubelet.images.contract import ImageFault
+from sampan.kubelet.images.contract import Image, ImageFault
 from sampan.kubelet.images.store import ImageStore
 
-IMAGE_ROOT = clusters.DEFAULT_ROOT / "images"
-"""Shared by all clusters of a machine: an image is fetched and unpacked once."""
+_NOBODYS = Choices(0, "")
+"""Images may also be taken in before the first `up`; then there are no mirrors."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     clusters.add_arguments(parser)
+    parser.add_argument(
+        "--image-root",
+        metavar="DIR",
+        type=Path,
+        help="where images are kept (default: as the cluster has it)",
+    )
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     pull = actions.add_parser("pull", help="fetch an image from its registry")
     pull.add_argument("reference")
     load = actions.add_parser("import", help="take in an OCI or docker archive, or an OCI layout directory")
     load.add_argument("archive", type=Path)
     load.add_argument("reference", nargs="?", default="", help="the name to give it (default: the one in it)")
-    actions.add_parser("ls", help="list images")
-    remove = actions.add_parser("rm", help="remove images")
+    listing = actions.add_parser("ls", help="list images")
+    listing.add_argument("-o", "--output", choices=["json"], help="as JSON")
+    remove = actions.add_parser(
+        "rm", help="remove images; what containers run from goes when they have ended"
+    )
     remove.add_argument("reference", nargs="+")
+    actions.add_parser("prune", help="remove all images that no container runs from")
 
 
 def run(parsed: argparse.Namespace) -> int:
+    choices = _choices(parsed)
+    images = ImageStore(parsed.image_root or choices.images, choices.mirrors)
     try:
-        return asyncio.run(_act(parsed, ImageStore(IMAGE_ROOT, _mirrors(parsed))))
+        return asyncio.run(_act(parsed, images))
     except ImageFault as fault:
         raise UserError(fault.message) from fault
+    except PermissionError as error:
+        raise UserError(f"{error.filename}: permission denied", "Images are kept by root.") from error
 
 
-def _mirrors(parsed: argparse.Namespace) -> Mapping[str, str]:
-    """The cluster's. Images may also be taken in before the first `up`; then there are none."""
+def _choices(parsed: argparse.Namespace) -> Choices:
+    """The cluster's."""
     if parsed.name == clusters.DEFAULT_NAME and parsed.data_dir is None:
-        choices = clusters.from_arguments(parsed).choices()
-        return choices.mirrors if choices else {}
-    return clusters.existing(parsed)[1].mirrors
+        return clusters.from_arguments(parsed).choices() or _NOBODYS
+    return clusters.existing(parsed)[1]
 
 
 async def _act(parsed: argparse.Namespace, images: ImageStore) -> int:
@@ -56,10 +71,30 @@ async def _act(parsed: argparse.Namespace, images: ImageStore) -> int:
         for image in await images.load(str(parsed.archive), parsed.reference):
             print(f"{image.reference} {image.digest}")
     elif parsed.action == "rm":
-        for reference in parsed.reference:
-            await images.remove(reference)
+        return await _remove(images, parsed.reference)
+    elif parsed.action == "prune":
+        await _remove(images, [image.reference for image in images.unused(())])
     else:
-        rows = [("IMAGE", "DIGEST", "SIZE")]
-        rows += [(image.reference, image.digest[7:19], size(image.size_bytes)) for image in images.listing()]
-        print(table(rows))
+        _show(images.listing(), parsed.output)
     return 0
+
+
+async def _remove(images: ImageStore, references: Sequence[str]) -> int:
+    found = {reference: image for reference in references if (image := images.find(reference)) is not None}
+    await images.remove(*found)
+    for image in found.values():
+        print(f"removed {image.reference}")
+    if missing := [reference for reference in references if reference not in found]:
+        raise UserError(f"no such image: {', '.join(missing)}", "`sampan image ls` lists what there is.")
+    return 0
+
+
+def _show(listing: Sequence[Image], output: str | None) -> None:
+    ordered = sorted(listing, key=lambda image: image.reference)
+    if output == "json":
+        fields = ("reference", "digest", "id", "size_bytes")
+        print(json.dumps([{name: getattr(image, name) for name in fields} for image in ordered], indent=2))
+        return
+    rows = [("IMAGE", "DIGEST", "SIZE")]
+    rows += [(image.reference, image.digest[7:19], size(image.size_bytes)) for image in ordered]
+    print(table(rows))

@@ -37,6 +37,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="pull images of HOST from URL instead, e.g. docker.io=http://127.0.0.1:5000; may be repeated",
     )
+    parser.add_argument(
+        "--image-root",
+        metavar="DIR",
+        type=Path,
+        help=f"where images are kept (default: {clusters.DEFAULT_ROOT}/images, shared by all clusters)",
+    )
     parser.add_argument("--foreground", action="store_true", help="do not go into the background")
 
 
@@ -50,7 +56,7 @@ def run(parsed: argparse.Namespace) -> int:
     if lock is None:
         return _already_up(cluster, parsed.kubeconfig)
     listener = _listener(cluster, progress)
-    choices = _choose(cluster, mirrors, listener.getsockname()[1])
+    choices = _choose(cluster, mirrors, listener.getsockname()[1], parsed.image_root)
     target = parsed.kubeconfig
 
     def serve(line: daemon.Line, ready: Callable[[], None]) -> int:
@@ -95,13 +101,16 @@ def _mirrors(words: list[str]) -> Mapping[str, str]:
     return mirrors
 
 
-def _choose(cluster: Cluster, mirrors: Mapping[str, str], api_port: int) -> Choices:
+def _choose(
+    cluster: Cluster, mirrors: Mapping[str, str], api_port: int, image_root: Path | None = None
+) -> Choices:
     """What was chosen before, with what this `up` asks for."""
     before = cluster.choices()
     chosen = Choices(
         api_port=api_port,
         node_name=before.node_name if before else cluster.name,
         mirrors={**(before.mirrors if before else {}), **mirrors},
+        image_root=str(image_root.absolute()) if image_root else before.image_root if before else "",
     )
     cluster.keep(chosen)
     return chosen
