@@ -18,6 +18,7 @@ from sampan.api.validation import (
     podchange,
     podresize,
     quotas,
+    runtimeclass,
     service,
     storage,
     storageclasses,
@@ -66,6 +67,7 @@ RULES: dict[tuple[str, str], Rules] = {
     ("discovery.k8s.io", "EndpointSlice"): Rules(endpoints.create_slice, endpoints.update_slice),
     ("events.k8s.io", "Event"): Rules(core.new_event),
     ("coordination.k8s.io", "Lease"): Rules(core.lease, core.lease_update),
+    ("node.k8s.io", "RuntimeClass"): Rules(runtimeclass.create, runtimeclass.update),
     ("scheduling.k8s.io", "PriorityClass"): Rules(core.priority_class, core.priority_class_update),
     ("apps", "Deployment"): Rules(
         workload.deployment, workload.deployment_update, workload.deployment_status
