@@ -137,6 +137,8 @@ def _apply(tar: tarfile.TarFile, entry: tarfile.TarInfo, target: _Target) -> Non
 def _copy(source: IO[bytes], file: IO[bytes], entry: tarfile.TarInfo) -> None:
     """Holes stay holes, and long runs of zeros become some."""
     sparse: Sequence[tuple[int, int]] | None = getattr(entry, "sparse", None)
+    if sparse:
+        source = source.raw  # type: ignore[attr-defined]  # its buffer would have the stream seek
     for offset, size in sparse or ((0, entry.size),):
         if sparse:
             source.seek(offset)

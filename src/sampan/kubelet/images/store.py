@@ -3,6 +3,7 @@
 Below `root`:
     images.json       the catalogue       blobs/sha256/   manifests, configurations, layers as they came
     l/NAME/           unpacked layers     tmp/            pulls under way
+    calls/              configurations and credentials of the calls of skopeo that are under way
     in-use.lock       held shared while images are added, exclusively while what nobody names is deleted
 
 A pull asks for the digest, copies what is missing, unpacks each layer once, and enters the name last; so a
@@ -37,7 +38,7 @@ from sampan.kubelet.images.credentials import Credential, matching
 from sampan.kubelet.images.layerstream import LayerFault
 from sampan.kubelet.images.pulls import Pulls
 from sampan.kubelet.images.reference import normalise, parse
-from sampan.kubelet.images.skopeo import Found, Skopeo, SkopeoFault
+from sampan.kubelet.images.skopeo import COPY_DEADLINE_S, Found, Skopeo, SkopeoFault
 
 log = logging.getLogger(__name__)
 
@@ -53,18 +54,18 @@ class ImageStore:
         self, root: Path, mirrors: Mapping[str, str] | None = None, *, parallel: int = MAX_PARALLEL_PULLS
     ) -> None:
         self.root = root.absolute()
-        self._layers, self._tmp = self.root / "l", self.root / "tmp"
+        self._layers, self._tmp, self._calls = self.root / "l", self.root / "tmp", self.root / "calls"
         self._blobs = layout.Blobs(self.root / "blobs")
         self._catalogue = Catalogue(self.root)
         self._use_lock = self.root / "in-use.lock"
-        self._skopeo = Skopeo(mirrors or {}, self._tmp)
+        self._skopeo = Skopeo(mirrors or {}, self._calls)
         self._pulls = Pulls(parallel)
         self._used: dict[str, float] = {}
         self.on_added: Callable[[], None] | None = None
         self._unpacking: dict[str, asyncio.Lock] = {}
 
     async def open(self) -> None:
-        for directory in (self.root, self._layers, self._tmp, self._blobs.directory / "sha256"):
+        for directory in (self.root, self._layers, self._tmp, self._calls, self._blobs.directory / "sha256"):
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.root.chmod(0o700)
         self._catalogue.entries()
@@ -322,7 +323,10 @@ class ImageStore:
         """
         try:
             with locked(self._use_lock, fcntl.LOCK_EX | fcntl.LOCK_NB):
-                for left in self._tmp.iterdir():
+                # No lock tells whose call still runs; none runs as long as this.
+                ended_s = time.time() - COPY_DEADLINE_S
+                calls = [call for call in self._calls.iterdir() if call.stat().st_mtime < ended_s]
+                for left in (*self._tmp.iterdir(), *calls):
                     shutil.rmtree(left) if left.is_dir() else left.unlink()
                 if left_only:
                     return
