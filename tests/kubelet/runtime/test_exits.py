@@ -11,9 +11,9 @@ from sampan.kubelet.runtime.exits import ExitDirectory, unseen, verdict
 
 @pytest.mark.parametrize(
     ("code", "oom_file", "oom"),
-    [(137, True, True), (0, True, False), (137, False, False), (143, True, False)],
+    [(137, True, True), (1, True, True), (0, True, False), (137, False, False), (143, True, False)],
 )
-def test_an_oom_kill_is_one_of_the_first_process(code: int, oom_file: bool, oom: bool) -> None:
+def test_an_oom_kill_is_what_ended_it(code: int, oom_file: bool, oom: bool) -> None:
     assert verdict(code, 5.0, oom_file=oom_file) == Exit(code, 5.0, oom=oom)
 
 

@@ -15,7 +15,7 @@ from sampan.kubelet.runtime import libc
 from sampan.kubelet.runtime.contract import Exit
 
 _EVENT = struct.Struct("iIII")
-_KILLED = 137
+_KILLED, _SIGNALS = 137, 128
 UNKNOWN = 255
 
 
@@ -69,8 +69,12 @@ class ExitDirectory:
 
 
 def verdict(code: int, finished_at_s: float, *, oom_file: bool) -> Exit:
-    """conmon notes an OOM kill of any process in the container; the end is one if the first was killed."""
-    return Exit(code, finished_at_s, oom=oom_file and code == _KILLED)
+    """conmon notes an OOM kill of any process in the container.
+
+    It was the end of it if the first process was killed, or failed by itself for its child; not if it
+    succeeded all the same, or was told to end by another signal.
+    """
+    return Exit(code, finished_at_s, oom=oom_file and (code == _KILLED or 0 < code < _SIGNALS))
 
 
 def unseen(status: int | None, now_s: float, *, oom_file: bool) -> Exit:
