@@ -83,6 +83,14 @@ def test_mirrors_of_an_earlier_up_are_kept_and_the_nodes_name_with_them(tmp_path
     assert cluster.choices() == chosen
 
 
+def test_unsafe_sysctls_are_allowed_until_another_up_says_otherwise(tmp_path: Path) -> None:
+    cluster = Cluster("one", tmp_path)
+    for said, allowed in ((["kernel.msg*"], ["kernel.msg*"]), (None, ["kernel.msg*"]), ([], [])):
+        up._choose(cluster, {}, 1, None, said)
+        kept = cluster.choices()
+        assert kept is not None and kept.unsafe_sysctls == allowed
+
+
 def test_what_a_part_died_of_is_dug_out_of_the_groups_it_came_in() -> None:
     cause = OSError("no room")
     assert up._first(ExceptionGroup("x", [ExceptionGroup("y", [cause]), ValueError("later")])) is cause

@@ -205,6 +205,7 @@ class Assembly:
                 cluster_dns=(str(family.dns),),
                 cgroup_root=self._cluster.cgroup,
                 pod_cidr=str(family.pod_cidr),
+                allowed_unsafe_sysctls=tuple(self._choices.unsafe_sysctls),
             ),
             proxy.drained,
         )

@@ -13,7 +13,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -33,6 +33,7 @@ class Choices:
     mirrors: Mapping[str, str] = field(default_factory=dict)
     image_root: str = ""
     """Where its images are; "" for the place that all clusters of the machine share."""
+    unsafe_sysctls: Sequence[str] = field(default_factory=list)
 
     @property
     def images(self) -> Path:

@@ -43,6 +43,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help=f"where images are kept (default: {clusters.DEFAULT_ROOT}/images, shared by all clusters)",
     )
+    parser.add_argument(
+        "--allowed-unsafe-sysctls",
+        metavar="NAMES",
+        type=lambda text: [name for name in text.split(",") if name],
+        help="what Pods may set besides the safe sysctls, e.g. net.core.somaxconn,kernel.msg*",
+    )
     parser.add_argument("--foreground", action="store_true", help="do not go into the background")
 
 
@@ -56,7 +62,9 @@ def run(parsed: argparse.Namespace) -> int:
     if lock is None:
         return _already_up(cluster, parsed.kubeconfig)
     listener = _listener(cluster, progress)
-    choices = _choose(cluster, mirrors, listener.getsockname()[1], parsed.image_root)
+    choices = _choose(
+        cluster, mirrors, listener.getsockname()[1], parsed.image_root, parsed.allowed_unsafe_sysctls
+    )
     target = parsed.kubeconfig
 
     def serve(line: daemon.Line, ready: Callable[[], None]) -> int:
@@ -102,7 +110,11 @@ def _mirrors(words: list[str]) -> Mapping[str, str]:
 
 
 def _choose(
-    cluster: Cluster, mirrors: Mapping[str, str], api_port: int, image_root: Path | None = None
+    cluster: Cluster,
+    mirrors: Mapping[str, str],
+    api_port: int,
+    image_root: Path | None = None,
+    unsafe_sysctls: list[str] | None = None,
 ) -> Choices:
     """What was chosen before, with what this `up` asks for."""
     before = cluster.choices()
@@ -111,6 +123,11 @@ def _choose(
         node_name=before.node_name if before else cluster.name,
         mirrors={**(before.mirrors if before else {}), **mirrors},
         image_root=str(image_root.absolute()) if image_root else before.image_root if before else "",
+        unsafe_sysctls=unsafe_sysctls
+        if unsafe_sysctls is not None
+        else before.unsafe_sysctls
+        if before
+        else [],
     )
     cluster.keep(chosen)
     return chosen
