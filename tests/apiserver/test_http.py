@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator
 
 import pytest
@@ -227,4 +228,14 @@ async def test_client_that_never_reads_is_cut(echo: Echo, monkeypatch: pytest.Mo
     assert len(server.connections) == 1
     await asyncio.sleep(1.2)
     assert not server.connections
+    writer.close()
+
+
+async def test_small_answers_are_not_held_back(echo: Echo) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", echo.port)  # type: ignore[attr-defined]
+    writer.write(b"GET /now HTTP/1.1\r\nHost: x\r\n\r\n")
+    await reader.readuntil(b"now")
+    (connection,) = echo.server.connections  # type: ignore[attr-defined]
+    sock = connection.transport.get_extra_info("socket")
+    assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
     writer.close()

@@ -224,6 +224,7 @@ async def _connect(
     family = socket.AF_INET if version == 4 else socket.AF_INET6
     sock = await netns.socket(family, socket.SOCK_STREAM)
     try:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         await asyncio.get_running_loop().sock_connect(sock, (address, port))
     except BaseException:
         sock.close()
