@@ -117,17 +117,13 @@ def _choose(
     unsafe_sysctls: list[str] | None = None,
 ) -> Choices:
     """What was chosen before, with what this `up` asks for."""
-    before = cluster.choices()
+    before = cluster.choices() or Choices(api_port, cluster.name)
     chosen = Choices(
         api_port=api_port,
-        node_name=before.node_name if before else cluster.name,
-        mirrors={**(before.mirrors if before else {}), **mirrors},
-        image_root=str(image_root.absolute()) if image_root else before.image_root if before else "",
-        unsafe_sysctls=unsafe_sysctls
-        if unsafe_sysctls is not None
-        else before.unsafe_sysctls
-        if before
-        else [],
+        node_name=before.node_name,
+        mirrors={**before.mirrors, **mirrors},
+        image_root=str(image_root.absolute()) if image_root else before.image_root,
+        unsafe_sysctls=before.unsafe_sysctls if unsafe_sysctls is None else unsafe_sysctls,
     )
     cluster.keep(chosen)
     return chosen
