@@ -47,7 +47,12 @@ def test_status_keeps_the_time_of_the_last_change() -> None:
         assert after["lastTransitionTime"] == before["lastTransitionTime"]
         assert after["lastHeartbeatTime"] > before["lastHeartbeatTime"]
     assert first["nodeInfo"]["kubeletVersion"] == "v1.35.0+sampan"
-    assert first["images"] == [{"names": ["docker.io/library/x:latest"], "sizeBytes": 1000}]
+    assert first["images"] == [
+        {
+            "names": [f"docker.io/library/x@{image('x').digest}", "docker.io/library/x:latest"],
+            "sizeBytes": 1000,
+        }
+    ]
 
 
 async def registered(api: FakeTransport) -> Obj:

@@ -131,7 +131,7 @@ class Kubelet:
         self._collector = ImageCollector(
             images, config.image_root, config.collection, self._wanted_images, self._warn_of_node
         )
-        images.on_added = self._collector.poke
+        images.on_added = self._image_added
         premises = Premises(
             self._parts,
             self._workers.values,
@@ -264,6 +264,10 @@ class Kubelet:
     def _pod_of(self, uid: str) -> Obj | None:
         worker = self._workers.get(uid)
         return worker.view.pod if worker is not None else None
+
+    def _image_added(self) -> None:
+        self._collector.poke()
+        self._node.poke()
 
     async def _collect_images(self) -> None:
         # Only a complete list of Pods tells which images are wanted.

@@ -21,6 +21,7 @@ from sampan.client.client import Client
 from sampan.kubelet.allocatable import allocatable, extended
 from sampan.kubelet.config import KubeletConfig
 from sampan.kubelet.images.contract import Image
+from sampan.kubelet.images.reference import parse
 from sampan.kubelet.machine import Machine
 from sampan.kubelet.runtime.contract import PLAIN, Features
 
@@ -135,10 +136,24 @@ def node_status(
         },
         "features": {"supplementalGroupsPolicy": True},
         "runtimeHandlers": _handlers(features),
-        "images": [
-            {"names": [image.reference], "sizeBytes": image.size_bytes} for image in images[:IMAGES_SHOWN]
-        ],
+        "images": _images(images),
     }
+
+
+def _images(images: Sequence[Image]) -> list[Obj]:
+    """Each with all its names, by digest and by tag; the largest first, as upstream has them."""
+    names: dict[str, dict[str, None]] = {}
+    sizes = {image.id: image.size_bytes for image in images}
+    for image in images:
+        repository = parse(image.reference).name
+        own = names.setdefault(image.id, {})
+        own |= dict.fromkeys((f"{repository}@{image.digest}", image.reference))
+    ordered = sorted(names, key=lambda image_id: -sizes[image_id])[:IMAGES_SHOWN]
+    return [{"names": sorted(names[found], key=_tags_last), "sizeBytes": sizes[found]} for found in ordered]
+
+
+def _tags_last(name: str) -> tuple[bool, str]:
+    return "@" not in name, name
 
 
 def _handlers(features: Features) -> list[Obj]:
