@@ -142,3 +142,11 @@ def test_while_a_resize_is_under_way_the_larger_counts():
     started["metadata"]["generation"] = 1
     assert podspec.occupied(started) == {"cpu": 3000}
     assert podspec.occupied({**pod("3", "1", "2"), "status": {}}) == {"cpu": 3000}
+
+
+@pytest.mark.parametrize(
+    ("resource", "text"),
+    [("cpu", "1500m"), ("memory", "64Mi"), ("example.com/gpu", "3"), ("hugepages-2Mi", "4Mi")],
+)
+def test_amounts_are_written_as_people_do(resource, text):
+    assert str(podspec.as_quantity(resource, podspec.amount(resource, text))) == text

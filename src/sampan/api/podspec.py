@@ -72,6 +72,15 @@ def amount(resource: str, text: Any) -> int:
     return quantity.milli(text) if resource == "cpu" else quantity.value(text)
 
 
+def as_quantity(resource: str, count: int) -> quantity.Quantity:
+    """Back from `amount`, in the family of suffixes that people write the resource in."""
+    if resource == "cpu":
+        return quantity.Quantity(count * 10**6)
+    binary = resource in ("memory", "ephemeral-storage") or resource.startswith("hugepages-")
+    suffixes = quantity.Suffixes.BINARY if binary else quantity.Suffixes.DECIMAL
+    return quantity.Quantity(count * 10**9, suffixes)
+
+
 def requests(pod: Obj) -> dict[str, int]:
     """What the scheduler counts for a Pod, in `amount`'s units: `{"cpu": 100, "memory": 1048576}`.
 

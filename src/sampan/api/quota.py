@@ -31,7 +31,6 @@ COMPUTE = ("cpu", "memory", "ephemeral-storage")
 DEMANDED = frozenset(("cpu", "memory", "requests.cpu", "requests.memory", "limits.cpu", "limits.memory"))
 """What each container must name where a quota holds it."""
 CLASS_MARK = ".storageclass.storage.k8s.io/"
-_BINARY = frozenset(("memory", "ephemeral-storage"))
 _ONE = Quantity(10**9)
 
 Amounts = Mapping[str, Quantity]
@@ -58,18 +57,13 @@ def _pod(pod: Obj) -> dict[str, Quantity]:
 def _compute(requests: Mapping[str, int], limits: Mapping[str, int]) -> dict[str, Quantity]:
     found = {}
     for name, count in requests.items():
-        amount = _quantity(name, count)
+        amount = podspec.as_quantity(name, count)
         if name in COMPUTE or name.startswith("hugepages-"):
             found[name] = amount
         found[f"requests.{name}"] = amount
-    return found | {f"limits.{name}": _quantity(name, limits[name]) for name in COMPUTE if name in limits}
-
-
-def _quantity(name: str, count: int) -> Quantity:
-    if name == "cpu":
-        return Quantity(count * 10**6)
-    binary = name in _BINARY or name.startswith("hugepages-")
-    return Quantity(count * 10**9, Suffixes.BINARY if binary else Suffixes.DECIMAL)
+    return found | {
+        f"limits.{name}": podspec.as_quantity(name, limits[name]) for name in COMPUTE if name in limits
+    }
 
 
 def _service(service: Obj) -> dict[str, Quantity]:

@@ -102,9 +102,9 @@ def _taken(budget: Obj, pod: str) -> Obj:
         why = "DisruptedPods map too big - too many evictions not confirmed by PDB controller"
         raise errors.forbidden(BUDGETS, name, why)
     if allowed == 0:
-        condition = condition_of(budget, "DisruptionAllowed") or {}
-        if condition.get("reason") == "SyncFailed":
-            raise _refused(condition.get("message", ""), 0)
+        problem = condition_of(budget, "DisruptionAllowed") or {}
+        if problem.get("reason") == "SyncFailed":
+            raise _refused(problem.get("message", ""), 0)
         wanted, there = status.get("desiredHealthy", 0), status.get("currentHealthy", 0)
         raise _refused(
             f"The disruption budget {name} needs {wanted} healthy pods and has {there} currently", 0

@@ -6,7 +6,6 @@ from sampan.api import podspec
 from sampan.api.defaults.fill import entries, fill, fill_blank, section, twins
 from sampan.api.defaults.volume import field_source, volumes
 from sampan.api.objects import Obj
-from sampan.api.quantity import Quantity, Suffixes
 
 POD_LEVEL = ("cpu", "memory")
 PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
@@ -125,9 +124,6 @@ def _pod_level_requests(spec: Obj) -> None:
         return  # an amount that is no quantity: validation names it
     for name in POD_LEVEL:
         if name in whole:
-            nano = whole[name] * (10**6 if name == "cpu" else 10**9)
-            fill(
-                requests, name, str(Quantity(nano, Suffixes.BINARY if name == "memory" else Suffixes.DECIMAL))
-            )
+            fill(requests, name, str(podspec.as_quantity(name, whole[name])))
     for name, limit in limits.items():
         fill(requests, name, limit)

@@ -43,7 +43,7 @@ def _enclosing(path: str, spec: Obj) -> Errors:
     requests, limits = ((spec["resources"].get(which) or {}) for which in ("requests", "limits"))
     for name, text in requests.items():
         if name in whole and whole[name] > podspec.amount(name, text):
-            total = Quantity(whole[name] * (10**6 if name == "cpu" else 10**9), quantity(text).suffixes)
+            total = podspec.as_quantity(name, whole[name])
             sentence = f"must be greater than or equal to aggregate container requests of {total}"
             yield invalid_value(f"{path}.resources.requests[{name}]", str(quantity(text)), sentence)
     for index, container in dicts(spec, "containers"):

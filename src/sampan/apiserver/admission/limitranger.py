@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from sampan.api import podspec, resources
 from sampan.api.objects import Obj, is_deleting
-from sampan.api.quantity import Quantity, Suffixes, quantity
+from sampan.api.quantity import Quantity, quantity
 from sampan.api.resources import PODS
 from sampan.apiserver.admission.plugin import CREATE, UPDATE, Plugin, refused
 from sampan.apiserver.conversion import storage_prefix
@@ -161,8 +161,4 @@ def _amounts(listed: Mapping[str, str] | None) -> Amounts:
 
 
 def _sums(counts: Mapping[str, int]) -> Amounts:
-    """Back from the units of `podspec.amount`."""
-    return {
-        name: Quantity(count * 10**6) if name == "cpu" else Quantity(count * 10**9, Suffixes.BINARY)
-        for name, count in counts.items()
-    }
+    return {name: podspec.as_quantity(name, count) for name, count in counts.items()}
