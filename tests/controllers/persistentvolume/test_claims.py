@@ -89,7 +89,7 @@ class World:
 
     def settle(self, most: int = 200) -> None:
         for _ in range(most):
-            writes = [step.write for _, step in self.steps() if step.write is not None]
+            writes = [write for _, step in self.steps() for write in step.writes]
             if not writes:
                 return
             self.apply(writes[0])
@@ -109,9 +109,9 @@ def reasons(step: Step) -> list[str]:
 def test_binding_takes_four_writes_in_upstreams_order() -> None:
     world = World(claim(), volume())
     seen = []
-    while (step := claims.step(world.there["claims"]["default/c"], world)).write is not None:
-        world.apply(step.write)
-        seen.append((step.write.obj["kind"], step.write.status))
+    while writes := claims.step(world.there["claims"]["default/c"], world).writes:
+        world.apply(writes[0])
+        seen.append((writes[0].obj["kind"], writes[0].status))
     assert seen == [
         ("PersistentVolume", False),
         ("PersistentVolume", True),
@@ -167,7 +167,7 @@ def test_who_named_the_other_is_remembered() -> None:
 )
 def test_what_a_claim_that_waits_is_told(objects: list[Obj], told: list[str]) -> None:
     step = claims.step(objects[0], World(*objects))
-    assert step.write is None
+    assert not step.writes
     assert reasons(step) == told
 
 
@@ -317,7 +317,7 @@ class Binding(RuleBasedStateMachine):
 
     @rule(number=st.integers(0, 20))
     def one_write(self, number: int) -> None:
-        writes = [step.write for _, step in self.world.steps() if step.write is not None]
+        writes = [write for _, step in self.world.steps() for write in step.writes]
         if writes:
             self.world.apply(writes[number % len(writes)])
 

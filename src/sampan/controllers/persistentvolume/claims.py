@@ -1,8 +1,8 @@
 """What becomes of a claim: found a volume, bound to it in four writes, or told what it waits for. Pure.
 
-The order of the writes is upstream's: the volume names the claim, the volume is Bound, the claim names the
-volume (and that the binding is complete), the claim is Bound. Before the third a claim may still be led to
-another volume; after it, a volume that is gone is lost.
+The volume names the claim; then the volume is Bound, and the claim names the volume (and that the binding is
+complete); then the claim is Bound. Before it names one, a claim may still be led to another volume; after
+that, a volume that is gone is lost.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def _without_volume(claim: Obj, storage_class: Obj | None, market: Market) -> St
     if not names_class(claim) and (default := default_class(market.classes())) is not None:
         changed = mutable(claim)
         changed["spec"]["storageClassName"] = name_of(default)
-        return Step(Write(changed))
+        return Step((Write(changed),))
     annotations = annotations_of(claim)
     if waits_for_consumer(storage_class) and SELECTED_NODE not in annotations:
         return _pending(claim, Say(claim, "Normal", "WaitForFirstConsumer", FIRST_CONSUMER))
@@ -104,7 +104,7 @@ def _without_volume(claim: Obj, storage_class: Obj | None, market: Market) -> St
             STORAGE_PROVISIONER_BETA: provisioner,
             STORAGE_PROVISIONER: provisioner,
         }
-        return Step(Write(changed))
+        return Step((Write(changed),))
     message = (
         f"Waiting for a volume to be created either by the external provisioner '{provisioner}' or manually "
         "by the system administrator. If volume creation is delayed, please verify that the provisioner is "
@@ -117,14 +117,13 @@ def _without_volume(claim: Obj, storage_class: Obj | None, market: Market) -> St
 
 
 def bind(volume: Obj, claim: Obj) -> Step:
-    """The first of the four writes that is not done yet."""
+    """The first of the writes that are not done yet."""
     if claim_ref(volume).get("uid") != uid_of(claim):
-        return Step(Write(claimed(volume, claim)))
-    if (bound := set_phase(volume, "Bound")) is not None:
-        return Step(bound)
+        return Step((Write(claimed(volume, claim)),))
+    writes = set_phase(volume, "Bound")
     if claim["spec"].get("volumeName") != name_of(volume) or not is_complete(claim):
-        return Step(Write(_named(claim, volume)))
-    return _status(claim, "Bound", _bound_status(claim, volume))
+        writes = (*writes, Write(_named(claim, volume)))
+    return Step(writes) if writes else _status(claim, "Bound", _bound_status(claim, volume))
 
 
 def _named(claim: Obj, volume: Obj) -> Obj:
@@ -156,7 +155,7 @@ def _lost(claim: Obj, reason: str, message: str) -> Step:
 
 def _pending(claim: Obj, *says: Say) -> Step:
     changed = _status(claim, "Pending", {})
-    return changed if changed.write is not None else Step(says=says)
+    return changed if changed.writes else Step(says=says)
 
 
 def _status(claim: Obj, phase: str, fields: dict[str, Any], *says: Say) -> Step:
@@ -168,4 +167,4 @@ def _status(claim: Obj, phase: str, fields: dict[str, Any], *says: Say) -> Step:
         return NOTHING
     changed = mutable(claim)
     changed["status"] = wanted
-    return Step(Write(changed, status=True), says)
+    return Step((Write(changed, status=True),), says)

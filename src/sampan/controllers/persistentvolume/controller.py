@@ -121,7 +121,7 @@ class PersistentVolumeController:
             if claim is None:
                 return
             step = claims.step(claim, self)
-            if step.write is not None and _phase_of(step.write, claim) == "Lost":
+            if _phase_of(step, claim) == "Lost":
                 volume = claim["spec"].get("volumeName")
                 if volume and self.volume(volume) is None:
                     found = await self._ask(PERSISTENT_VOLUMES, volume)
@@ -129,9 +129,9 @@ class PersistentVolumeController:
                         self._volumes.put(found)
                         continue
             self._tell(step)
-            if step.write is None:
+            if not step.writes:
                 return
-            await self._carry_out(step.write, uid_of(claim))
+            await self._carry_out(step, uid_of(claim))
 
     async def reconcile_volume(self, key: str) -> None:
         for _ in range(MOST_STEPS):
@@ -139,7 +139,7 @@ class PersistentVolumeController:
             if volume is None:
                 return
             step = volumes.step(volume, self)
-            if step.write is not None and _phase_of(step.write, volume) == "Released":
+            if _phase_of(step, volume) == "Released":
                 claim = await self._ask(PERSISTENT_VOLUME_CLAIMS, claim_key(volume))
                 if claim is not None and uid_of(claim) == claim_ref(volume)["uid"]:
                     if self.claim(claim_key(volume)) is None:
@@ -148,15 +148,27 @@ class PersistentVolumeController:
                     if claim["spec"].get("volumeName") in (None, "", name_of(volume)):
                         return  # the informer is behind; what it shows next comes here again
             self._tell(step)
-            if step.write is None:
+            if not step.writes:
                 return
-            await self._carry_out(step.write, "")
+            await self._carry_out(step, "")
 
     def _tell(self, step: Step) -> None:
         for said in step.says:
             self._events.event(said.obj, said.type, said.reason, said.message)
 
-    async def _carry_out(self, write: Write, claim_uid: str) -> None:
+    async def _carry_out(self, step: Step, claim_uid: str) -> None:
+        if len(step.writes) == 1:
+            await self._write(step.writes[0], claim_uid)
+            return
+        # All come to an end before any failure is told: what was written must be known by then.
+        outcomes = await asyncio.gather(
+            *(self._write(write, claim_uid) for write in step.writes), return_exceptions=True
+        )
+        for outcome in outcomes:
+            if outcome is not None:
+                raise outcome
+
+    async def _write(self, write: Write, claim_uid: str) -> None:
         obj = write.obj
         of_volume = obj["kind"] == PERSISTENT_VOLUMES.kind
         resource = PERSISTENT_VOLUMES if of_volume else PERSISTENT_VOLUME_CLAIMS
@@ -181,10 +193,13 @@ class PersistentVolumeController:
             return None
 
 
-def _phase_of(write: Write, before: Obj) -> str:
-    """The phase that a write brings, or ""."""
-    phase: str = (write.obj.get("status") or {}).get("phase", "")
-    return phase if write.status and phase != (before.get("status") or {}).get("phase") else ""
+def _phase_of(step: Step, before: Obj) -> str:
+    """The phase that a step brings its object, or ""."""
+    for write in step.writes:
+        phase: str = (write.obj.get("status") or {}).get("phase", "")
+        if write.status and write.obj["kind"] == before["kind"]:
+            return phase if phase != (before.get("status") or {}).get("phase") else ""
+    return ""
 
 
 def _open_class(claim: Obj) -> list[str]:

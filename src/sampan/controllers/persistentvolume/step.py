@@ -1,7 +1,7 @@
-"""The next thing to do about a claim or a volume: one write at most, and what to tell the user.
+"""The next thing to do about a claim or a volume: what to write, and what to tell the user.
 
 Plans are made of single steps because a process may end between any two writes: whoever comes next finds
-from what is there what the next one is.
+from what is there what the next one is. The writes of one step are to different objects, in any order.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Say:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    write: Write | None = None
+    writes: tuple[Write, ...] = ()
     says: tuple[Say, ...] = ()
 
 

@@ -28,15 +28,15 @@ def step(volume: Obj, market: Market) -> Step:
     return _mismatch(volume, claim) if volume_mode(volume) != volume_mode(claim) else NOTHING
 
 
-def set_phase(volume: Obj, phase: str, reason: str = "", message: str = "") -> Write | None:
+def set_phase(volume: Obj, phase: str, reason: str = "", message: str = "") -> tuple[Write, ...]:
     status = volume.get("status") or {}
     if status.get("phase") == phase and status.get("message", "") == message:
-        return None
+        return ()
     changed = mutable(volume)
     kept = {k: v for k, v in status.items() if k not in ("reason", "message", "lastPhaseTransitionTime")}
     told = {key: text for key, text in (("reason", reason), ("message", message)) if text}
     changed["status"] = {**kept, "phase": phase, **told}
-    return Write(changed, status=True)
+    return (Write(changed, status=True),)
 
 
 def _released(volume: Obj) -> Step:
@@ -59,8 +59,8 @@ def _released(volume: Obj) -> Step:
 
 
 def _failed(volume: Obj, reason: str, message: str) -> Step:
-    write = set_phase(volume, "Failed", reason, message)
-    return Step(write, (Say(volume, "Warning", reason, message),))
+    writes = set_phase(volume, "Failed", reason, message)
+    return Step(writes, (Say(volume, "Warning", reason, message),))
 
 
 def _spare(volume: Obj) -> Step:
@@ -76,7 +76,7 @@ def _spare(volume: Obj) -> Step:
         # The user keeps it for a claim of this name; for which of them, is open again.
         del changed["spec"]["claimRef"]["uid"]
         changed["spec"]["claimRef"].pop("resourceVersion", None)
-    return Step(Write(changed))
+    return Step((Write(changed),))
 
 
 def _mismatch(volume: Obj, claim: Obj) -> Step:

@@ -11,7 +11,16 @@ from dataclasses import dataclass, replace
 
 from sampan.api.errors import StatusError
 from sampan.api.objects import Obj, is_deleting, name_of, uid_of
-from sampan.api.persistence import FACTS, ClaimOfPod, allows, claim_ref, claims_of, made_for, volume_mode
+from sampan.api.persistence import (
+    FACTS,
+    ClaimOfPod,
+    allows,
+    claim_ref,
+    claims_of,
+    is_bound,
+    made_for,
+    volume_mode,
+)
 from sampan.api.resources import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES
 from sampan.client.client import Client
 from sampan.kubelet.references import References
@@ -115,7 +124,7 @@ class Claims(Settled):
             raise _Unready(why)
         if is_deleting(claim) and not _has_run(volume.pod):
             raise _Unready("PVC is being deleted")
-        if (claim.get("status") or {}).get("phase") != "Bound" or not claim["spec"].get("volumeName"):
+        if not is_bound(claim) or (claim.get("status") or {}).get("phase") == "Lost":
             raise _Unready("PVC is not bound")
         return claim
 
