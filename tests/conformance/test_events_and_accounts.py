@@ -202,3 +202,66 @@ def test_life_of_a_signing_request(scene: Scene) -> None:
     requests.create(body)
     requests.delete_all(f"of={scene.namespace}")
     requests.gone(name)
+
+
+# What a client does with the issuer's documents: find the key, check the signature (ECDSA on P-256, FIPS 186-5).
+VERIFY = """
+import base64, hashlib, json, ssl, urllib.request
+
+def padded(text):
+    return base64.urlsafe_b64decode(text + '=' * (-len(text) % 4))
+
+def fetched(path):
+    own = open('/var/run/secrets/kubernetes.io/serviceaccount/token').read()
+    request = urllib.request.Request(path, headers={'Authorization': 'Bearer ' + own})
+    context = ssl.create_default_context(cafile='/var/run/secrets/kubernetes.io/serviceaccount/ca.crt')
+    return json.load(urllib.request.urlopen(request, context=context))
+
+token = open('/var/run/secrets/tokens/sa-token').read()
+head, claims, signature = token.split('.')
+claims = json.loads(padded(claims))
+found = fetched(claims['iss'] + '/.well-known/openid-configuration')
+assert found['issuer'] == claims['iss'] and claims['aud'] == ['oidc-discovery-test']
+keys = {key['kid']: key for key in fetched('https://kubernetes.default.svc/openid/v1/jwks')['keys']}
+key = keys[json.loads(padded(head))['kid']]
+
+P = 2**256 - 2**224 + 2**192 + 2**96 - 1
+N = 0xffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551
+G = (0x6b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c296,
+     0x4fe342e2fe1a7f9b8ee7eb4a7c0f9e162bce33576b315ececbb6406837bf51f5)
+
+def plus(a, b):
+    if a is None or b is None:
+        return a or b
+    (x, y), (u, v) = a, b
+    if x == u and (y + v) % P == 0:
+        return None
+    slope = (3 * x * x - 3) * pow(2 * y, -1, P) if a == b else (v - y) * pow(u - x, -1, P)
+    w = (slope * slope - x - u) % P
+    return w, (slope * (x - w) - y) % P
+
+def times(number, point):
+    total = None
+    while number:
+        total, point, number = plus(total, point) if number & 1 else total, plus(point, point), number >> 1
+    return total
+
+public = tuple(int.from_bytes(padded(key[part]), 'big') for part in 'xy')
+signed, signature = token.rpartition('.')[0].encode(), padded(signature)
+r, s = int.from_bytes(signature[:32], 'big'), int.from_bytes(signature[32:], 'big')
+digest = int.from_bytes(hashlib.sha256(signed).digest(), 'big')
+u = pow(s, -1, N)
+assert plus(times(digest * u % N, G), times(r * u % N, public))[0] % N == r
+print('verified')
+"""
+
+
+@conforms(
+    "[sig-auth] ServiceAccounts ServiceAccountIssuerDiscovery should support OIDC discovery of service account issuer"
+)
+def test_a_token_can_be_checked_by_anybody(scene: Scene) -> None:
+    token = {"path": "sa-token", "expirationSeconds": 600, "audience": "oidc-discovery-test"}
+    volume = {"name": "tokens", "projected": {"sources": [{"serviceAccountToken": token}]}}
+    mounts = [{"name": "tokens", "mountPath": "/var/run/secrets/tokens"}]
+    container = box(["python3.11", "-c", VERIFY], image="toolbox", volumeMounts=mounts)
+    assert scene.finished(pod("p", container, volumes=[volume])) == "verified\n"
