@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sampan.kubelet.runtime import idmap, mounts
+from sampan.kubelet.runtime import idmap, libc, mounts
 from sampan.kubelet.runtime.userns import made
 
 pytestmark = pytest.mark.root
@@ -32,6 +32,27 @@ def test_a_mount_of_it(tmp_path: Path) -> None:
         assert target.stat().st_uid == 1_000_000
     finally:
         mounts.detach(target)
+
+
+def test_the_layers_of_an_image_in_place_of_their_overlay(tmp_path: Path) -> None:
+    a, b, image, target = (tmp_path / name for name in ("a", "b", "image", "target"))
+    for directory in (a, b, image, target):
+        directory.mkdir()
+    (a / "one").touch()
+    (b / "two").touch()
+    libc.mount("overlay", str(image), "overlay", libc.MS_RDONLY, f"lowerdir={a}:{b}")
+    try:
+        assert idmap.read_only_layers(str(image)) == [str(a), str(b)]
+        assert idmap.read_only_layers(str(tmp_path)) == []
+        with made((), 1_000_000) as files:
+            idmap.bind(str(image), str(target), str(files / "user"))
+        assert {(path.name, path.stat().st_uid) for path in target.iterdir()} == {
+            ("one", 1_000_000),
+            ("two", 1_000_000),
+        }
+    finally:
+        mounts.detach(target)
+        mounts.detach(image)
 
 
 def test_a_file_system_that_cannot_is_named() -> None:

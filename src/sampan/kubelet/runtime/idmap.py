@@ -5,11 +5,12 @@ What belongs to ID n on disk belongs to ID n of the Pod there, and the other way
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
-from sampan.kubelet.runtime import libc
+from sampan.kubelet.runtime import libc, mounts
 
 
 @contextmanager
@@ -51,5 +52,24 @@ def trees(sources: Sequence[str], user: str) -> Iterator[list[str]]:
 
 def bind(source: str, target: str, user: str, *, recursive: bool = True) -> None:
     """Mounts it at `target`, which exists."""
-    with tree(source, user, recursive=recursive) as found:
-        libc.move_mount(found, target)
+    try:
+        with tree(source, user, recursive=recursive) as found:
+            libc.move_mount(found, target)
+    except OSError as error:
+        layers = read_only_layers(source) if error.errno == errno.EINVAL else []
+        if not layers:
+            raise
+        # overlayfs cannot be seen through a user namespace; what it is made of can.
+        with trees(layers, user) as mapped:
+            libc.mount("overlay", target, "overlay", libc.MS_RDONLY, f"lowerdir={':'.join(mapped)}")
+
+
+def read_only_layers(path: str) -> list[str]:
+    """What an overlay that nobody writes to is made of, topmost first; nothing for any other mount."""
+    found = [point for point in mounts.table() if point.target == path]
+    if not found or found[-1].kind != "overlay":
+        return []
+    options = dict(option.partition("=")[::2] for option in found[-1].super_options.split(","))
+    layers = options.get("lowerdir", "").split(":")
+    plain = all(layer.startswith("/") and "\\" not in layer for layer in layers)
+    return layers if plain and "upperdir" not in options else []
