@@ -130,6 +130,9 @@ class Worker:
                 if self.view.sandbox is not None:
                     self._parts.references.hold(self.view.pod)
                     self._attempts.watch_adopted()
+                    if self.view.state is PodState.UP:
+                        # Sources may have changed while nobody looked, and tokens are not remembered.
+                        self._refresh.now()
                 while True:
                     self._step()
                     if self._forgotten:

@@ -57,3 +57,35 @@ def test_group(tmp_path: Path) -> None:
     assert (found.st_gid, found.st_mode & 0o777) == (1234, 0o640)
     assert (tmp_path / "x").stat().st_gid == 1234
     assert not write(tmp_path, {"x/a": File(b"1", 0o600)}, gid=1234)
+
+
+@pytest.mark.parametrize("files", [{"a": File(b"1"), "a/b": File(b"2")}, {"x" * 300: File(b"1")}])
+def test_what_cannot_be_written_leaves_the_old_set_alone(tmp_path: Path, files: dict[str, File]) -> None:
+    """Paths that cannot be together, or a disk that gives no more."""
+    write(tmp_path, {"old": File(b"1")})
+    before = sorted(entry.name for entry in tmp_path.iterdir())
+    with pytest.raises(OSError):
+        write(tmp_path, files)
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == before
+    assert visible(tmp_path) == {"old": "1"}
+
+
+def test_what_a_shot_process_left_goes_with_the_next_set(tmp_path: Path) -> None:
+    (tmp_path / "..2026_01_01_00_00_00.1").mkdir()
+    (tmp_path / "..2026_01_01_00_00_00.1" / "half").touch()
+    (tmp_path / "..data_tmp").symlink_to("..2026_01_01_00_00_00.1")
+    write(tmp_path, {"a": File(b"1")})
+    assert len([entry for entry in tmp_path.iterdir() if entry.name.startswith("..")]) == 2
+    assert visible(tmp_path) == {"a": "1"}
+
+
+@pytest.mark.root
+def test_a_file_of_somebody(tmp_path: Path) -> None:
+    files = {"t": File(b"1", 0o600, uid=1000)}
+    write(tmp_path, files)
+    shape = (tmp_path / "t").stat()
+    assert (shape.st_uid, shape.st_gid, shape.st_mode & 0o777) == (1000, 0, 0o600)
+    assert not write(tmp_path, files)
+    write(tmp_path, files, 2000)
+    shape = (tmp_path / "t").stat()
+    assert (shape.st_uid, shape.st_gid, shape.st_mode & 0o777) == (1000, 2000, 0o640)

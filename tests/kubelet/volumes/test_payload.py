@@ -100,3 +100,51 @@ def test_what_is_missing_is_named(volume: Obj, message: str) -> None:
 def test_paths_stay_inside(path: str) -> None:
     with pytest.raises(PayloadError):
         checked_path(path)
+
+
+TOKEN: Obj = {
+    "sources": [{"serviceAccountToken": {"path": "t", "expirationSeconds": 3607}}],
+    "defaultMode": 0o644,
+}
+
+
+@pytest.mark.parametrize(
+    ("security", "own", "expected"),
+    [
+        ({}, [{}], File(b"jwt")),
+        ({"fsGroup": 5}, [{}], File(b"jwt", 0o600)),
+        ({"runAsUser": 7}, [{}, {}], File(b"jwt", 0o600, 7)),
+        ({"runAsUser": 7}, [{"runAsUser": 8}, {"runAsUser": 8}], File(b"jwt", 0o600, 8)),
+        ({"runAsUser": 7}, [{"runAsUser": 8}, {}], File(b"jwt")),
+        ({}, [{"runAsUser": 8}, {}], File(b"jwt")),
+    ],
+)
+def test_whose_a_token_is(security: Obj, own: list[Obj], expected: File) -> None:
+    containers = [{"name": f"c{number}", "securityContext": context} for number, context in enumerate(own)]
+    pod: Obj = {"metadata": {}, "spec": {"securityContext": security, "containers": containers}}
+    context = Context(pod, lambda kind, name: None, {("", 3607): "jwt"}, {})
+    assert payload({"name": "v", "projected": TOKEN}, context) == {"t": expected}
+
+
+@pytest.mark.parametrize(
+    ("volume", "complaint"),
+    [
+        (
+            {"projected": {"sources": [{"clusterTrustBundle": {"path": "p"}}]}},
+            "projected source clusterTrustBundle is not",
+        ),
+        (
+            {"downwardAPI": {"items": [{"path": "p", "fieldRef": {"fieldPath": "spec.x"}}]}},
+            "unsupported fieldPath: spec.x",
+        ),
+    ],
+)
+def test_what_cannot_be_shown(volume: Obj, complaint: str) -> None:
+    with pytest.raises(PayloadError, match=complaint):
+        of(**volume)
+
+
+def test_the_later_source_wins() -> None:
+    one: Obj = {"secret": {"name": "s", "items": [{"key": "k", "path": "a"}]}}
+    assert of(projected={"sources": [one, {"configMap": {"name": "cm"}}]})["a"] == File(b"1")
+    assert of(projected={"sources": [{"configMap": {"name": "cm"}}, one]})["a"] == File(b"v")

@@ -29,19 +29,30 @@ def write(directory: Path, files: Mapping[str, File], gid: int | None = None) ->
     if old is not None and _same(old, files, gid):
         return False
     fresh = directory / f"..{time.strftime('%Y_%m_%d_%H_%M_%S', time.gmtime())}.{time.time_ns() % 10**9:09d}"
-    fresh.mkdir(mode=0o755)
-    for path, file in files.items():
-        _write(fresh, path, file, gid)
-    if gid is not None:
-        _own_directories(fresh, gid)
-    link = directory / NEXT
-    link.unlink(missing_ok=True)
-    link.symlink_to(fresh.name)
-    link.rename(data)
+    try:
+        fresh.mkdir(mode=0o755)
+        for path, file in files.items():
+            _write(fresh, path, file, gid)
+        if gid is not None:
+            _own_directories(fresh, gid)
+        link = directory / NEXT
+        link.unlink(missing_ok=True)
+        link.symlink_to(fresh.name)
+        link.rename(data)
+    except BaseException:
+        # A full disk, or paths that cannot be together: the old set stays, and nothing of the new one.
+        shutil.rmtree(fresh, ignore_errors=True)
+        raise
     _link(directory, files)
-    if old is not None:
-        shutil.rmtree(old, ignore_errors=True)
+    _discard_others(directory, fresh.name)
     return True
+
+
+def _discard_others(directory: Path, current: str) -> None:
+    """The set before, and what a process left that was shot while it wrote."""
+    for entry in directory.iterdir():
+        if entry.name.startswith("..") and entry.name not in (current, DATA) and not entry.is_symlink():
+            shutil.rmtree(entry, ignore_errors=True)
 
 
 def _write(fresh: Path, path: str, file: File, gid: int | None) -> None:
@@ -51,8 +62,8 @@ def _write(fresh: Path, path: str, file: File, gid: int | None) -> None:
     descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         _write_all(descriptor, file.data)
-        if gid is not None:
-            os.fchown(descriptor, -1, gid)
+        if gid is not None or file.uid is not None:
+            os.fchown(descriptor, -1 if file.uid is None else file.uid, -1 if gid is None else gid)
         # Not at creation: the umask is nobody's business here.
         os.fchmod(descriptor, _mode(file, gid))
     finally:
@@ -92,7 +103,10 @@ def _same(current: Path, files: Mapping[str, File], gid: int | None) -> bool:
     for path, file in files.items():
         target = current / path
         try:
-            if target.stat().st_mode & 0o7777 != _mode(file, gid) or target.read_bytes() != file.data:
+            shape = target.stat()
+            if shape.st_mode & 0o7777 != _mode(file, gid) or shape.st_uid != (file.uid or shape.st_uid):
+                return False
+            if shape.st_size != len(file.data) or target.read_bytes() != file.data:
                 return False
         except OSError:
             return False

@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from sampan.api.objects import Obj
-from sampan.kubelet.env import field_value, resource_value
+from sampan.api.podspec import all_containers
+from sampan.kubelet.env import ConfigError, field_value, resource_value
 
 DEFAULT_MODE = 0o644
 TOKEN_MODE = 0o600
@@ -22,8 +23,11 @@ class PayloadError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class File:
+    """`uid`: whose it is, if not root's."""
+
     data: bytes
     mode: int = DEFAULT_MODE
+    uid: int | None = None
 
 
 Payload = dict[str, File]
@@ -81,10 +85,30 @@ def _projected(projected: Obj, context: Context) -> Payload:
         elif (part := source.get("downwardAPI")) is not None:
             files |= _downward(part, mode, context)
         elif (part := source.get("serviceAccountToken")) is not None:
-            files[checked_path(part["path"])] = File(context.tokens[_token_key(part)].encode(), mode)
+            files[checked_path(part["path"])] = _token(part, mode, context)
         else:
-            raise PayloadError(f"unsupported projected source: {', '.join(source)}")
+            raise PayloadError(f"projected source {', '.join(source)} is not served by this node")
     return files
+
+
+def _token(source: Obj, mode: int, context: Context) -> File:
+    """Where the Pod says who it runs as, nobody else may read its token."""
+    text = context.tokens[_token_key(source)].encode()
+    user, security = fs_user(context.pod), context.pod["spec"].get("securityContext") or {}
+    if user is not None or security.get("fsGroup") is not None:
+        mode = TOKEN_MODE
+    return File(text, mode, user)
+
+
+def fs_user(pod: Obj) -> int | None:
+    """The one user that all containers run as, if the spec names one."""
+    own = (pod["spec"].get("securityContext") or {}).get("runAsUser")
+    users = {
+        (container.get("securityContext") or {}).get("runAsUser", own)
+        for _, _, container in all_containers(pod["spec"])
+    }
+    user: int | None = users.pop() if len(users) == 1 else None
+    return user
 
 
 def _keys(kind: str, name: str, source: Obj, mode: int, context: Context) -> Payload:
@@ -127,7 +151,7 @@ def _downward(source: Obj, mode: int, context: Context) -> Payload:
     files: Payload = {}
     for item in source.get("items") or ():
         if (field := item.get("fieldRef")) is not None:
-            text = field_value(context.pod, field["fieldPath"])
+            text = _field(context.pod, field["fieldPath"])
         else:
             ref = item["resourceFieldRef"]
             text = resource_value(
@@ -140,8 +164,15 @@ def _downward(source: Obj, mode: int, context: Context) -> Payload:
     return files
 
 
+def _field(pod: Obj, path: str) -> str:
+    try:
+        return field_value(pod, path)
+    except ConfigError as error:
+        raise PayloadError(str(error)) from error
+
+
 def _container(pod: Obj, name: str) -> Obj:
-    for container in (*(pod["spec"].get("initContainers") or ()), *pod["spec"]["containers"]):
+    for _, _, container in all_containers(pod["spec"]):
         if container["name"] == name:
             return container
     raise PayloadError(f"container {name} not found")

@@ -53,6 +53,8 @@ class Volumes:
         """Brings volumes that show something that may change up to date; raises VolumeFault."""
         for spec in _used(pod):
             kind, volume = self._volume(pod, spec)
+            if not volume.directory.exists():
+                continue  # not made yet, or lying elsewhere
             try:
                 await kind.refresh(volume)
             except (StatusError, OSError) as error:
