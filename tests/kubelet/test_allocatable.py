@@ -43,3 +43,8 @@ def test_more_reserved_than_there_is() -> None:
 def test_what_others_say_the_node_has() -> None:
     node = {"status": {"capacity": {"cpu": "4", "example.com/gpu": "2", "hugepages-2Mi": "0"}}}
     assert extended(node) == {"example.com/gpu": "2"}
+
+
+def test_huge_pages_are_no_memory_for_others() -> None:
+    found = allocatable(CAPACITY | {"hugepages-2Mi": "100Mi"}, config(eviction=EvictionConfig(hard={})))
+    assert found["memory"] == f"{(1024 - 100) * 1024}Ki"

@@ -7,6 +7,7 @@ import pytest
 from sampan.api.objects import Obj
 from sampan.kubelet.qos import (
     container_resources,
+    huge_pages,
     oom_score,
     pod_cgroup,
     pod_resources,
@@ -114,3 +115,10 @@ def test_a_pod_weighs_what_its_containers_ask_for_together() -> None:
     assert found.memory_bytes == 0, "one container has no limit, so the Pod has none"
     assert pod_resources(pod(GUARANTEED)).memory_bytes == GIB
     assert (pod_resources(pod(BURSTABLE)).cpu_shares, pod_resources(pod({})).cpu_shares) == (102, 2)
+
+
+def test_huge_pages_are_named_as_the_kernel_does() -> None:
+    assert huge_pages({"hugepages-2Mi": 4 << 20, "hugepages-1Gi": 1 << 30, "cpu": 1}) == {
+        "2MB": 4 << 20,
+        "1GB": 1 << 30,
+    }

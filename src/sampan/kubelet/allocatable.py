@@ -13,6 +13,7 @@ from sampan.api.objects import Obj
 from sampan.api.quantity import Quantity, quantity
 from sampan.kubelet.config import KubeletConfig
 from sampan.kubelet.eviction.thresholds import Threshold, parse
+from sampan.kubelet.qos import HUGE_PAGES
 
 _MARGINS = {"memory.available": "memory", "nodefs.available": "ephemeral-storage"}
 
@@ -20,6 +21,9 @@ _MARGINS = {"memory.available": "memory", "nodefs.available": "ephemeral-storage
 def allocatable(capacity: Mapping[str, str], config: KubeletConfig) -> dict[str, str]:
     """Of each resource what Pods may ask for in all, never less than nothing."""
     kept = _reserved(config)
+    kept.setdefault("memory", []).extend(
+        quantity(text) for name, text in capacity.items() if name.startswith(HUGE_PAGES)
+    )
     for threshold in parse(config.eviction.hard):
         if (name := _MARGINS.get(threshold.signal, "")) in capacity:
             kept.setdefault(name, []).append(_margin(threshold, quantity(capacity[name])))

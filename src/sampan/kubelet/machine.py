@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 import platform
 import shutil
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from sampan.api.quantity import Quantity, Suffixes
+
+HUGE_POOLS = Path("/sys/kernel/mm/hugepages")
 GOARCH = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "ppc64le": "ppc64le", "s390x": "s390x"}
 
 
@@ -22,6 +26,8 @@ class Machine:
     machine_id: str
     system_uuid: str
     boot_id: str
+    huge_pages: Mapping[str, int] = field(default_factory=dict)
+    """Bytes set aside in pages of a size, by resource (`hugepages-2Mi`)."""
 
     @classmethod
     def found(cls, data: Path) -> Machine:
@@ -37,6 +43,7 @@ class Machine:
             machine_id=_line("/etc/machine-id"),
             system_uuid=_line("/sys/class/dmi/id/product_uuid"),
             boot_id=_line("/proc/sys/kernel/random/boot_id"),
+            huge_pages=_huge_pages(),
         )
 
 
@@ -45,6 +52,15 @@ def _os_image() -> str:
         return platform.freedesktop_os_release().get("PRETTY_NAME", "Linux")
     except OSError:
         return "Linux"
+
+
+def _huge_pages() -> dict[str, int]:
+    found = {}
+    for pool in HUGE_POOLS.glob("hugepages-*kB"):
+        page_bytes = int(pool.name.removeprefix("hugepages-").removesuffix("kB")) << 10
+        pages = int(_line(f"{pool}/nr_hugepages") or 0)
+        found[f"hugepages-{Quantity(page_bytes * 10**9, Suffixes.BINARY)}"] = pages * page_bytes
+    return found
 
 
 def _line(path: str) -> str:

@@ -12,7 +12,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
 
-from sampan.api import clock
+from sampan.api import clock, podspec
 from sampan.api.errors import StatusError
 from sampan.api.objects import Obj, condition_is_true, condition_of
 from sampan.api.request import STRATEGIC_MERGE_PATCH
@@ -61,6 +61,8 @@ def capacity(machine: Machine, config: KubeletConfig) -> dict[str, str]:
         "hugepages-1Gi": "0",
         "hugepages-2Mi": "0",
     }
+    for name, count in machine.huge_pages.items():
+        found[name] = str(podspec.as_quantity(name, count))
     return found | dict(config.capacity)
 
 

@@ -18,6 +18,7 @@ LEAST_SHARES, MOST_SHARES = 2, 262_144
 SHARES_PER_CORE = 1024
 GUARANTEED_SCORE, BEST_EFFORT_SCORE = -997, 1000
 CRITICAL_PRIORITY = 2_000_000_000
+HUGE_PAGES = "hugepages-"
 NODE_CRITICAL = "system-node-critical"
 
 _CLASS_DIRECTORY = {"Guaranteed": "", "Burstable": "/burstable", "BestEffort": "/besteffort"}
@@ -53,6 +54,7 @@ def container_resources(pod: Obj, container: Obj, node_memory_bytes: int, pids: 
         memory_bytes=limits.get("memory") or of_pod.get("memory", 0),
         pids=pids,
         oom_score_adj=oom_score(pod, container, node_memory_bytes),
+        huge_pages=huge_pages(limits),
     )
 
 
@@ -75,7 +77,17 @@ def pod_resources(pod: Obj, pids: int = 0) -> Resources:
         cpu_period_us=PERIOD_US,
         memory_bytes=bound.get("memory", 0),
         pids=pids,
+        huge_pages=huge_pages(limits),
     )
+
+
+def huge_pages(limits: Mapping[str, int]) -> dict[str, int]:
+    """`hugepages-2Mi` is `2MB` to the kernel."""
+    return {
+        f"{name.removeprefix(HUGE_PAGES).removesuffix('i')}B": count
+        for name, count in limits.items()
+        if name.startswith(HUGE_PAGES)
+    }
 
 
 def tiers(root: str, burstable_cpu_milli: int, capacity: Mapping[str, int]) -> dict[str, Resources]:

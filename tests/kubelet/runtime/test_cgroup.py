@@ -125,3 +125,28 @@ def test_a_tier_keeps_its_weight_when_it_is_made_again(tmp_path: Path) -> None:
     cgroups.set_tier("/kubepods/besteffort", Resources(cpu_shares=3))
     assert (cpu / "kubepods/besteffort/cpu.shares").read_text() == "3"
     assert (memory / "kubepods/besteffort/memory.limit_in_bytes").read_text() == "-1"
+
+
+def test_huge_pages_have_files_of_their_own() -> None:
+    found = Resources(huge_pages={"2MB": 4 << 20})
+    assert settings(found, unified=False)[-1] == Setting("hugetlb", "hugetlb.2MB.limit_in_bytes", "4194304")
+    assert settings(found, unified=True)[-1] == Setting("hugetlb", "hugetlb.2MB.max", "4194304")
+
+
+def test_tiers_and_pods_on_v2(tmp_path: Path) -> None:
+    (tmp_path / "cgroup.controllers").write_text("cpu io memory pids\n")
+    cgroups = Cgroups(Layout((str(tmp_path),), {}, unified=True))
+    cgroups.set_tier("/kubepods", Resources(cpu_shares=2048, memory_bytes=1 << 30))
+    cgroups.make("/kubepods/pod1", Resources(cpu_shares=1024, cpu_quota_us=5000, memory_bytes=1 << 20))
+    assert (tmp_path / "cgroup.subtree_control").read_text() == "+cpu +memory +pids"
+    tier, pod = tmp_path / "kubepods", tmp_path / "kubepods/pod1"
+    assert ((tier / "cpu.weight").read_text(), (tier / "memory.max").read_text()) == ("79", str(1 << 30))
+    assert (pod / "cpu.weight").read_text() == "39"
+    assert (pod / "cpu.max").read_text() == "5000 100000"
+    assert (pod / "memory.max").read_text() == str(1 << 20)
+    assert not (pod / "pids.max").exists(), "a limit that is none is not written"
+    cgroups.update("/kubepods/pod1", Resources(cpu_shares=1024, memory_bytes=2 << 20))
+    assert ((pod / "cpu.max").read_text(), (pod / "memory.max").read_text()) == ("max 100000", str(2 << 20))
+    (pod / "memory.current").write_text("77\n")
+    assert cgroups.stats("/kubepods/pod1").memory_bytes == 77
+    assert cgroups.members("/kubepods") == set()

@@ -19,9 +19,9 @@ from sampan.kubelet.runtime.contract import Resources, Stats
 from sampan.kubelet.runtime.mounts import MountPoint
 
 MIN_SHARES, MAX_SHARES = 2, 262144
-_CONTROLLERS = ("cpu", "cpuacct", "cpuset", "memory", "pids")
+_CONTROLLERS = ("cpu", "cpuacct", "cpuset", "memory", "pids", "hugetlb")
 _WEIGHTS = ("cpu.shares", "cpu.weight")
-_HANDED_DOWN = ("cpu", "cpuset", "memory", "pids")
+_HANDED_DOWN = ("cpu", "cpuset", "memory", "pids", "hugetlb")
 _BUSY_S = 0.5
 
 
@@ -43,12 +43,15 @@ def weight(shares: int) -> int:
 def settings(resources: Resources, *, unified: bool) -> list[Setting]:
     """Every limit, also those to be lifted: 0 becomes the file's word for none."""
     r = resources
+    pages = "max" if unified else "limit_in_bytes"
+    huge = [Setting("hugetlb", f"hugetlb.{size}.{pages}", str(count)) for size, count in r.huge_pages.items()]
     if unified:
         return [
             Setting("cpu", "cpu.weight", str(weight(r.cpu_shares))),
             Setting("cpu", "cpu.max", f"{r.cpu_quota_us or 'max'} {r.cpu_period_us}"),
             Setting("memory", "memory.max", str(r.memory_bytes or "max")),
             Setting("pids", "pids.max", str(r.pids or "max")),
+            *huge,
         ]
     return [
         Setting("cpu", "cpu.shares", str(min(max(r.cpu_shares, MIN_SHARES), MAX_SHARES))),
@@ -56,6 +59,7 @@ def settings(resources: Resources, *, unified: bool) -> list[Setting]:
         Setting("cpu", "cpu.cfs_quota_us", str(r.cpu_quota_us or -1)),
         Setting("memory", "memory.limit_in_bytes", str(r.memory_bytes or -1)),
         Setting("pids", "pids.max", str(r.pids or "max")),
+        *huge,
     ]
 
 
@@ -121,7 +125,7 @@ class Cgroups:
             (s.controller, s.file): s.value for s in settings(Resources(), unified=self.layout.unified)
         }
         wanted = settings(resources, unified=self.layout.unified)
-        return [s for s in wanted if s.file in _WEIGHTS or default[s.controller, s.file] != s.value]
+        return [s for s in wanted if s.file in _WEIGHTS or default.get((s.controller, s.file)) != s.value]
 
     def update(self, path: str, resources: Resources) -> None:
         self._write(path, settings(resources, unified=self.layout.unified), create=False)
@@ -179,7 +183,7 @@ class Cgroups:
             fresh = not (parent / name).is_dir()
             (parent / name).mkdir(exist_ok=True)
             if self.layout.unified:
-                have = (parent / "cgroup.controllers").read_text().split()
+                have = usage.text(str(parent / "cgroup.controllers")).split()
                 enable = " ".join(f"+{name}" for name in _HANDED_DOWN if name in have)
                 (parent / "cgroup.subtree_control").write_text(enable)
             tier = self._tiers.get("/" + "/".join(parts[: depth + 1]))

@@ -32,6 +32,8 @@ class Resources:
     memory_bytes: int = 0
     pids: int = 0
     oom_score_adj: int = 1000
+    huge_pages: Mapping[str, int] = field(default_factory=dict)
+    """Bytes by page size as the kernel names it (`2MB`); of sizes not named there is no limit."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -194,6 +194,10 @@ def _resources(resources: Resources, *, privileged: bool, unified: bool) -> Json
         found["memory"] = {"limit": resources.memory_bytes}
     if resources.pids:
         found["pids"] = {"limit": resources.pids}
+    if resources.huge_pages:
+        found["hugepageLimits"] = [
+            {"pageSize": size, "limit": count} for size, count in resources.huge_pages.items()
+        ]
     if unified:
         # A container that runs out of memory goes as a whole, not one process of it.
         found["unified"] = {"memory.oom.group": "1"}
