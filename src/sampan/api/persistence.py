@@ -135,7 +135,7 @@ def capacity(volume: Obj) -> Quantity:
 
 def claim_ref(volume: Obj) -> Obj:
     """`spec.claimRef`, {} if there is none."""
-    return volume["spec"].get("claimRef") or {}
+    return (volume.get("spec") or {}).get("claimRef") or {}
 
 
 def claim_key(volume: Obj) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sampan.api.objects import Obj, annotations_of, is_deleting
+from sampan.api.persistence import IS_DEFAULT, claim_key, class_of
 from sampan.api.tables.column import (
     AGE,
     NAME,
@@ -22,7 +23,6 @@ from sampan.api.tables.column import (
     wide,
 )
 
-LEGACY_CLASS = "volume.beta.kubernetes.io/storage-class"
 _MODES = {"ReadWriteOnce": "RWO", "ReadOnlyMany": "ROX", "ReadWriteMany": "RWX", "ReadWriteOncePod": "RWOP"}
 
 
@@ -35,12 +35,11 @@ def _phase(obj: Obj, now: float) -> str:
 
 
 def _claim(obj: Obj, now: float) -> str:
-    claim = find(obj, "spec.claimRef")
-    return f"{claim.get('namespace', '')}/{claim.get('name', '')}" if claim else ""
+    return claim_key(obj)
 
 
 def _class(obj: Obj, now: float) -> str:
-    return annotations_of(obj).get(LEGACY_CLASS) or find(obj, "spec.storageClassName") or ""
+    return class_of(obj)
 
 
 def _bound(cell: Cell) -> Cell:
@@ -48,10 +47,11 @@ def _bound(cell: Cell) -> Cell:
     return lambda obj, now: cell(obj, now) if find(obj, "spec.volumeName") else ""
 
 
-def _name_and_default(annotation: str) -> tuple[Column, Cell]:
+def _name_and_default(*annotations: str) -> tuple[Column, Cell]:
     def read(obj: Obj, now: float) -> str:
         name: str = obj["metadata"].get("name", "")
-        return f"{name} (default)" if annotations_of(obj).get(annotation) == "true" else name
+        default = any(annotations_of(obj).get(annotation) == "true" for annotation in annotations)
+        return f"{name} (default)" if default else name
 
     return Column("Name", format="name"), read
 
@@ -86,7 +86,7 @@ PRINTERS: dict[tuple[str, str], Printer] = {
         wide("VolumeMode", at("spec.volumeMode", UNSET)),
     ),
     ("storage.k8s.io", "storageclasses"): printer(
-        _name_and_default("storageclass.kubernetes.io/is-default-class"),
+        _name_and_default(*IS_DEFAULT),
         text("Provisioner", at("provisioner")),
         text("ReclaimPolicy", at("reclaimPolicy", "Delete")),
         text("VolumeBindingMode", at("volumeBindingMode", "Immediate")),
