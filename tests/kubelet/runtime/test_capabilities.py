@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from sampan.kubelet.runtime.capabilities import DEFAULT, NAMES, bounding_set, effective
+from sampan.kubelet.runtime.capabilities import DEFAULT, NAMES, bounding_set, effective, unknown
 
 ALL = frozenset(NAMES)
 
@@ -37,3 +37,10 @@ def test_names_follow_the_kernels_numbers() -> None:
     assert {name: NAMES.index(name) for name in numbers} == numbers
     assert (len(NAMES), NAMES[-1]) == (41, "CAP_CHECKPOINT_RESTORE")
     assert bounding_set() <= ALL
+
+
+def test_what_is_no_capability_at_all() -> None:
+    assert unknown(["net_admin", "CAP_CHOWN", "all", "CAP_ALL", "FLY", "cap_swim"]) == [
+        "FLY",
+        "cap_swim",
+    ]

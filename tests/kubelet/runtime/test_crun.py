@@ -15,11 +15,12 @@ from typing import Any
 
 import pytest
 
-from sampan.kubelet.runtime import crun, mounts, rootfs
+from sampan.kubelet.runtime import capabilities, crun, mounts, rootfs
 from sampan.kubelet.runtime.contract import (
     ContainerSpec,
     Exit,
     Mount,
+    ProcessUser,
     Resources,
     RuntimeFault,
     SandboxSpec,
@@ -674,3 +675,17 @@ async def test_what_no_handler_here_can_do(node: Node, asked: dict[str, Any], te
     with pytest.raises(RuntimeFault) as caught:
         await node.sandbox(**asked)
     assert (caught.value.reason, caught.value.message) == ("FailedCreatePodSandBox", text)
+
+
+async def test_what_this_node_cannot_grant_is_noted(node: Node) -> None:
+    await node.sandbox()
+    lacking = sorted(set(capabilities.NAMES) - capabilities.bounding_set())
+    asked = Security(add_capabilities=lacking)
+    container_id = await node.start("sleep", "100", security=asked)
+    (record,) = node.runtime.records()
+    noted = [f"runs without {', '.join(lacking)}: this node cannot grant it"] if lacking else []
+    assert list(record.gaps) == noted
+    assert record.user == ProcessUser(0, 0, (0,))
+    await node.runtime.remove(container_id)
+    with pytest.raises(RuntimeFault, match="unknown capability: FLY"):
+        await node.runtime.create(node.spec("true", security=Security(drop_capabilities=("FLY",))))

@@ -63,7 +63,9 @@ class Host:
         found = []
         if self.seccomp_profile is None:
             found.append(f"no seccomp default profile: {SECCOMP_PROFILE} ({SECCOMP_PACKAGE}) is missing")
-        if not self.apparmor:
+        if self.apparmor:
+            found.append("AppArmor profile RuntimeDefault is none here: containers run with what they name")
+        else:
             found.append("no AppArmor in this kernel: Pods that name a profile are refused")
         if not self.selinux:
             found.append("no SELinux in this kernel: containers that ask for a context are refused")
