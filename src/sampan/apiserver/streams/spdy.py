@@ -45,6 +45,7 @@ MAX_HEADER_BYTES = 64 * 1024
 MAX_STREAMS = 2048
 """Open at one time on one connection."""
 _REFUSED_STREAM = 3
+_OUR_PING = bytes((0x80, _VERSION, 0, _PING, 0, 0, 0, 4, 0, 0, 0, 2))
 _SERVED = "SPDY/3.1"
 
 
@@ -57,7 +58,8 @@ class Bytes(Protocol):
     async def write(self, data: bytes) -> None: ...
 
     def gone(self) -> bool:
-        """Whether the peer has left, though nobody reads."""
+        """Whether the peer has left, though nobody reads. Speaks to it: who left with unsent data shows it
+        only then, by refusing what comes."""
 
     async def finish(self) -> None: ...
 
@@ -79,6 +81,7 @@ class Bare:
         await self._stream.drain()
 
     def gone(self) -> bool:
+        self._stream.write(_OUR_PING)
         return self._stream.hung_up()
 
     async def finish(self) -> None:
@@ -247,7 +250,7 @@ class Connection:
             stream = self._streams.pop(int.from_bytes(payload[:4], "big") & 0x7FFFFFFF, None)
             if stream is not None:
                 stream.abort()
-        elif kind == _PING:
+        elif kind == _PING and payload[-1:] and payload[-1] % 2:  # an even one is the answer to ours
             await self._control(_PING, payload)
         elif kind == _GOAWAY:
             raise EOFError

@@ -88,6 +88,8 @@ class WebSocket:
         await self._stream.drain()
 
     def gone(self) -> bool:
+        """For who does not read. A ping first: one who left with unsent data shows it only when spoken to."""
+        self._write(_PING, b"")
         return self._stream.hung_up()
 
     def close(self, code: int = NORMAL) -> None:
