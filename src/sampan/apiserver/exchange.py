@@ -110,6 +110,7 @@ class Exchange:
         "_query",
         "body",
         "chunked",
+        "code",
         "connection",
         "headers",
         "keep_alive",
@@ -141,6 +142,7 @@ class Exchange:
         self.too_large = False
         self.upload: Upload | None = None  # in place of a body, where it is passed on as it comes
         self.started = False
+        self.code = 101  # of the answer; what speaks another protocol writes its own
         self.chunked = True
         self._discard = 0
 
@@ -216,6 +218,7 @@ class Exchange:
         await self.connection.drain()
 
     def _head(self, code: int, content_type: str, headers: Iterable[tuple[str, str]], framing: str) -> bytes:
+        self.code = code
         lines = "".join(f"{name}: {value}\r\n" for name, value in headers)
         closing = "" if self.keep_alive else "Connection: close\r\n"
         return (

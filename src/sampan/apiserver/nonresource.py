@@ -9,7 +9,7 @@ from functools import cache
 
 import orjson
 
-from sampan.api import discovery, errors
+from sampan.api import discovery, errors, prometheus
 from sampan.api.objects import Obj
 from sampan.api.resources import COMPUTED
 from sampan.apiserver import negotiation
@@ -55,7 +55,7 @@ Check = Callable[[], bool]
 class NonResource:
     """`checks` by name say whether a part of the server works; `metrics` answers Prometheus text."""
 
-    def __init__(self, tokens: Tokens, checks: Mapping[str, Check], metrics: Callable[[], str]) -> None:
+    def __init__(self, tokens: Tokens, checks: Mapping[str, Check], metrics: Callable[[], bytes]) -> None:
         self._tokens = tokens
         self._checks = checks
         self._metrics = metrics
@@ -176,7 +176,7 @@ class NonResource:
         exchange.respond(200, orjson.dumps(self._tokens.key_set()), "application/jwk-set+json")
 
     def _show_metrics(self, exchange: Exchange, rest: str) -> None:
-        exchange.respond(200, self._metrics().encode(), "text/plain; version=0.0.4; charset=utf-8")
+        exchange.respond(200, self._metrics(), prometheus.CONTENT_TYPE)
 
 
 def _swagger(exchange: Exchange) -> None:

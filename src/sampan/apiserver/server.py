@@ -151,14 +151,14 @@ class ApiServer:
         computed = dict.fromkeys(COMPUTED, usage.answer)
         self.dispatcher = Dispatcher(self.pipeline, authorizer, reviews, self.tokens, computed)
         self._housekeeping = Housekeeping(self.hub, self.transport(_ITSELF))
-        metrics = Metrics(self.hub)
+        self.metrics = Metrics(self.hub)
         checks = {"ping": lambda: True, "store": self._store_works, "poststarthook/bootstrap": self._is_ready}
         front = Front(
             Authenticator(self.tokens),
             self.dispatcher,
-            NonResource(self.tokens, checks, metrics.text),
+            NonResource(self.tokens, checks, self.metrics.text),
             Connect(self.dispatcher, self._streams),
-            metrics,
+            self.metrics,
             ProxyConnect(self.dispatcher, self._streams),
         )
         self._http = HttpServer(front)
@@ -219,10 +219,14 @@ class Front:
         """Plain GETs are answered without a task of their own."""
         if exchange.method != "GET" or exchange.raw_query or exchange.upgrade:
             return False
+        began = time.perf_counter()
         try:
-            return self._rest.get_now(exchange, self._known(exchange))
+            if not self._rest.get_now(exchange, self._known(exchange)):
+                return False
         except StatusError:
             return False  # said again, and answered, in `answer`
+        self._metrics.count(exchange, time.perf_counter() - began)
+        return True
 
     async def answer(self, exchange: Exchange) -> None:
         began = time.perf_counter()
@@ -236,7 +240,7 @@ class Front:
             log.exception("%s %s failed", exchange.method, exchange.path)
             rest.refuse(exchange, errors.internal(f"{type(error).__name__}: {error}"))
         finally:
-            self._metrics.count(exchange.method, time.perf_counter() - began)
+            self._metrics.count(exchange, time.perf_counter() - began)
 
     async def _answer(self, exchange: Exchange) -> None:
         if exchange.too_large:

@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeAlias
+from weakref import WeakSet
 
 from sampan.api.errors import StatusError
 from sampan.api.objects import Obj, key_of
@@ -25,6 +26,10 @@ def own_key(obj: Obj) -> Iterable[str]:
     return (key_of(obj),)
 
 
+RUNNING: WeakSet[Controller] = WeakSet()
+"""All of this process, for those who count their queues."""
+
+
 class Controller:
     """`reconcile(key)` looks at the world and acts; a returned number asks for another look so many
     seconds on.
@@ -37,6 +42,7 @@ class Controller:
         self.queue: WorkQueue[str] = WorkQueue()
         self._reconcile = reconcile
         self._workers = workers
+        RUNNING.add(self)
 
     def enqueue(self, key: str) -> None:
         self.queue.add(key)

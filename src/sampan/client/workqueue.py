@@ -44,6 +44,8 @@ class WorkQueue(Generic[K]):
         self._getters: deque[asyncio.Future[None]] = deque()
         """Workers asleep in `get`; a woken one checks `_queue` again."""
         self._shut_down = False
+        self.adds = 0
+        """How many keys were queued, each once for every look at it."""
 
     def __len__(self) -> int:
         """Keys that wait for a worker now."""
@@ -53,6 +55,7 @@ class WorkQueue(Generic[K]):
         if self._shut_down or key in self._dirty:
             return
         self._dirty.add(key)
+        self.adds += 1
         if key not in self._processing:
             self._queue.append(key)
             self._wake_one()

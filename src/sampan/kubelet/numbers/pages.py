@@ -10,11 +10,12 @@ from urllib.parse import parse_qs
 
 import orjson
 
-from sampan.api import podspec, prometheus
+from sampan.api import podspec, process, prometheus
 from sampan.api.objects import Obj
 from sampan.api.prometheus import Family, Sample
 from sampan.api.streams import NO_NUMBERS, Numbers
-from sampan.kubelet.numbers import families, process
+from sampan.client.controller import RUNNING
+from sampan.kubelet.numbers import families
 from sampan.kubelet.numbers.network import Traffic, traffic
 from sampan.kubelet.numbers.reading import Reading
 from sampan.kubelet.numbers.sampler import Sampler
@@ -79,7 +80,7 @@ class NumberPages:
                 [Sample(len(self._pods()))],
             ),
         ]
-        return _text([*own, *self._parts.counters.families(), *process.families()])
+        return _text([*own, *self._parts.counters.families(), *_queues(), *process.families()])
 
     async def _resource(self, query: str) -> Numbers:
         return _text(families.resource(await self._sampler.read()))
@@ -160,6 +161,17 @@ class NumberPages:
         return Facts(
             self._node, booted_s, node, image_disk, max_pid, _traffic(reading), logs, rootfs, volumes
         )
+
+
+def _queues() -> list[Family]:
+    """Of all controllers of this process."""
+    queues = {controller.name: controller.queue for controller in RUNNING}
+    depths = [Sample(len(queue), {"name": name}) for name, queue in sorted(queues.items())]
+    adds = [Sample(queue.adds, {"name": name}) for name, queue in sorted(queues.items())]
+    return [
+        Family("workqueue_depth", "gauge", "Current depth of workqueue", depths),
+        Family("workqueue_adds_total", "counter", "Total number of adds handled by workqueue", adds),
+    ]
 
 
 def _traffic(reading: Reading) -> dict[str, Traffic]:

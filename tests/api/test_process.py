@@ -1,7 +1,7 @@
 from __future__ import annotations
 
+from sampan.api import process
 from sampan.api.prometheus import text
-from sampan.kubelet.numbers import process
 
 
 def test_this_process_uses_something() -> None:
