@@ -9,7 +9,7 @@ from sampan.kubelet import steady, termination
 from sampan.kubelet.containerspec import PodPlace
 from sampan.kubelet.containerstatus import SCHEME
 from sampan.kubelet.lifecycle import PodState
-from sampan.kubelet.podview import LABEL_CONTAINER, ContainerView, Kind, PodView
+from sampan.kubelet.podview import LABEL_CONTAINER, ContainerView, PodView
 from sampan.kubelet.runtime.contract import Exit, Record, Sandbox
 
 
@@ -24,7 +24,7 @@ def adopt(view: PodView, sandbox: Sandbox | None, records: Sequence[Record], pla
     for container in view.containers:
         own = [record for record in records if record.spec.labels.get(LABEL_CONTAINER) == container.name]
         container.adopt(sorted(own, key=lambda record: record.spec.attempt))
-        _count_on(view, container, own)
+        _count_on(view, container)
         _resume(view, container, place)
 
 
@@ -49,15 +49,13 @@ def _resume(view: PodView, container: ContainerView, place: PodPlace) -> None:
         container.ready = bool(reported.get("ready"))
 
 
-def _count_on(view: PodView, container: ContainerView, own: Sequence[Record]) -> None:
-    """Restarts are counted on from what the API says, if nothing is left of the container that it names."""
+def _count_on(view: PodView, container: ContainerView) -> None:
+    """Restarts are counted on from what the API says, which may name a container of which nothing is left."""
     reported = container_status(view.pod, container.name) or {}
-    named = reported.get("containerID")
-    if not named or named in (SCHEME + record.spec.id for record in own):
+    if not reported.get("containerID"):
         return
-    if container.kind is Kind.EPHEMERAL:
+    if container.record is None:
         container.lost = reported
-    elif container.record is None:
         container.attempt = reported["restartCount"] + 1
-    elif container.record.exit is not None:
+    else:
         container.attempt = max(container.attempt, reported["restartCount"])

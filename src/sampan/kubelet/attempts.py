@@ -12,7 +12,7 @@ from sampan.kubelet import adoption, starter, steady
 from sampan.kubelet.containerspec import PodPlace
 from sampan.kubelet.health import Health
 from sampan.kubelet.hookruns import HookRuns
-from sampan.kubelet.lifecycle import ContainerState
+from sampan.kubelet.lifecycle import ContainerState, PodState
 from sampan.kubelet.parts import Parts, Say, Spawn
 from sampan.kubelet.podview import ContainerView, Fault, PodView
 from sampan.kubelet.runtime.contract import Exit, Record
@@ -54,7 +54,6 @@ class Attempts:
     def begin(self, container: ContainerView) -> None:
         container.begin(steady.now_s())
         container_id = starter.new_id()
-        self._early.clear()
         self._current = {known: view for known, view in self._current.items() if view is not container}
         self._current[container_id] = container
         self._spawn(self._start(container, container_id), "start")
@@ -72,8 +71,21 @@ class Attempts:
 
     async def _start(self, container: ContainerView, container_id: str) -> None:
         try:
+            await self._attempt(container, container_id)
+        finally:
+            self._early.pop(container_id, None)
+
+    async def _attempt(self, container: ContainerView, container_id: str) -> None:
+        try:
             spec = await starter.configure(self._parts, self._view, container, container_id)
+            if self._late():
+                container.abandoned()
+                return
             await starter.create(self._parts, spec)
+            if self._late():
+                await self._parts.runtime.remove(spec.id)
+                container.abandoned()
+                return
             self._say("Normal", "Created", f"Created container: {container.name}", container)
             record = await starter.start(self._parts, spec)
         except starter.StartFault as fault:
@@ -86,7 +98,7 @@ class Attempts:
         self._say("Normal", "Started", f"Started container {container.name}", container)
         for gap in record.gaps:
             self._say("Warning", "SecurityNotApplied", f"Container {container.name} {gap}", container)
-        ended = self._early.pop(container_id, None) or record.exit
+        ended = self._early.get(container_id) or record.exit
         if ended is not None:
             self._exit(container, replace(record, exit=ended))
         else:
@@ -94,6 +106,10 @@ class Attempts:
             self._run(container, record)
         self._awake()
         await starter.discard_old(self._parts, self._view, container)
+
+    def _late(self) -> bool:
+        """Whether the Pod has begun to end before its container ran: then it never does."""
+        return self._view.state is not PodState.UP
 
     def _failed(self, container: ContainerView, fault: starter.StartFault) -> None:
         self._say("Warning", "Failed", f"Error: {fault.message}", container)

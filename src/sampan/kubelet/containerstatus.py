@@ -34,8 +34,8 @@ def container_status(
 
     `message_bytes`: how much of a termination message is shown.
     """
-    if container.lost is not None:
-        return _lost(container.lost)
+    if container.spent and container.lost is not None:
+        return {**container.lost, "state": {"terminated": _lost_end(container.lost)}}
     record, last = container.record, container.last
     waiting = _waiting(view, container, now_s)
     state: Obj
@@ -65,6 +65,9 @@ def container_status(
     if last is not None and last.exit is not None:
         message = container.message if last is record else container.last_message
         status["lastState"] = {"terminated": terminated(last, termination.cut(message, message_bytes))}
+    if shown is None and container.lost is not None:
+        status["lastState"] = {"terminated": _lost_end(container.lost)}
+        status["containerID"] = container.lost["containerID"]
     if shown is not None:
         status["containerID"] = SCHEME + shown.spec.id
         if (user := shown.user) is not None:
@@ -153,20 +156,17 @@ def _creating(view: PodView, container: ContainerView) -> Obj:
     return {"reason": "PodInitializing" if waits else "ContainerCreating"}
 
 
-def _lost(reported: Obj) -> Obj:
+def _lost_end(reported: Obj) -> Obj:
     """What ran when it was last seen has ended since, nobody knows how."""
-    state: Obj = reported["state"]
-    if "terminated" in state:
-        return reported
-    ended = {
+    ended: Obj | None = reported["state"].get("terminated")
+    if "waiting" in reported["state"]:
+        ended = (reported.get("lastState") or {}).get("terminated")
+    return ended or {
         "exitCode": KILLED_CODE,
         "reason": "ContainerStatusUnknown",
         "message": "The container could not be located when the pod was terminated",
-        "startedAt": None,
-        "finishedAt": None,
         "containerID": reported.get("containerID", ""),
     }
-    return {**reported, "state": {"terminated": ended}, "ready": False, "started": False}
 
 
 def _ready(container: ContainerView, settled: bool) -> bool:

@@ -9,9 +9,11 @@ from sampan.api.objects import key_of, name_of, namespace_of
 from sampan.api.resources import PODS
 from sampan.kubelet import preparation, steady
 from sampan.kubelet.lifecycle import ContainerState, PodEvent
-from sampan.kubelet.parts import Parts, Spawn
+from sampan.kubelet.network.contract import NetworkFault
+from sampan.kubelet.parts import Parts, Say, Spawn
 from sampan.kubelet.podview import PodView
 from sampan.kubelet.reporter import Reporter
+from sampan.kubelet.runtime.contract import RuntimeFault
 
 RELEASE_RETRY_S = 5.0
 DELETE_RETRY_S = 1.0
@@ -20,8 +22,9 @@ log = logging.getLogger(__name__)
 
 
 class Departure:
-    def __init__(self, parts: Parts, view: PodView, spawn: Spawn, reporter: Reporter) -> None:
-        self._parts, self._view, self._spawn, self._reporter = parts, view, spawn, reporter
+    def __init__(self, parts: Parts, view: PodView, say: Say, spawn: Spawn, reporter: Reporter) -> None:
+        self._parts, self._view, self._say = parts, view, say
+        self._spawn, self._reporter = spawn, reporter
 
     def begin(self, grace_s: float) -> None:
         view = self._view
@@ -60,6 +63,8 @@ class Departure:
             await preparation.release(self._parts, view.uid)
             view.sandbox = None
             event = PodEvent.RELEASED
+        except (RuntimeFault, NetworkFault, OSError) as fault:
+            self._say("Warning", "FailedKillPod", f"error killing pod: {fault}")
         finally:
             view.advance(event)
 

@@ -298,7 +298,7 @@ def _has_turn(view: PodView, container: ContainerView) -> bool:
 
 def _pulls(view: PodView, now_s: float) -> Iterator[Action]:
     for container in _current(view):
-        if container.image is not None or container.pulling or not container.at_rest or container.lost:
+        if container.image is not None or container.pulling or not container.at_rest or container.spent:
             continue
         if container.state is ContainerState.EXITED and not restarts(view, container):
             continue
@@ -314,12 +314,7 @@ def _pulls(view: PodView, now_s: float) -> Iterator[Action]:
 
 
 def _startable(view: PodView, container: ContainerView, now_s: float) -> bool:
-    if (
-        container.lost is not None
-        or container.image is None
-        or not container.at_rest
-        or retry_due_s(container) > now_s
-    ):
+    if container.spent or container.image is None or not container.at_rest or retry_due_s(container) > now_s:
         return False
     return container.state is ContainerState.WAITING or restarts(view, container)
 

@@ -106,7 +106,7 @@ class ContainerView:
     granted: Obj | None = None
     """The resources it runs with, while those of its spec are granted and not yet so."""
     lost: Obj | None = None
-    """The last status of an ephemeral container of which nothing is left: it is not run twice."""
+    """What the API says of an attempt of which nothing is left on the node, until there is another."""
 
     @property
     def field_path(self) -> str:
@@ -139,8 +139,18 @@ class ContainerView:
         return self.state is not ContainerState.WAITING or self.record is not None or self.last is not None
 
     @property
+    def spent(self) -> bool:
+        """An ephemeral container that has run is not run again, even if nothing is left of it."""
+        return self.kind is Kind.EPHEMERAL and self.lost is not None
+
+    @property
     def at_rest(self) -> bool:
         return self.state in (ContainerState.WAITING, ContainerState.EXITED)
+
+    @property
+    def restarts(self) -> int:
+        """How often it was made anew; an attempt that is not made yet does not count."""
+        return self.attempt if self.record is not None else max(self.attempt - 1, 0)
 
     @property
     def exit(self) -> Exit | None:
@@ -173,6 +183,10 @@ class ContainerView:
         """This attempt could not be made at all; the same attempt is made again later."""
         self.state = step(CONTAINER, self.state, ContainerEvent.FAILED)
         self.fault, self.image = fault, None
+
+    def abandoned(self) -> None:
+        """This attempt was given up before it ran."""
+        self.state = step(CONTAINER, self.state, ContainerEvent.FAILED)
 
     def stopping(self, now_s: float, grace_s: float) -> None:
         self.state = step(CONTAINER, self.state, ContainerEvent.STOP)

@@ -66,7 +66,7 @@ def pod_phase(view: PodView, app: Sequence[Obj]) -> str:
         return old
     phase = _phase(view, app)
     if phase in TERMINAL and not all(container.at_rest for container in view.containers):
-        return "Running" if view.initialized else "Pending"
+        return old or "Pending"
     return phase
 
 
