@@ -5,7 +5,7 @@ from __future__ import annotations
 from sampan.api.objects import Obj
 from sampan.api.persistence import class_of, requested
 from sampan.api.resources import STORAGE_CLASSES
-from sampan.apiserver.admission.plugin import UPDATE, Plugin, refused
+from sampan.apiserver.admission.plugin import UPDATE, Plugin, denied
 from sampan.apiserver.conversion import storage_prefix
 from sampan.apiserver.registry.hooks import Call
 
@@ -23,10 +23,10 @@ class PersistentVolumeClaimResize(Plugin):
         if old is None or requested(new) <= requested(old):
             return
         if (old.get("status") or {}).get("phase") != "Bound":
-            raise refused(call, new, UNBOUND)
+            raise denied(call, new, UNBOUND)
         name = class_of(new)
         if not name or name != class_of(old) or not self._expands(name):
-            raise refused(call, new, UNSUPPORTED)
+            raise denied(call, new, UNSUPPORTED)
 
     def _expands(self, name: str) -> bool:
         prefix = storage_prefix(STORAGE_CLASSES)

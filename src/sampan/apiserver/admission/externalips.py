@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from sampan.api import errors
 from sampan.api.objects import Obj
-from sampan.apiserver.admission.plugin import CREATE, UPDATE, Plugin
+from sampan.apiserver.admission.plugin import CREATE, UPDATE, Plugin, denied
 from sampan.apiserver.registry.hooks import Call
 
 
@@ -16,4 +15,4 @@ class DenyServiceExternalIPs(Plugin):
         asked = set(new.get("spec", {}).get("externalIPs") or ())
         if asked - allowed:
             why = "Use of external IPs is denied by admission control"
-            raise errors.forbidden(call.resource, new["metadata"].get("name", ""), why)
+            raise denied(call, new, why)

@@ -11,7 +11,7 @@ from sampan.api import podspec, resources
 from sampan.api.objects import Obj, is_deleting
 from sampan.api.quantity import Quantity, quantity
 from sampan.api.resources import PODS
-from sampan.apiserver.admission.plugin import CREATE, UPDATE, Plugin, refused
+from sampan.apiserver.admission.plugin import CREATE, UPDATE, Plugin, denied
 from sampan.apiserver.conversion import storage_prefix
 from sampan.apiserver.registry.hooks import Call
 
@@ -46,7 +46,7 @@ class LimitRanger(Plugin):
             broken = list(dict.fromkeys(check(new, limit_range["spec"].get("limits") or ())))
             if broken:
                 why = broken[0] if len(broken) == 1 else f"[{', '.join(broken)}]"
-                raise refused(call, new, why)
+                raise denied(call, new, why)
 
     def _ranges(self, namespace: str) -> list[Obj]:
         prefix = storage_prefix(LIMIT_RANGES)

@@ -10,7 +10,7 @@ from collections.abc import Set
 from sampan.api.objects import Obj, annotations_of, labels_of
 from sampan.api.request import UserInfo
 from sampan.api.resources import LEASES, NODES, PODS
-from sampan.apiserver.admission.plugin import CREATE, UPDATE, Plugin, refused
+from sampan.apiserver.admission.plugin import CREATE, UPDATE, Plugin, denied
 from sampan.apiserver.registry.hooks import Call
 
 GROUP, PREFIX = "system:nodes", "system:node:"
@@ -45,7 +45,7 @@ class NodeRestriction(Plugin):
             return
         rules = {NODES: _node, PODS: _pod, LEASES: _lease}
         if why := rules[call.resource](node, call, new, old):
-            raise refused(call, new, why)
+            raise denied(call, new, why)
 
 
 def node_of(user: UserInfo) -> str | None:

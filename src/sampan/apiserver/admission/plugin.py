@@ -46,6 +46,11 @@ class Plugin:
 
 
 def refused(call: Call, obj: Obj, why: str) -> StatusError:
-    """403; names the object as its author did: by the prefix, where the rest of the name was made up."""
+    """403 of `mutate`; names the object as its author did: by the prefix, where the rest was made up."""
     fields = obj["metadata"]
     return errors.forbidden(call.resource, fields.get("generateName") or fields.get("name", ""), why)
+
+
+def denied(call: Call, obj: Obj, why: str) -> StatusError:
+    """403 of `validate` and `reserve`, when the object has its name."""
+    return errors.forbidden(call.resource, obj["metadata"].get("name", ""), why)

@@ -18,7 +18,7 @@ from sampan.api.podsecurity.checks import reasons, told, violations
 from sampan.api.podsecurity.policy import LevelVersion, Policy, of_namespace
 from sampan.api.podspec import all_containers
 from sampan.api.resources import NAMESPACES, PODS, Resource, resource
-from sampan.apiserver.admission.plugin import CREATE, UPDATE, Plugin, refused
+from sampan.apiserver.admission.plugin import CREATE, UPDATE, Plugin, denied
 from sampan.apiserver.conversion import storage_prefix
 from sampan.apiserver.registry.hooks import Call
 from sampan.apiserver.watchcache import Hub
@@ -68,7 +68,7 @@ class PodSecurity(Plugin):
             policy = self._policy(call)
             broken = violations(policy.enforce, new["metadata"], new["spec"])
             if broken and not self._exempt(call, new["spec"]):
-                raise refused(call, new, f'violates PodSecurity "{policy.enforce}": {told(broken)}')
+                raise denied(call, new, f'violates PodSecurity "{policy.enforce}": {told(broken)}')
             self._warn(call, policy.warn, new["metadata"], new["spec"])
 
     def _template(self, call: Call, workload: Obj) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from sampan.api.objects import Obj
 from sampan.api.resources import PODS, PRIORITY_CLASSES
-from sampan.apiserver.admission.plugin import CREATE, UPDATE, Plugin, refused
+from sampan.apiserver.admission.plugin import CREATE, UPDATE, Plugin, denied, refused
 from sampan.apiserver.conversion import storage_prefix
 from sampan.apiserver.registry.hooks import Call
 
@@ -34,7 +34,7 @@ class Priority(Plugin):
                     f"PriorityClass {other['metadata']['name']} is already marked as default. "
                     "Only one default can exist"
                 )
-                raise refused(call, new, why)
+                raise denied(call, new, why)
 
     def _assign(self, call: Call, pod: Obj) -> None:
         spec = pod["spec"]

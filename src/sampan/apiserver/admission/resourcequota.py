@@ -16,7 +16,7 @@ from sampan.api.objects import Obj, name_of, namespace_of
 from sampan.api.quantity import Quantity
 from sampan.api.quota import CLAIMS, Tally
 from sampan.api.resources import PODS, SERVICES, Resource
-from sampan.apiserver.admission.plugin import CREATE, UPDATE, Plugin, refused
+from sampan.apiserver.admission.plugin import CREATE, UPDATE, Plugin, denied
 from sampan.apiserver.conversion import storage_prefix, storage_resource
 from sampan.apiserver.registry.hooks import Call, Undo
 from sampan.apiserver.watchcache import Change, Hub
@@ -65,7 +65,7 @@ class ResourceQuota(Plugin):
             return
         for name, account in self._of(call.request.namespace).items():
             if missing := account.tally.lacking(new):
-                raise refused(call, new, f"failed quota: {name}: must specify {missing}")
+                raise denied(call, new, f"failed quota: {name}: must specify {missing}")
 
     def reserve(self, call: Call, new: Obj, old: Obj | None) -> Undo | None:
         accounts = self._of(call.request.namespace)
@@ -79,7 +79,7 @@ class ResourceQuota(Plugin):
             more = _growth(account.tally, resource, new, old)
             over = [each for each, amount in more.items() if _exceeds(account, each, amount)]
             if over:
-                raise refused(call, new, _exceeded(name, account, over, more))
+                raise denied(call, new, _exceeded(name, account, over, more))
             if more:
                 taken.append((account, more))
         for account, more in taken:

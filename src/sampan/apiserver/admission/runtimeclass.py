@@ -8,7 +8,7 @@ from __future__ import annotations
 from sampan.api import podspec
 from sampan.api.objects import Obj
 from sampan.api.resources import RUNTIME_CLASSES
-from sampan.apiserver.admission.plugin import Plugin, refused
+from sampan.apiserver.admission.plugin import Plugin, denied, refused
 from sampan.apiserver.conversion import storage_prefix
 from sampan.apiserver.registry.hooks import Call
 
@@ -37,7 +37,7 @@ class RuntimeClass(Plugin):
             _check_overhead(call, pod, fixed)
         elif pod["spec"].get("overhead"):
             why = "pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead"
-            raise refused(call, pod, why)
+            raise denied(call, pod, why)
 
     def _class_of(self, call: Call, pod: Obj) -> Obj | None:
         name = pod["spec"].get("runtimeClassName")

@@ -8,7 +8,7 @@ from sampan.api import names
 from sampan.api.objects import Obj
 from sampan.api.podspec import all_containers
 from sampan.api.resources import SERVICE_ACCOUNTS
-from sampan.apiserver.admission.plugin import Plugin, refused
+from sampan.apiserver.admission.plugin import Plugin, denied, refused
 from sampan.apiserver.conversion import storage_prefix
 from sampan.apiserver.registry.hooks import Call
 
@@ -47,7 +47,7 @@ class ServiceAccount(Plugin):
         annotations = account["metadata"].get("annotations") or {}
         if annotations.get(ENFORCE, "").lower() in ("true", "t", "1"):
             for sentence in _beyond(pod["spec"], account):
-                raise refused(call, pod, sentence)
+                raise denied(call, pod, sentence)
 
     async def _account(self, call: Call, pod: Obj, name: str) -> Obj:
         namespace = call.request.namespace
@@ -70,13 +70,13 @@ def _check_mirror(call: Call, pod: Obj) -> None:
     """What stands for a Pod that the node has from a file is given nothing of the API's."""
     spec = pod["spec"]
     if spec.get("serviceAccountName"):
-        raise refused(call, pod, "a mirror pod may not reference service accounts")
+        raise denied(call, pod, "a mirror pod may not reference service accounts")
     if any(_secrets(spec)):
-        raise refused(call, pod, "a mirror pod may not reference secrets")
+        raise denied(call, pod, "a mirror pod may not reference secrets")
     for volume in spec.get("volumes") or ():
         for source in (volume.get("projected") or {}).get("sources") or ():
             if source.get("serviceAccountToken") is not None:
-                raise refused(call, pod, "a mirror pod may not use ServiceAccountToken volume projections")
+                raise denied(call, pod, "a mirror pod may not use ServiceAccountToken volume projections")
 
 
 def _secrets(spec: Obj) -> Iterator[tuple[str, str]]:
