@@ -237,6 +237,21 @@ async def test_volume_follows_its_config_map(world: World) -> None:
     assert file.read_text() == "2"
 
 
+async def test_volume_catches_up_after_a_restart(world: World) -> None:
+    world.api.add(config_map("settings", a="1"))
+    volumes = [{"name": "conf", "configMap": {"name": "settings"}}]
+    mounts = [{"name": "conf", "mountPath": "/conf"}]
+    world.api.add(make_pod(volumes=volumes, containers=[{"name": "web", "volumeMounts": mounts}]))
+    pod = await world.until(ready)
+    file = world.root / "pods" / pod["metadata"]["uid"] / "volumes.d/kubernetes.io~configmap/conf/a"
+    await world.stop()
+    await Client(world.api).patch(CONFIG_MAPS, "settings", {"data": {"a": "2"}}, namespace="default")
+    world.start()
+    async with asyncio.timeout(3):
+        while file.read_text() != "2":
+            await asyncio.sleep(0.005)
+
+
 async def test_command_that_does_not_exist(world: World) -> None:
     fault = RuntimeFault("RunContainerError", "executable file `nope` not found in $PATH")
     world.runtime.fail("create", fault)
