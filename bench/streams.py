@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-import tempfile
 import time
 from pathlib import Path
 
@@ -12,66 +11,19 @@ from cluster import connected, cpu_s
 from pods import Watcher, pod
 from report import Report
 
+from harness.execsession import Session, way_to
 from harness.node import Node
 from sampan.api.resources import PODS
-from sampan.client import kubeconfig
 from sampan.client.client import Client
 
 ROUND_TRIPS = 100
 AT_ONCE = 200
 PROBED = 20
 PROBE_S = 10.0
-MASK = bytes(4)
-
-
-class Session:
-    """One exec over WebSocket, no more than its frames."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader, self._writer = reader, writer
-
-    @classmethod
-    async def open(cls, address: tuple[str, int], tls: ssl.SSLContext, name: str, command: str) -> Session:
-        reader, writer = await asyncio.open_connection(*address, ssl=tls)
-        words = "".join(f"&command={word}" for word in command.split())
-        path = f"/api/v1/namespaces/default/pods/{name}/exec?stdin=true&stdout=true{words}"
-        writer.write(
-            f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-            "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-            "Sec-WebSocket-Protocol: v5.channel.k8s.io\r\n\r\n".encode()
-        )
-        head = await reader.readuntil(b"\r\n\r\n")
-        assert b" 101 " in head, head
-        return cls(reader, writer)
-
-    def send(self, data: bytes) -> None:
-        self._writer.write(bytes((0x82, 0x80 | len(data))) + MASK + data)
-
-    async def receive(self) -> bytes:
-        _, size = await self._reader.readexactly(2)
-        if size == 126:
-            size = int.from_bytes(await self._reader.readexactly(2), "big")
-        return await self._reader.readexactly(size)
-
-    async def until(self, channel: int) -> bytes:
-        """What comes next on a channel, but not the empty greeting."""
-        while (message := await self.receive())[0] != channel or len(message) == 1:
-            continue
-        return message[1:]
-
-    def close(self) -> None:
-        self._writer.transport.abort()
 
 
 async def measure(node: Node, report: Report) -> None:
-    access = kubeconfig.access(node.data / "kubeconfig")
-    tls = ssl.create_default_context(cadata=access.ca.decode())
-    with tempfile.NamedTemporaryFile() as pem:
-        pem.write(access.client_cert + b"\n" + access.client_key)
-        pem.flush()
-        tls.load_cert_chain(pem.name)
-    host, _, port = access.server.removeprefix("https://").rpartition(":")
-    address = (host, int(port))
+    address, tls = way_to(node)
     async with connected(node) as client:
         watcher = Watcher(client)
         watching = asyncio.create_task(watcher.run())

@@ -1,5 +1,6 @@
 """kubectl logs, exec and port-forward, as a user at a terminal has them."""
 
+import asyncio
 import json
 import os
 import pty
@@ -9,7 +10,9 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
+from harness.execsession import Session, way_to
 from harness.node import Node, eventually, kubectl_path
 
 TALKER = """
@@ -169,3 +172,116 @@ def test_attach_sees_the_running_process(node: Node, namespace: str) -> None:
     output = node.kubectl("attach", "-i", "cat", "-n", namespace, stdin="hello\n", check=False)
     assert "hello" in output.out
     eventually(lambda: node.get("pod", "cat", namespace)["status"]["phase"] == "Succeeded")
+
+
+ECHOES = """
+import socket, threading
+def serve(port, talk):
+    with socket.create_server(("127.0.0.1", port), backlog=256) as listener:
+        while True:
+            threading.Thread(target=talk, args=(listener.accept()[0],), daemon=True).start()
+def echo(peer):
+    while data := peer.recv(65536): peer.sendall(data)
+    peer.close()
+def count(peer):
+    total = 0
+    while data := peer.recv(1 << 20): total += len(data)
+    peer.sendall(b"%d" % total)
+    peer.close()
+def pour(peer):
+    for _ in range(48): peer.sendall(bytes(1 << 20))
+    peer.close()
+for port, talk in ((7001, count), (7002, pour)):
+    threading.Thread(target=serve, args=(port, talk)).start()
+serve(7003, echo)
+"""
+
+
+def echoing(node: Node, namespace: str) -> None:
+    container = {"name": "c", "image": "toolbox", "command": ["python3", "-c", ECHOES]}
+    listening = "import socket; socket.create_connection(('127.0.0.1', 7003))"
+    container["readinessProbe"] = {"exec": {"command": ["python3", "-c", listening]}, "periodSeconds": 1}
+    spec = {"terminationGracePeriodSeconds": 0, "containers": [container]}
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "echoing"}, "spec": spec}
+    node.apply(json.dumps(pod), namespace)
+    node.wait_ready("pod/echoing", namespace)
+
+
+def test_port_forward_of_much_and_of_many(node: Node, namespace: str) -> None:
+    """Three ports on one connection: 48 MiB each way with half-close, then a hundred at once."""
+    echoing(node, namespace)
+    words = [kubectl_path(), "port-forward", "pod/echoing", ":7001", ":7002", ":7003", "-n", namespace]
+    forward = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=node.env)
+    assert forward.stdout
+    ports: dict[int, int] = {}
+    while len(ports) < 3:
+        line = forward.stdout.readline()
+        if "127.0.0.1:" in line:
+            own, _, theirs = line.split("127.0.0.1:")[1].partition(" -> ")
+            ports[int(theirs)] = int(own)
+    try:
+        with socket.create_connection(("127.0.0.1", ports[7001]), timeout=20) as sink:
+            sink.sendall(bytes(48 << 20))
+            sink.shutdown(socket.SHUT_WR)
+            assert sink.recv(100) == b"%d" % (48 << 20)
+        with socket.create_connection(("127.0.0.1", ports[7002]), timeout=20) as source:
+            got = 0
+            while data := source.recv(1 << 20):
+                got += len(data)
+            assert got == 48 << 20
+        peers = [socket.create_connection(("127.0.0.1", ports[7003]), timeout=20) for _ in range(100)]
+        for number, peer in enumerate(peers):
+            peer.sendall(b"%04d" % number)
+        assert [peer.recv(4) for peer in peers] == [b"%04d" % number for number in range(100)]
+        for peer in peers:
+            peer.close()
+    finally:
+        forward.terminate()
+        forward.wait()
+
+
+def test_many_at_once_and_nothing_left_when_they_vanish(node: Node, namespace: str) -> None:
+    echoing(node, namespace)
+    address, tls = way_to(node)
+
+    async def all_at_once() -> None:
+        opened = (Session.open(address, tls, "echoing", "cat", namespace) for _ in range(60))
+        sessions = await asyncio.gather(*opened)
+        for number, session in enumerate(sessions):
+            session.send(b"\x00%d" % number)
+        heard = await asyncio.gather(*(session.until(1) for session in sessions))
+        assert heard == [b"%d" % number for number in range(60)]
+        for session in sessions:
+            session.close()
+
+    def held() -> int:
+        return sum(1 for _ in Path(f"/proc/{node.pid}/fd").iterdir())
+
+    before = held()
+    asyncio.run(all_at_once())
+    eventually(lambda: held() <= before + 2)
+    assert node.sh("echoing", namespace, "ps | grep -c '[c]at$'", check=False).strip().startswith("0")
+
+
+def test_a_shell_of_ones_own_and_then_it_is_gone(node: Node, namespace: str) -> None:
+    pid, terminal = pty.fork()
+    if pid == 0:
+        words = [kubectl_path(), "run", "-it", "--rm", "shell", "--image=busybox", "--restart=Never"]
+        os.execve(words[0], [*words, "-n", namespace, "--", "sh"], node.env)
+    seen = b""
+
+    def read_until(wanted: bytes) -> None:
+        nonlocal seen
+        deadline = time.monotonic() + 15
+        while wanted not in seen:
+            assert time.monotonic() < deadline, seen
+            if select.select([terminal], [], [], 0.2)[0]:
+                seen += os.read(terminal, 4096)
+
+    read_until(b"enter")
+    os.write(terminal, b"\necho all $((40 + 2))\n")
+    read_until(b"all 42")
+    os.write(terminal, b"exit\n")
+    read_until(b"deleted")
+    os.waitpid(pid, 0)
+    assert node.list("pods", namespace) == []
