@@ -173,10 +173,14 @@ class Tally:
             name: Quantity(0, Suffixes.BINARY if _is_bytes(name) else Suffixes.DECIMAL) for name in self.hard
         }
         self.resources = frozenset(filter(None, map(counted, self.hard)))
+        # A kind that is served in several versions is counted once, whichever it comes in.
+        self._kinds = frozenset((resource.group, resource.plural) for resource in self.resources)
 
     def takes(self, resource: Resource, obj: Obj | None) -> dict[str, Quantity]:
         """What the object takes of this quota."""
-        if obj is None or resource not in self.resources or not in_scope(self.spec, resource, obj):
+        if obj is None or (resource.group, resource.plural) not in self._kinds:
+            return {}
+        if not in_scope(self.spec, resource, obj):
             return {}
         return {name: amount for name, amount in usage(resource, obj).items() if name in self.hard}
 

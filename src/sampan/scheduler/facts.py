@@ -90,6 +90,11 @@ def _scored(spec: Obj) -> tuple[int, int]:
         asked = (container.get("resources") or {}).get("requests") or {}
         cpu += amount("cpu", asked["cpu"]) if "cpu" in asked else DEFAULT_CPU
         memory += amount("memory", asked["memory"]) if "memory" in asked else DEFAULT_MEMORY
+    whole = (spec.get("resources") or {}).get("requests") or {}
+    if "cpu" in whole:
+        cpu = amount("cpu", whole["cpu"])
+    if "memory" in whole:
+        memory = amount("memory", whole["memory"])
     return cpu, memory
 
 

@@ -139,3 +139,38 @@ async def test_another_hard_limit_holds_at_once(api, pod) -> None:
     await api.create(PODS, pod("a"))
     await api.call("delete", RESOURCE_QUOTAS, "q")
     await api.create(PODS, pod("b"))
+
+
+async def test_a_resize_may_not_grow_beyond_it(api, pod) -> None:
+    await api.create(RESOURCE_QUOTAS, quota(hard={"requests.cpu": "500m"}))
+    made = await api.create(PODS, sized(pod("a"), {"cpu": "300m"}))
+    name = made["spec"]["containers"][0]["name"]
+
+    async def resize(cpu: str) -> Obj:
+        container = {"name": name, "resources": {"requests": {"cpu": cpu}}}
+        body = {"spec": {"containers": [container]}}
+        strategic = "application/strategic-merge-patch+json"
+        return await api.call("patch", PODS, "a", body, sub="resize", content_type=strategic)
+
+    await resize("400m")
+    with pytest.raises(StatusError) as caught:
+        await resize("600m")
+    why = (
+        "exceeded quota: q, requested: requests.cpu=200m, used: requests.cpu=400m, limited: requests.cpu=500m"
+    )
+    assert caught.value.message == f'pods "a" is forbidden: {why}'
+    await resize("100m")
+    await api.create(PODS, sized(pod("b"), {"cpu": "400m"}))
+
+
+async def test_a_kind_of_several_versions_is_counted_once(api) -> None:
+    await api.create(RESOURCE_QUOTAS, quota(hard={"count/horizontalpodautoscalers.autoscaling": "1"}))
+    target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "d"}
+    spec = {"scaleTargetRef": target, "maxReplicas": 2}
+    for version, taken in (("v1", True), ("v2", False)):
+        kind = resources.resource("autoscaling", version, "horizontalpodautoscalers")
+        body = {"metadata": {"name": version}, "spec": spec}
+        if taken:
+            await api.create(kind, body)
+        else:
+            assert "exceeded quota" in await refusal(api, kind, body)
