@@ -134,3 +134,9 @@ def test_tolerations(toleration: Obj, matches: bool) -> None:
 def test_a_taint_without_value_equals_a_toleration_without() -> None:
     assert toleration_matches({"key": "k"}, {"key": "k", "effect": "NoSchedule"})
     assert not tolerates({}, TAINT)
+
+
+def test_what_a_pod_asks_for_as_a_whole_counts_in_scores_as_well() -> None:
+    whole = pod("u", {}, {}, resources={"requests": {"cpu": "1"}})
+    assert pod_facts(whole).scored == (1000, 2 * DEFAULT_MEMORY)
+    assert pod_facts(whole).requests == {"cpu": 1000}
