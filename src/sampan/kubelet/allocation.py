@@ -37,6 +37,7 @@ class Allocation:
         self._used: Counter[str] = Counter()
         """The sum of all shares."""
         self._told: dict[str, Resources] = {}
+        self._refused: set[str] = set()
         self._changed = asyncio.Event()
         self.pressures: Collection[str] = ()
         self._waiting: dict[str, tuple[Obj, Callable[[], None]]] = {}
@@ -117,6 +118,9 @@ class Allocation:
         try:
             await self._runtime.set_tier(path, resources)
         except RuntimeFault as fault:
-            log.warning("%s", fault.message)
+            # Where the kernel lets nobody set limits, it will not do so for the next Pod either.
+            if path not in self._refused:
+                self._refused.add(path)
+                log.warning("%s", fault.message)
             return
         self._told[path] = resources
