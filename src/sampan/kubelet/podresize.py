@@ -79,6 +79,11 @@ class PodResize:
         self._grant(pod)
         return pod
 
+    @property
+    def waits(self) -> bool:
+        """What is asked for is not what was granted."""
+        return self._waits(self._pod)
+
     def close(self) -> None:
         self._parts.allocation.stop_waiting(self.view.uid)
 

@@ -127,6 +127,8 @@ class Worker:
         try:
             async with self._group as group:
                 reporter = group.create_task(self._reporter.run(), name=f"status-{key_of(self.view.pod)}")
+                if self._resize.waits:
+                    self._look_again()
                 if self.view.sandbox is not None:
                     self._parts.references.hold(self.view.pod)
                     self._attempts.watch_adopted()
