@@ -155,11 +155,13 @@ async def test_a_restarted_node_keeps_to_what_it_had_granted(world: World) -> No
     resized(world, "4096")
     await world.until(lambda pod: condition_of(pod, "PodResizePending"))
     await world.stop()
-    before = len([each for each in world.api.actions if each[0] == "patch"])
+    before = len([each for each in world.api.actions if each.verb == "patch"])
     world.start()
     await asyncio.sleep(0.1)
-    after = [each for each in world.api.actions[:] if each[0] == "patch"][before:]
-    assert not [each for each in after if each[1] == "pods"], "nothing has changed, so nothing is said anew"
+    after = [each for each in world.api.actions[:] if each.verb == "patch"][before:]
+    assert not [each for each in after if each.plural == "pods/status"], (
+        "nothing has changed, so nothing is said anew"
+    )
     pod = world.api.get(PODS, "web", "default")
     assert pod is not None and shown(pod) == ("200m", "200m")
     assert condition_of(pod, "PodResizePending") is not None
