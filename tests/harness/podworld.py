@@ -157,6 +157,7 @@ class PodWorld:
         self.counts: dict[str, int] = {}
         self.passed: set[str] = set()
         self._done: dict[str, set[str]] = {}
+        self._attempts: set[tuple[str, int]] = set()
         self.problems: list[str] = []
         self.said: list[tuple[str, str]] = []
         client = Client(self.api)
@@ -337,6 +338,10 @@ class PodWorld:
 
         async def watched_start(container_id: str) -> Record:
             record = await start(container_id)
+            attempt = (record.spec.name, record.spec.attempt)
+            if attempt in self._attempts:
+                self.problems.append(f"{attempt} a second time: they would share a log")
+            self._attempts.add(attempt)
             self._note(record.spec.name, "start")
             await asyncio.sleep(0.002)
             return record

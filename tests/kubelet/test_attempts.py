@@ -45,3 +45,5 @@ def test_reboot_shows_that_nobody_knows_how_it_ended(tmp_path: Path) -> None:
         assert world.pod is not None
         (status,) = world.pod["status"]["containerStatuses"]
         assert "running" in status["state"] and status["restartCount"] == 1
+        assert status["lastState"]["terminated"]["reason"] == "ContainerStatusUnknown"
+        assert status["lastState"]["terminated"]["exitCode"] == 137

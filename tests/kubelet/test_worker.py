@@ -54,6 +54,7 @@ class AnyPod(RuleBasedStateMachine):
         apps=st.lists(st.tuples(extras, own_policies), min_size=1, max_size=2),
         grace_s=st.sampled_from([0, 2, 30]),
         present=st.booleans(),
+        up=st.booleans(),
     )
     def begin(
         self,
@@ -62,8 +63,9 @@ class AnyPod(RuleBasedStateMachine):
         apps: list[tuple[Obj, Obj]],
         grace_s: int,
         present: bool,
+        up: bool,
     ) -> None:
-        """`inits`: None for one that runs to its end, else a sidecar."""
+        """`inits`: None for one that runs to its end, else a sidecar. `up`: all goes well at first."""
         self.root = Path(tempfile.mkdtemp(prefix="sampan-anypod-"))
         self.time = VirtualTime()
         spec = {
@@ -85,6 +87,12 @@ class AnyPod(RuleBasedStateMachine):
         self.world = PodWorld(self.root, self.time, pod)
         if present:
             self.world.images.add(self.world.images.remote["docker.io/library/nginx:latest"])
+        if up:
+            for number, more in enumerate(inits):
+                self.world.go(2)
+                if more is None:
+                    self.world.finish(f"init{number}", 0)
+            self.world.go(2)
 
     @rule(seconds=st.sampled_from([0.005, 0.02, 0.5, 3.0, 12.0, 60.0, 700.0]))
     def time_passes(self, seconds: float) -> None:

@@ -65,7 +65,7 @@ def container_status(
     if last is not None and last.exit is not None:
         message = container.message if last is record else container.last_message
         status["lastState"] = {"terminated": terminated(last, termination.cut(message, message_bytes))}
-    if shown is None and container.lost is not None:
+    if last is None and container.lost is not None:
         status["lastState"] = {"terminated": _lost_end(container.lost)}
         status["containerID"] = container.lost["containerID"]
     if shown is not None:

@@ -106,7 +106,7 @@ class ContainerView:
     granted: Obj | None = None
     """The resources it runs with, while those of its spec are granted and not yet so."""
     lost: Obj | None = None
-    """What the API says of an attempt of which nothing is left on the node, until there is another."""
+    """What the API said of an attempt of which nothing is left on the node."""
 
     @property
     def field_path(self) -> str:
