@@ -104,8 +104,15 @@ class Attempts:
         else:
             container.running(record)
             self._run(container, record)
+        self._count(container)
         self._awake()
         await starter.discard_old(self._parts, self._view, container)
+
+    def _count(self, container: ContainerView) -> None:
+        """A Pod has started when the first attempt at the last of its containers has."""
+        view = self._view
+        first = container in view.app and container.attempt == 0 and all(app.begun for app in view.app)
+        self._parts.counters.started(steady.now_s() - view.seen_s if first else None)
 
     def _late(self) -> bool:
         """Whether the Pod has begun to end before its container ran: then it never does."""

@@ -129,7 +129,12 @@ class Kubelet:
         self._sampler = Sampler(runtime, self._pod_of)
         self._numbers = NumberPages(self._parts, self._sampler, self._pods.list, self._pod_of)
         self._collector = ImageCollector(
-            images, config.image_root, config.collection, self._wanted_images, self._warn_of_node
+            images,
+            config.image_root,
+            config.collection,
+            self._wanted_images,
+            self._warn_of_node,
+            self._parts.counters,
         )
         images.on_added = self._image_added
         premises = Premises(

@@ -18,6 +18,7 @@ from types import ModuleType
 import pytest
 
 from harness.registry import PASSWORD, USER, push, serve
+from sampan.kubelet.images.collection import CollectionConfig, ImageCollector, Room
 from sampan.kubelet.images.contract import ImageFault
 from sampan.kubelet.images.store import ImageStore
 
@@ -308,3 +309,53 @@ async def test_a_full_disk_is_named_and_leaves_nothing(
         assert (await store.pull("big:1")).size_bytes > len(noise)
     finally:
         sh("umount", str(disk))
+
+
+async def test_what_is_used_or_wanted_is_not_unused(tmp_path: Path, small: Path) -> None:
+    store = await opened(tmp_path / "store")
+    for name in ("one:1", "two:1", "three:1"):
+        await store.load(str(small), name)
+    assert len(store.unused(())) == 3
+    named = ["docker.io/library/one:1", "Bad Name", f"two@{store.listing()[1].digest}"]
+    assert [image.reference for image in store.unused(named)] == ["docker.io/library/three:1"]
+    merged = tmp_path / "merged"
+    merged.mkdir()
+    lower = ":".join(store.listing()[0].lower_dirs)
+    sh("mount", "-t", "overlay", "overlay", "-o", f"lowerdir={lower}", str(merged))
+    try:
+        assert store.unused(()) == []
+    finally:
+        sh("umount", str(merged))
+
+
+async def test_the_last_use_is_remembered(tmp_path: Path, small: Path) -> None:
+    store = await opened(tmp_path / "store")
+    await store.load(str(small))
+    (before,) = store.unused(())
+    time.sleep(0.01)
+    store.find("small:1")
+    assert store.unused(())[0].used_at_s > before.used_at_s
+    store.remember_use()
+    (after,) = (await opened(tmp_path / "store")).unused(())
+    assert after.used_at_s > before.used_at_s == after.came_at_s
+
+
+async def test_a_container_keeps_its_image_when_the_disk_is_full(tmp_path: Path, small: Path) -> None:
+    """The real store under the real collector: only what nobody wants goes."""
+    store = await opened(tmp_path / "store")
+    await store.load(str(small), "wanted:1")
+    await store.load(str(small), "other:1")
+    full = Room(100, 1)
+    config = CollectionConfig(minimum_age_s=0)
+    said: list[str] = []
+    collector = ImageCollector(
+        store,
+        store.root,
+        config,
+        lambda: ["wanted:1"],
+        lambda *words: said.append(words[0]),
+        room=lambda _: full,
+    )
+    await collector.look()
+    assert [image.reference for image in store.listing()] == ["docker.io/library/wanted:1"]
+    assert said == ["FreeDiskSpaceFailed"]

@@ -5,9 +5,10 @@ from sampan.kubelet.numbers.counters import Counters, ProbeCount
 
 
 def test_what_happened_is_told() -> None:
-    counters = Counters(containers_started=3)
+    counters = Counters()
+    for took_s in (None, None, 0.02):
+        counters.started(took_s)
     counters.pull_failures["ErrImagePull"] += 2
-    counters.pod_start.observe(0.02)
     shown = text(counters.families()).decode()
     assert 'kubelet_image_pull_failures_total{reason="ErrImagePull"} 2' in shown
     assert "kubelet_started_containers_total 3" in shown

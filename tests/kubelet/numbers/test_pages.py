@@ -29,6 +29,7 @@ async def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
     ("path", "holds"),
     [
         ("/metrics", b'kubelet_running_containers{container_state="running"} 1'),
+        ("/metrics", b"kubelet_pod_start_duration_seconds_count 1"),
         ("/metrics", b"process_cpu_seconds_total "),
         ("/metrics/resource", b'container_memory_working_set_bytes{container="web",namespace='),
         ("/metrics/cadvisor", b'image="nginx"'),

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sampan.kubelet.images.contract import Images, UnusedImage
+from sampan.kubelet.numbers.counters import Counters
 
 LOOK_S = 300.0
 
@@ -75,6 +76,7 @@ class ImageCollector:
         config: CollectionConfig,
         wanted: Callable[[], Collection[str]],
         say: Callable[[str, str], None],
+        counters: Counters | None = None,
         *,
         room: Callable[[Path], Room] | None = None,
         clock: Callable[[], float] = time.time,
@@ -84,7 +86,7 @@ class ImageCollector:
         self._room, self._clock = room or room_of, clock
         self._turn = asyncio.Lock()
         self._look = asyncio.Event()
-        self.collected = 0
+        self._counters = counters or Counters()
 
     def poke(self) -> None:
         """An image was added, or the disk was full: time to look."""
@@ -138,7 +140,7 @@ class ImageCollector:
             return
         log.info("removing images that nobody needs: %s", ", ".join(entry.reference for entry in entries))
         await self._images.remove(*(entry.reference for entry in entries))
-        self.collected += len(entries)
+        self._counters.images_collected += len(entries)
 
 
 def room_of(directory: Path) -> Room:

@@ -32,9 +32,13 @@ class Counters:
     """By reason."""
     containers_started: int = 0
     images_collected: int = 0
-    evictions: Counter[str] = field(default_factory=Counter)
-    """By signal."""
     probes: Counter[ProbeCount] = field(default_factory=Counter)
+
+    def started(self, pod_took_s: float | None) -> None:
+        """A container; the last one of its Pod, if that took so long."""
+        self.containers_started += 1
+        if pod_took_s is not None:
+            self.pod_start.observe(pod_took_s)
 
     def forget(self, uid: str) -> None:
         """The Pod has gone; what was counted of its probes with it."""
@@ -72,15 +76,6 @@ class Counters:
                 "counter",
                 "Total number of images garbage collected by the kubelet",
                 [Sample(self.images_collected)],
-            ),
-            Family(
-                "kubelet_evictions",
-                "counter",
-                "Cumulative number of pod evictions by eviction signal",
-                [
-                    Sample(count, {"eviction_signal": signal})
-                    for signal, count in sorted(self.evictions.items())
-                ],
             ),
         ]
 
