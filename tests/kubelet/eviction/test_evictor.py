@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping
 from typing import Any
+
+import pytest
 
 from sampan.api.objects import Obj
 from sampan.kubelet.eviction.evictor import Evictor
@@ -173,3 +176,20 @@ async def test_it_looks_by_itself_until_it_is_stopped() -> None:
     assert node.gone == ["a"]
     task.cancel()
     await asyncio.wait([task])
+
+
+async def test_large_directories_are_walked_seldom(monkeypatch: pytest.MonkeyPatch) -> None:
+    node = Node(pod("a", limit="1Mi"))
+    evictor = await node.evictor()
+    walks = 0
+
+    def measure(pod: Obj) -> LocalUsage:
+        nonlocal walks
+        walks += 1
+        time.sleep(0.01)
+        return LocalUsage()
+
+    monkeypatch.setattr(node, "measure", measure)
+    for _ in range(5):
+        await evictor.keep_limits()
+    assert walks == 1, "the next walk comes a hundred times later than the first took"

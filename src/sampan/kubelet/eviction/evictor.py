@@ -29,6 +29,8 @@ from sampan.kubelet.runtime.contract import Runtime, RuntimeFault
 REASON = "Evicted"
 PATIENCE_S = 30.0
 """How long the last Pod may take to end before the next one is chosen."""
+MEASURED_PART = 100.0
+"""One part in so many of the time goes into walking a Pod's directories, however large they are."""
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +69,8 @@ class Evictor:
         self._conditions: frozenset[str] = frozenset()
         self._leaving: tuple[Tenant, float] | None = None
         """Who was evicted last, and when."""
+        self._measure_due_s: dict[str, float] = {}
+        """When a Pod's directories may be walked again, by uid."""
         self._wake = asyncio.Event()
         self._stall = MemoryStall(self._wake.set)
 
@@ -113,12 +117,19 @@ class Evictor:
 
     async def keep_limits(self) -> None:
         """Of local storage, for the Pods that have any."""
-        for tenant in self._active():
-            pod = tenant.view.pod
-            if localstorage.is_limited(pod):
-                used = await asyncio.to_thread(self._node.measure, pod)
-                if text := localstorage.breach(pod, used):
-                    self._evict(tenant, text, 0.0)
+        now_s = steady.now_s()
+        limited = [tenant for tenant in self._active() if localstorage.is_limited(tenant.view.pod)]
+        due = {tenant.view.uid: self._measure_due_s.get(tenant.view.uid, 0.0) for tenant in limited}
+        for tenant in limited:
+            pod, uid = tenant.view.pod, tenant.view.uid
+            if due[uid] > now_s:
+                continue
+            began_s = steady.now_s()
+            used = await asyncio.to_thread(self._node.measure, pod)
+            due[uid] = began_s + (steady.now_s() - began_s) * MEASURED_PART
+            if text := localstorage.breach(pod, used):
+                self._evict(tenant, text, 0.0)
+        self._measure_due_s = due
 
     def _active(self) -> list[Tenant]:
         return [

@@ -106,7 +106,11 @@ class Cgroups:
 
     def make(self, path: str, resources: Resources) -> None:
         """The Pod's directory and its limits."""
-        self._write(path, self._told(resources), create=True)
+        told = self._told(resources)
+        for base in dict.fromkeys(self._home(setting.controller) for setting in told):
+            if base is not None:
+                self._make(base, path)
+        self._write(path, told)
 
     def set_tier(self, path: str, resources: Resources) -> None:
         """Limits of a directory above Pods: written now if it exists, and whenever it is made again."""
@@ -128,7 +132,7 @@ class Cgroups:
         return [s for s in wanted if s.file in _WEIGHTS or default.get((s.controller, s.file)) != s.value]
 
     def update(self, path: str, resources: Resources) -> None:
-        self._write(path, settings(resources, unified=self.layout.unified), create=False)
+        self._write(path, settings(resources, unified=self.layout.unified))
 
     def remove(self, path: str) -> None:
         """The cgroup and all below it, in every hierarchy. Waits shortly for processes that are ending."""
@@ -162,12 +166,10 @@ class Cgroups:
     def _base(self, controller: str) -> str:
         return self.layout.by_controller.get(controller, "/nonexistent")
 
-    def _write(self, path: str, wanted: Sequence[Setting], *, create: bool) -> None:
+    def _write(self, path: str, wanted: Sequence[Setting]) -> None:
         for setting in wanted:
             if (base := self._home(setting.controller)) is None:
                 continue  # a host without the controller has no such limit; `Host.limits` tells the user
-            if create:
-                self._make(base, path)
             _set(Path(base + path), setting)
 
     def _home(self, controller: str) -> str | None:
