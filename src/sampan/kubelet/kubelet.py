@@ -181,6 +181,7 @@ class Kubelet:
                     group.create_task(self._end_orphan(uid), name=f"orphan-{uid}")
         finally:
             self._group = None
+            self._parts.prober.close()
             await self._runtime.close()
             if self._traveller is not None:
                 self._traveller.close()
