@@ -26,7 +26,7 @@ def test_two_clusters_that_come_up_in_one_moment_have_different_ports(tmp_path: 
 def test_port_is_the_same_from_one_up_to_the_next(tmp_path: Path) -> None:
     cluster = Cluster("one", tmp_path)
     with up._listener(cluster, Progress()) as first:
-        chosen = up._choose(cluster, {}, port_of(first))
+        chosen = up._choose(cluster, up.Asked(), port_of(first))
     with up._listener(cluster, Progress()) as second:
         assert port_of(second) == chosen.api_port
 
@@ -78,7 +78,7 @@ def test_a_mirror_that_is_none_is_refused_with_an_example(word: str) -> None:
 def test_mirrors_of_an_earlier_up_are_kept_and_the_nodes_name_with_them(tmp_path: Path) -> None:
     cluster = Cluster("one", tmp_path)
     cluster.keep(Choices(1, "node", {"a": "http://a", "b": "http://b"}))
-    chosen = up._choose(cluster, {"b": "http://new"}, 2)
+    chosen = up._choose(cluster, up.Asked({"b": "http://new"}), 2)
     assert chosen == Choices(2, "node", {"a": "http://a", "b": "http://new"})
     assert cluster.choices() == chosen
 
@@ -86,9 +86,46 @@ def test_mirrors_of_an_earlier_up_are_kept_and_the_nodes_name_with_them(tmp_path
 def test_unsafe_sysctls_are_allowed_until_another_up_says_otherwise(tmp_path: Path) -> None:
     cluster = Cluster("one", tmp_path)
     for said, allowed in ((["kernel.msg*"], ["kernel.msg*"]), (None, ["kernel.msg*"]), ([], [])):
-        up._choose(cluster, {}, 1, None, said)
+        up._choose(cluster, up.Asked(unsafe_sysctls=said), 1)
         kept = cluster.choices()
         assert kept is not None and kept.unsafe_sysctls == allowed
+
+
+POD_SECURITY = """
+apiVersion: pod-security.admission.config.k8s.io/v1
+kind: PodSecurityConfiguration
+defaults: {enforce: baseline}
+"""
+
+
+def test_pod_security_is_read_from_a_file_and_kept(tmp_path: Path) -> None:
+    file = tmp_path / "standards.yaml"
+    file.write_text(POD_SECURITY)
+    cluster = Cluster("one", tmp_path)
+    for asked in (up._pod_security(file), None):
+        chosen = up._choose(cluster, up.Asked(pod_security=asked), 1)
+        assert chosen.pod_security["defaults"] == {"enforce": "baseline"}
+        assert cluster.choices() == chosen
+    file.write_text("")
+    assert up._pod_security(file) == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        (POD_SECURITY.replace("baseline", "strict"), "defaults.enforce"),
+        ("[1]", "it is no object"),
+        ("a: [", ""),
+        (None, "No such file"),
+    ],
+)
+def test_pod_security_that_cannot_be_read_is_refused(tmp_path: Path, text: str | None, what: str) -> None:
+    file = tmp_path / "standards.yaml"
+    if text is not None:
+        file.write_text(text)
+    with pytest.raises(UserError) as caught:
+        up._pod_security(file)
+    assert what in caught.value.what
 
 
 def test_what_a_part_died_of_is_dug_out_of_the_groups_it_came_in() -> None:

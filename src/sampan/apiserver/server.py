@@ -19,12 +19,13 @@ from typing import Any
 from sampan.api import errors
 from sampan.api.errors import StatusError
 from sampan.api.objects import Obj
+from sampan.api.podsecurity.configuration import PodSecurityConfig
 from sampan.api.request import Transport, UserInfo
 from sampan.api.resources import COMPUTED, Resource
 from sampan.api.streams import NodeStreams
 from sampan.apiserver import pki, rest, route
 from sampan.apiserver.admission.chain import Admission
-from sampan.apiserver.admission.podsecurity import PodSecurity, PodSecurityConfig
+from sampan.apiserver.admission.podsecurity import PodSecurity
 from sampan.apiserver.authn import Authenticator
 from sampan.apiserver.authz import ANONYMOUS, AUTHENTICATED, AuthenticatedMay
 from sampan.apiserver.bootstrap import Advertised, bootstrap, keep, provide_class

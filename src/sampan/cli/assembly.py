@@ -17,6 +17,7 @@ import socket
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from typing import Any, Protocol
 
+from sampan.api.podsecurity import configuration
 from sampan.api.request import UserInfo
 from sampan.api.streams import NodeStreams
 from sampan.apiserver.server import ApiServer, ServerConfig
@@ -129,6 +130,7 @@ class Assembly:
     @contextlib.asynccontextmanager
     async def _server(self, node: NodeNamespace) -> AsyncIterator[ApiServer]:
         family = node.plan.families[0]
+        chosen = self._choices.pod_security
         config = ServerConfig(
             pki_dir=self._cluster.pki,
             port=self._choices.api_port,
@@ -137,6 +139,7 @@ class Assembly:
             service_cidr=str(family.service_cidr),
             advertise_host=str(family.node.ip),
             advertise_port=NODE_API_PORT,
+            pod_security=configuration.parse(chosen) if chosen else configuration.PodSecurityConfig(),
         )
         server = ApiServer(config, SqliteStore(self._cluster.store), self._streams.get)
         await server.start()

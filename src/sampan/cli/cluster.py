@@ -16,6 +16,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from sampan.cli.errors import UserError
 
@@ -34,6 +35,8 @@ class Choices:
     image_root: str = ""
     """Where its images are; "" for the place that all clusters of the machine share."""
     unsafe_sysctls: Sequence[str] = field(default_factory=list)
+    pod_security: Mapping[str, Any] = field(default_factory=dict)
+    """A PodSecurityConfiguration; empty for none."""
 
     @property
     def images(self) -> Path:

@@ -12,8 +12,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from sampan.api import yaml
+from sampan.api.podsecurity import configuration
 from sampan.apiserver.pki import Pki
 from sampan.cli import cluster as clusters
 from sampan.cli import daemon, requirements, revival
@@ -49,6 +53,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=lambda text: [name for name in text.split(",") if name],
         help="what Pods may set besides the safe sysctls, e.g. net.core.somaxconn,kernel.msg*",
     )
+    parser.add_argument(
+        "--pod-security",
+        metavar="FILE",
+        type=Path,
+        help="a PodSecurityConfiguration: which standards hold in all namespaces, and who is exempt",
+    )
     parser.add_argument("--foreground", action="store_true", help="do not go into the background")
 
 
@@ -62,9 +72,13 @@ def run(parsed: argparse.Namespace) -> int:
     if lock is None:
         return _already_up(cluster, parsed.kubeconfig)
     listener = _listener(cluster, progress)
-    choices = _choose(
-        cluster, mirrors, listener.getsockname()[1], parsed.image_root, parsed.allowed_unsafe_sysctls
+    asked = Asked(
+        mirrors,
+        parsed.image_root,
+        parsed.allowed_unsafe_sysctls,
+        None if parsed.pod_security is None else _pod_security(parsed.pod_security),
     )
+    choices = _choose(cluster, asked, listener.getsockname()[1])
     target = parsed.kubeconfig
 
     def serve(line: daemon.Line, ready: Callable[[], None]) -> int:
@@ -109,24 +123,46 @@ def _mirrors(words: list[str]) -> Mapping[str, str]:
     return mirrors
 
 
-def _choose(
-    cluster: Cluster,
-    mirrors: Mapping[str, str],
-    api_port: int,
-    image_root: Path | None = None,
-    unsafe_sysctls: list[str] | None = None,
-) -> Choices:
+@dataclass(frozen=True)
+class Asked:
+    """What an `up` asks for; None for what stays as it was chosen before."""
+
+    mirrors: Mapping[str, str] = field(default_factory=dict)
+    image_root: Path | None = None
+    unsafe_sysctls: list[str] | None = None
+    pod_security: Mapping[str, Any] | None = None
+
+
+def _choose(cluster: Cluster, asked: Asked, api_port: int) -> Choices:
     """What was chosen before, with what this `up` asks for."""
     before = cluster.choices() or Choices(api_port, cluster.name)
     chosen = Choices(
         api_port=api_port,
         node_name=before.node_name,
-        mirrors={**before.mirrors, **mirrors},
-        image_root=str(image_root.absolute()) if image_root else before.image_root,
-        unsafe_sysctls=before.unsafe_sysctls if unsafe_sysctls is None else unsafe_sysctls,
+        mirrors={**before.mirrors, **asked.mirrors},
+        image_root=str(asked.image_root.absolute()) if asked.image_root else before.image_root,
+        unsafe_sysctls=before.unsafe_sysctls if asked.unsafe_sysctls is None else asked.unsafe_sysctls,
+        pod_security=before.pod_security if asked.pod_security is None else asked.pod_security,
     )
     cluster.keep(chosen)
     return chosen
+
+
+def _pod_security(file: Path) -> Mapping[str, Any]:
+    """The document; none if the file is empty. Raises UserError."""
+    try:
+        document, _ = yaml.read(file.read_bytes(), max_depth=10)
+        if not document:
+            return {}
+        if not isinstance(document, dict):
+            raise ValueError("it is no object")
+        configuration.parse(document)
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"--pod-security {file}: {error}",
+            "See kubernetes.io/docs/tasks/configure-pod-container/enforce-standards-admission-controller.",
+        ) from error
+    return document
 
 
 def _listener(cluster: Cluster, progress: Progress) -> socket.socket:

@@ -6,10 +6,11 @@ import pytest
 
 from sampan.api.errors import StatusError
 from sampan.api.objects import Obj
+from sampan.api.podsecurity.configuration import PodSecurityConfig
 from sampan.api.podsecurity.policy import PREFIX, LevelVersion, Policy
 from sampan.api.request import STRATEGIC_MERGE_PATCH, Request, UserInfo
 from sampan.api.resources import DEPLOYMENTS, NAMESPACES, PODS, SERVICE_ACCOUNTS, Resource, resource
-from sampan.apiserver.admission.podsecurity import PodSecurity, PodSecurityConfig
+from sampan.apiserver.admission.podsecurity import PodSecurity
 from sampan.apiserver.registry.hooks import Call
 
 ROOT = {"securityContext": {"privileged": True}}

@@ -9,12 +9,12 @@ Source: concepts/security/pod-security-admission.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 from sampan.api import errors
 from sampan.api.objects import Obj, annotations_of, labels_of
 from sampan.api.podsecurity.baseline import SECCOMP_ANNOTATION, SECCOMP_POD_ANNOTATION
 from sampan.api.podsecurity.checks import reasons, told, violations
+from sampan.api.podsecurity.configuration import PodSecurityConfig
 from sampan.api.podsecurity.policy import LevelVersion, Policy, of_namespace
 from sampan.api.podspec import all_containers
 from sampan.api.resources import NAMESPACES, PODS, Resource, resource
@@ -39,16 +39,6 @@ _TEMPLATES: Mapping[Resource, tuple[str, ...]] = {
 }
 SECURED = (NAMESPACES, PODS, *_TEMPLATES)
 """All that the plugin is to be asked about."""
-
-
-@dataclass(frozen=True, slots=True)
-class PodSecurityConfig:
-    """As upstream's PodSecurityConfiguration: what holds for all namespaces, and for whom nothing does."""
-
-    default: Policy = field(default_factory=Policy)
-    users: frozenset[str] = frozenset()
-    namespaces: frozenset[str] = frozenset()
-    runtime_classes: frozenset[str] = frozenset()
 
 
 class PodSecurity(Plugin):
