@@ -93,7 +93,29 @@ def unit(stage: Stage) -> None:
     stage.kubectl("wait --for=condition=Ready pod/together --timeout=60s", quiet=True)
     fresh = stage.node.get("pod", "together", SPACE)["status"]["podIP"]
     stage.promise(fresh != after, f"a Pod that replaces it has an address of its own: {fresh}")
+    debug(stage)
     stage.kubectl("delete pod together --now", quiet=True)
+
+
+def debug(stage: Stage) -> None:
+    """A container that nobody planned comes into the running Pod `together`."""
+    stage.kubectl(
+        "debug together --image=busybox --target=cache --profile=general -c visitor -- "
+        "sh -c 'ps; hostname; (echo PING; sleep 1) | timeout 1 nc localhost 6379; sleep 600'",
+        quiet=True,
+    )
+    seen = eventually(lambda: _if_has(stage, "logs together -c visitor", "PONG"))
+    stage.promise(
+        "redis-server" in seen and "together" in seen,
+        "an ephemeral container joins: the Pod's network and name, and with --target the cache's processes",
+    )
+    statuses = stage.node.get("pod", "together", SPACE)["status"]["containerStatuses"]
+    stage.promise(not any(s["restartCount"] for s in statuses), "nothing was restarted for it")
+
+
+def _if_has(stage: Stage, words: str, wanted: str) -> str:
+    output = stage.node.kubectl(*words.split(), check=False).out
+    return output if wanted in output else ""
 
 
 def starting(stage: Stage) -> None:
@@ -103,6 +125,13 @@ def starting(stage: Stage) -> None:
     order = stage.kubectl("logs init")
     stage.promise(
         order.split() == ["one", "two", "main"], "init containers ran one by one, before the others"
+    )
+    stage.apply("sidecar.yaml")
+    eventually(lambda: stage.node.get("pod", "sidecar", SPACE)["status"]["phase"] == "Succeeded")
+    shipped = stage.kubectl("logs sidecar -c shipper")
+    stage.promise(
+        "line-1 line-2 line-3 last-words" in shipped,
+        "the sidecar was there before the main container, outlived it, and did not keep the Pod",
     )
     stage.apply("commands.yaml")
     eventually(lambda: stage.node.get("pod", "commands", SPACE)["status"]["phase"] == "Succeeded")
