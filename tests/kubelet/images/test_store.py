@@ -332,7 +332,7 @@ async def test_the_last_use_is_remembered(tmp_path: Path, small: Path) -> None:
     store = await opened(tmp_path / "store")
     await store.load(str(small))
     (before,) = store.unused(())
-    time.sleep(0.01)
+    await asyncio.sleep(0.01)
     store.find("small:1")
     assert store.unused(())[0].used_at_s > before.used_at_s
     store.remember_use()
