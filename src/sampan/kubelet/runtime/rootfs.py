@@ -53,10 +53,13 @@ async def mount(bundle: Path, lower_dirs: Sequence[str], *, user: str = "", firs
 
 async def mount_layers(root: Path, lower_dirs: Sequence[str], flags: int) -> None:
     """The layers alone, to be read, at `root`, which exists. Raises OSError."""
-    # overlayfs wants two directories at least; an empty one adds nothing.
-    beside = root.with_name(f"{root.name}.empty")
-    beside.mkdir(exist_ok=True)
-    await _mount_overlay(root, (*lower_dirs, str(beside)), flags=flags | libc.MS_RDONLY)
+    lower = list(lower_dirs)
+    if len(lower) < 2:
+        # overlayfs wants two directories at least; an empty one adds nothing.
+        beside = root.with_name(f"{root.name}.empty")
+        beside.mkdir(exist_ok=True)
+        lower.append(str(beside))
+    await _mount_overlay(root, lower, flags=flags | libc.MS_RDONLY)
 
 
 async def _mount_overlay(
