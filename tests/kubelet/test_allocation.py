@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from sampan.api.objects import Obj
 from sampan.kubelet.allocation import Allocation
 from sampan.kubelet.config import KubeletConfig
@@ -60,3 +63,25 @@ async def test_classes_weigh_what_is_on_the_node() -> None:
     assert runtime.resources[burstable].cpu_shares == 2
     task.cancel()
     await asyncio.wait([task])
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from("abcdef"), st.integers(0, 12), st.sampled_from(["admit", "release"])),
+        max_size=40,
+    )
+)
+def test_room_is_never_given_twice_and_all_comes_back(steps: list[tuple[str, int, str]]) -> None:
+    allocation = Allocation(FakeRuntime(), CONFIG, CAPACITY)
+    held: dict[str, int] = {}
+    for uid, share, what in steps:
+        if what == "release":
+            allocation.release(uid)
+            held.pop(uid, None)
+        elif uid not in held and allocation.admit(pod(uid, f"{share * 100}m")) is None:
+            held[uid] = share * 100
+        assert sum(held.values()) <= 2000 and len(held) <= 10
+        assert allocation.room_for("new")["cpu"] == 2000 - sum(held.values())
+    for uid in list(held):
+        allocation.release(uid)
+    assert allocation.room_for("new") == allocation.room

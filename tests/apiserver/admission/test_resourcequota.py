@@ -6,12 +6,17 @@ import asyncio
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from sampan.api import resources
 from sampan.api.errors import StatusError
 from sampan.api.objects import Obj
-from sampan.api.resources import CONFIG_MAPS, DEPLOYMENTS, PODS, SERVICES
+from sampan.api.request import Request, UserInfo
+from sampan.api.resources import CONFIG_MAPS, DEPLOYMENTS, PODS, SERVICE_ACCOUNTS, SERVICES, Resource
 from sampan.apiserver.admission.resourcequota import RESOURCE_QUOTAS
+from sampan.apiserver.server import ApiServer, ServerConfig
+from sampan.store.memory import MemoryStore
 
 CLAIMS = resources.resource("", "v1", "persistentvolumeclaims")
 
@@ -174,3 +179,53 @@ async def test_a_kind_of_several_versions_is_counted_once(api) -> None:
             await api.create(kind, body)
         else:
             assert "exceeded quota" in await refusal(api, kind, body)
+
+
+Steps = st.lists(
+    st.tuples(st.integers(0, 5), st.sampled_from(["make", "end", "delete", "both"])), max_size=30
+)
+
+
+@settings(max_examples=20, deadline=None)
+@given(steps=Steps)
+async def test_never_more_than_allowed_whatever_comes_at_once(keys, steps) -> None:
+    """Waves of writes that overtake each other: what there is never exceeds the quota, and when all has
+    gone all of it may come again.
+    """
+    server = ApiServer(ServerConfig(pki_dir=keys), MemoryStore(), lambda name: None)
+    await server.start()
+    transport = server.transport(UserInfo("tester", ("system:authenticated",)))
+
+    async def ask(verb: str, resource: Resource, name: str = "", body: Any = None, sub: str = "") -> Obj:
+        request = Request(verb, resource, "default", name, sub, {}, body, "application/merge-patch+json")
+        return await transport.call(request)
+
+    def body(number: int) -> Obj:
+        container = {"name": "c", "image": "i", "resources": {"requests": {"cpu": "100m"}}}
+        return {"metadata": {"name": f"p{number}"}, "spec": {"containers": [container]}}
+
+    async def act(number: int, what: str) -> None:
+        if what in ("make", "both"):
+            await ask("create", PODS, body=body(number))
+        if what == "end":
+            await ask("patch", PODS, f"p{number}", {"status": {"phase": "Failed"}}, "status")
+        if what in ("delete", "both"):
+            await ask("delete", PODS, f"p{number}")
+
+    try:
+        await ask("create", SERVICE_ACCOUNTS, body={"metadata": {"name": "default"}})
+        await ask("create", RESOURCE_QUOTAS, body=quota(hard={"pods": "3", "requests.cpu": "250m"}))
+        for start in range(0, len(steps), 6):
+            wave = [act(*step) for step in steps[start : start + 6]]
+            await asyncio.gather(*wave, return_exceptions=True)
+            listed = (await ask("list", PODS))["items"]
+            alive = [each for each in listed if each["status"]["phase"] != "Failed"]
+            assert len(alive) <= 2, "250m have room for two Pods of 100m"
+        for each in (await ask("list", PODS))["items"]:
+            await ask("delete", PODS, each["metadata"]["name"])
+        for number in range(2):
+            await ask("create", PODS, body=body(number))
+        with pytest.raises(StatusError, match=r"used: requests\.cpu=200m"):
+            await ask("create", PODS, body=body(9))
+    finally:
+        await server.stop()
