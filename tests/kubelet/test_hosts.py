@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from sampan.api.objects import Obj
-from sampan.kubelet.hosts import hostname, hosts_file, uts_hostname
+from sampan.kubelet.hosts import HostnameTooLong, hostname, hosts_file, uts_hostname
 
 
 def pod(name: str = "web", **spec: Any) -> Obj:
@@ -47,3 +49,13 @@ def test_long_names_are_cut_to_a_label() -> None:
 
 def test_host_network_has_the_nodes_name() -> None:
     assert uts_hostname(pod(hostNetwork=True, hostname="a"), "c", "node-1") == "node-1"
+
+
+def test_a_full_name_that_the_kernel_cannot_hold_is_refused() -> None:
+    named = pod(hostname="h" * 39, subdomain="sub", setHostnameAsFQDN=True)
+    assert len(uts_hostname(named, "cluster.local", "node")) == 64
+    named["spec"]["hostname"] += "h"
+    with pytest.raises(HostnameTooLong, match=r"is too long \(64 characters is the max, 65 .* requested\)"):
+        uts_hostname(named, "cluster.local", "node")
+    named["spec"]["setHostnameAsFQDN"] = False
+    assert uts_hostname(named, "cluster.local", "node") == "h" * 40

@@ -13,6 +13,8 @@ MANAGED = "# Kubernetes-managed hosts file.\n"
 MANAGED_HOST_NETWORK = "# Kubernetes-managed hosts file (host network).\n"
 ALIASES = "\n# Entries added by HostAliases.\n"
 HOSTNAME_LIMIT = 63
+KERNEL_LIMIT = 64
+"""Characters that a host name may have for the kernel."""
 
 _LOOPBACK = (
     "127.0.0.1\tlocalhost\n"
@@ -22,6 +24,10 @@ _LOOPBACK = (
     "fe00::1\tip6-allnodes\n"
     "fe00::2\tip6-allrouters\n"
 )
+
+
+class HostnameTooLong(Exception):
+    """The text is fit for an Event."""
 
 
 def hostname(pod: Obj) -> str:
@@ -40,11 +46,22 @@ def domain(pod: Obj, cluster_domain: str) -> str:
 
 
 def uts_hostname(pod: Obj, cluster_domain: str, node_name: str) -> str:
-    """The kernel's host name: fully qualified where `setHostnameAsFQDN` asks; the node's with its network."""
+    """The kernel's host name: fully qualified where `setHostnameAsFQDN` asks; the node's with its network.
+
+    Raises HostnameTooLong.
+    """
     if pod["spec"].get("hostNetwork"):
         return node_name
     name, suffix = hostname(pod), domain(pod, cluster_domain)
-    return f"{name}.{suffix}" if suffix and pod["spec"].get("setHostnameAsFQDN") else name
+    if not suffix or not pod["spec"].get("setHostnameAsFQDN"):
+        return name
+    full = f"{name}.{suffix}"
+    if len(full) > KERNEL_LIMIT:
+        raise HostnameTooLong(
+            f"failed to construct FQDN from Pod hostname and cluster domain, FQDN {full} is too long "
+            f"({KERNEL_LIMIT} characters is the max, {len(full)} characters requested)"
+        )
+    return full
 
 
 def hosts_file(pod: Obj, ips: Sequence[str], cluster_domain: str, node_hosts: str = "") -> str:

@@ -131,6 +131,6 @@ def _write_files(parts: Parts, pod: Obj, place: PodPlace, ips: tuple[str, ...]) 
 def _fault(error: BaseException) -> BaseException:
     if isinstance(error, VolumeFault):
         return PrepareFault("FailedMount", error.told)
-    if isinstance(error, RuntimeFault | NetworkFault | OSError):
+    if isinstance(error, RuntimeFault | NetworkFault | hosts.HostnameTooLong | OSError):
         return PrepareFault("FailedCreatePodSandBox", f"Failed to create pod sandbox: {error}")
     return error

@@ -269,6 +269,19 @@ def test_containers(container, found):
             ["spec.dnsConfig: Required value: must provide `dnsConfig` when `dnsPolicy` is None"],
         ),
         ({"dnsPolicy": "None", "dnsConfig": {"nameservers": ["10.0.0.1"], "searches": ["a_b."]}}, []),
+        ({"hostnameOverride": "a.b"}, []),
+        (
+            {"hostnameOverride": "a" * 65},
+            ["spec.hostnameOverride: Too long: may not be more than 64 bytes"],
+        ),
+        (
+            {"hostnameOverride": "a", "setHostnameAsFQDN": True},
+            ["spec.hostnameOverride: Forbidden: may not be set when `setHostnameAsFQDN` is true"],
+        ),
+        (
+            {"hostnameOverride": "a", "hostNetwork": True},
+            ["spec.hostnameOverride: Forbidden: may not be set when `hostNetwork` is true"],
+        ),
         ({"hostname": "a.b"}, ['spec.hostname: Invalid value: "a.b": must not contain dots']),
         (
             {"activeDeadlineSeconds": 0},

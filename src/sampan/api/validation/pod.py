@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sampan.api import apparmor, names
-from sampan.api.errors import duplicate, forbidden_value, invalid_value, required
+from sampan.api.errors import duplicate, forbidden_value, invalid_value, required, too_long
 from sampan.api.objects import Obj
 from sampan.api.validation import containers, labels, resources, scheduling, security, volumes, windows
 from sampan.api.validation.check import (
@@ -19,6 +19,7 @@ from sampan.api.validation.check import (
 DNS_POLICIES = ("ClusterFirstWithHostNet", "ClusterFirst", "Default", "None")
 RESTART_POLICIES = ("Always", "OnFailure", "Never")
 MAX_INT32 = 2**31 - 1
+MAX_HOSTNAME = 64
 MAX_NAMESERVERS, MAX_SEARCHES, MAX_SEARCH_LENGTH = 3, 32, 2048
 MIRROR = "kubernetes.io/config.mirror"
 DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
@@ -115,6 +116,7 @@ def pod_spec(path: str, spec: Obj, *, of_pod: bool = False) -> Errors:
     yield from scheduling.spread(f"{path}.topologySpreadConstraints", spec)
     yield from security.host_users(path, spec)
     yield from _names(path, spec)
+    yield from _hostname_override(path, spec)
     yield from between(f"{path}.activeDeadlineSeconds", spec.get("activeDeadlineSeconds"), 1, MAX_INT32)
     yield from scheduling.tolerations(f"{path}.tolerations", spec)
     yield from _host_aliases(f"{path}.hostAliases", spec)
@@ -143,6 +145,22 @@ def _names(path: str, spec: Obj) -> Errors:
     for field, check in _NAMES.items():
         if spec.get(field):
             yield from form(f"{path}.{field}", spec[field], check)
+
+
+def _hostname_override(path: str, spec: Obj) -> Errors:
+    """KEP-4762."""
+    name = spec.get("hostnameOverride")
+    if name is None:
+        return
+    at = f"{path}.hostnameOverride"
+    if len(name) > MAX_HOSTNAME:
+        yield too_long(at, MAX_HOSTNAME)
+    else:
+        yield from form(at, name, names.dns_subdomain)
+    if spec.get("setHostnameAsFQDN"):
+        yield forbidden_value(at, "may not be set when `setHostnameAsFQDN` is true")
+    if spec.get("hostNetwork"):
+        yield forbidden_value(at, "may not be set when `hostNetwork` is true")
 
 
 def _host_network(path: str, spec: Obj, of_pod: bool) -> Errors:
