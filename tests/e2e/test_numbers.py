@@ -8,6 +8,18 @@ import pytest
 
 from harness.node import Node, eventually
 
+SCRAPER = """
+apiVersion: v1
+kind: Pod
+metadata: {name: scraper}
+spec:
+  terminationGracePeriodSeconds: 0
+  containers:
+  - name: main
+    image: toolbox
+    command: [sleep, "1000"]
+    env: [{name: NODE, valueFrom: {fieldRef: {fieldPath: status.hostIP}}}]
+"""
 BUSY = """
 apiVersion: v1
 kind: Pod
@@ -61,3 +73,13 @@ def test_the_nodes_pages(node: Node, busy: str) -> None:
     eventually(lambda: f'{{container="rest",{where}' in page("metrics/probes"))
     assert "busy" in page("pods")
     assert json.loads(page("configz"))["kubeletconfig"]["clusterDomain"] == "cluster.local"
+
+
+def test_a_pod_scrapes_the_nodes_own_port(node: Node, namespace: str) -> None:
+    node.apply(SCRAPER, namespace)
+    node.wait_ready("pod/scraper", namespace)
+    account = "/var/run/secrets/kubernetes.io/serviceaccount"
+    ask = f"curl -sS --cacert {account}/ca.crt https://$NODE:10250/metrics/resource"
+    shown = node.sh("scraper", namespace, f'{ask} -H "Authorization: Bearer $(cat {account}/token)"')
+    assert f'container_start_time_seconds{{container="main",namespace="{namespace}"' in shown
+    assert "Unauthorized" in node.sh("scraper", namespace, ask)

@@ -11,7 +11,7 @@ import ipaddress
 import logging
 import socket
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ from sampan.apiserver.dispatch import Dispatcher
 from sampan.apiserver.exchange import Exchange
 from sampan.apiserver.housekeeping import Housekeeping
 from sampan.apiserver.http import HttpServer, bound_socket
+from sampan.apiserver.kubeletport import KubeletPort
 from sampan.apiserver.metrics import Metrics
 from sampan.apiserver.nonresource import NonResource
 from sampan.apiserver.pipeline import Pipeline
@@ -74,6 +75,8 @@ class ServerConfig:
     advertise_host: str = ""
     advertise_port: int = 0
     names: Sequence[str] = ()
+    node_sockets: Mapping[str, socket.socket] = field(default_factory=dict)
+    """By node name: where that node's own pages are asked for."""
     pod_security: PodSecurityConfig = field(default_factory=PodSecurityConfig)
 
 
@@ -90,6 +93,7 @@ class ApiServer:
         self._streams = streams
         self._tasks: list[asyncio.Task[None]] = []
         self._ready = False
+        self._node_ports: list[HttpServer] = []
 
     @property
     def server_url(self) -> str:
@@ -118,6 +122,10 @@ class ApiServer:
             context = self.pki.server_context()
             for listening in (sock, *config.sockets):
                 await self._http.listen(listening, context)
+            for name, listening in config.node_sockets.items():
+                pages = HttpServer(KubeletPort(self._http.handler, name))
+                self._node_ports.append(pages)
+                await pages.listen(listening, context)
         except BaseException:
             sock.close()
             await self.stop()
@@ -130,6 +138,8 @@ class ApiServer:
         self.hub.shut()
         if hasattr(self, "_http"):
             await self._http.stop()
+        for pages in self._node_ports:
+            await pages.stop()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

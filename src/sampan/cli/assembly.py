@@ -61,6 +61,8 @@ log = logging.getLogger(__name__)
 DNS_PORT = 53
 NODE_API_PORT = 6443
 """Where Pods find the API server, on the node's own address."""
+KUBELET_PORT = 10250
+"""Where the node's own pages are asked for."""
 READY_TIMEOUT_S = 30.0
 
 
@@ -136,6 +138,7 @@ class Assembly:
             port=self._choices.api_port,
             listener=self._listener,
             sockets=(await listening(node, str(family.node.ip), NODE_API_PORT),),
+            node_sockets={self._choices.node_name: await listening(node, str(family.node.ip), KUBELET_PORT)},
             service_cidr=str(family.service_cidr),
             advertise_host=str(family.node.ip),
             advertise_port=NODE_API_PORT,
