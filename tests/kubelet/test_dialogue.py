@@ -103,6 +103,20 @@ async def test_a_peer_that_hangs_up() -> None:
         assert isinstance(await talk(port, Echo(b"x")), OSError)
 
 
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
+async def test_all_addresses_of_a_name_are_tried(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    loop = asyncio.get_running_loop()
+
+    async def found(host: str, port: int, **options: object) -> list[object]:
+        both = [(socket.AF_INET6, "::1"), (socket.AF_INET, "127.0.0.1")]
+        return [(family, 1, 6, "", (ip, port)) for family, ip in both]
+
+    monkeypatch.setattr(loop, "getaddrinfo", found)
+    server = await asyncio.start_server(_silent, address, 0)
+    assert await talk(server.sockets[0].getsockname()[1], None, host="both.example") is None
+    server.close()
+
+
 async def test_a_name_is_looked_up() -> None:
     async with serving(_silent) as port:
         assert await talk(port, None, host="localhost") is None

@@ -63,9 +63,11 @@ class Dialogue:
         "_lookup",
         "_loop",
         "_name",
+        "_others",
         "_outgoing",
         "_script",
         "_sock",
+        "_stock",
         "_timer",
         "_waits",
         "connected",
@@ -91,6 +93,8 @@ class Dialogue:
         self.connected = False
         self._timer: asyncio.TimerHandle | None = self._loop.call_later(timeout_s, self._late)
         self._lookup: asyncio.Task[None] | None = None
+        self._others: list[tuple[socket.AddressFamily, str]] = []
+        self._stock: SocketStock | None = None
         if is_address(host):
             stock.take(socket.AF_INET6 if ":" in host else socket.AF_INET, self._connect)
         else:
@@ -110,8 +114,13 @@ class Dialogue:
         except OSError:
             self._end(NotConnected(UnknownHost(f"lookup {host}: no such host")))
             return
-        family, *_, address = found[0]
-        self._address = (str(address[0]), port)
+        self._others = [(family, str(address[0])) for family, *_, address in found]
+        self._try_next(stock)
+
+    def _try_next(self, stock: SocketStock) -> None:
+        """A name may have several addresses, and a server may listen on one of them only."""
+        family, host = self._others.pop(0)
+        self._address, self._stock = (host, self._address[1]), stock
         stock.take(family, self._connect)
 
     def _connect(self, sock: socket.socket | Exception) -> None:
@@ -124,11 +133,18 @@ class Dialogue:
         self._sock = sock
         number = sock.connect_ex(self._address)
         if number not in _UNDER_WAY:
-            self._end(NotConnected(OSError(number, errno.errorcode.get(number, ""))))
+            self._not_reached(number)
         elif number == 0:
             self._reached()
         else:
             self._wait(write=True)
+
+    def _not_reached(self, number: int) -> None:
+        if self._others and self._stock is not None:
+            self._hang_up()
+            self._try_next(self._stock)
+        else:
+            self._end(NotConnected(OSError(number, errno.errorcode.get(number, ""))))
 
     def _reached(self) -> None:
         self.connected = True
@@ -152,7 +168,7 @@ class Dialogue:
             return
         assert self._sock is not None
         if number := self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
-            self._end(NotConnected(OSError(number, errno.errorcode.get(number, ""))))
+            self._not_reached(number)
             return
         self._reached()
 
@@ -215,7 +231,7 @@ class Dialogue:
         self._done(outcome)
 
     def _hang_up(self) -> None:
-        if self._lookup is not None:
+        if self._lookup is not None and self._lookup is not asyncio.current_task():
             self._lookup.cancel()
         if self._sock is not None:
             self._forget()

@@ -368,3 +368,26 @@ async def test_nodes(world: World) -> None:
     assert (await world.ask("GET", "/api/v1/nodes/n1/proxy/containerLogs/default/p/x")).code == 404
     # Another port is a server on the node, but not one of the machine's own addresses.
     assert (await world.ask("GET", f"/api/v1/nodes/n1:{world.port}/proxy/")).code == 400
+
+
+async def test_a_path_cannot_carry_another_request(world: World) -> None:
+    path = "/x%0d%0aInjected:%201%0d%0a%0d%0aGET%20/admin"
+    told = json.loads((await world.ask("GET", f"{BASE}/pods/p/proxy{path}")).body)
+    assert told["path"] == path and "Injected" not in told["headers"] and len(world.said) == 1
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["Content-Length: 3", "Transfer-Encoding: chunked"],
+        ["Content-Length: 3", "Content-Length: 4"],
+        ["Transfer-Encoding: chunked, identity"],
+        ["X-A: 1\rInjected: 1"],
+        ["Bad Name: 1"],
+    ],
+)
+async def test_requests_that_two_servers_would_read_differently_go_nowhere(
+    world: World, lines: list[str]
+) -> None:
+    answer = await world.ask("POST", f"{BASE}/pods/p/proxy/x", *lines)
+    assert answer.code == 400 and world.said == []
