@@ -59,3 +59,18 @@ def test_a_second_delete_with_less_time_ends_a_hanging_hook(tmp_path: Path) -> N
         world.delete(1)
         world.go(1)
         assert signals(world) == ["SIGTERM"]
+
+
+def test_removal_by_force_leaves_a_hook_no_more_than_a_moment(tmp_path: Path) -> None:
+    for deleted_before in (False, True):
+        with pod_world(tmp_path / str(deleted_before), containers=[PRE_STOP]) as world:
+            world.stubborn.add("app0")
+            world.go(1)
+            world.hook = "hangs"
+            if deleted_before:
+                world.delete(600)
+                world.go(60)
+            world.remove()
+            world.go(4)
+            assert signals(world) == ["SIGTERM", "SIGKILL"]
+            assert not world.runtime.sandboxes() and not world.network.attached

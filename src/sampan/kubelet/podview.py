@@ -21,6 +21,9 @@ from sampan.kubelet.lifecycle import CONTAINER, POD, ContainerEvent, ContainerSt
 from sampan.kubelet.resize import ResizeState
 from sampan.kubelet.runtime.contract import Exit, Record, Sandbox
 
+FORCED_GRACE_S = 1.0
+"""For a Pod whose object was taken away while it ran: nobody waits for it any more."""
+
 LABEL_UID = "io.kubernetes.pod.uid"
 LABEL_POD = "io.kubernetes.pod.name"
 LABEL_NAMESPACE = "io.kubernetes.pod.namespace"
@@ -321,7 +324,12 @@ class PodView:
         asked = metadata.get("deletionGracePeriodSeconds")
         if asked is None:
             asked = self.pod["spec"].get("terminationGracePeriodSeconds", 30)
-        return float(asked) if self.verdict_grace_s is None else min(float(asked), self.verdict_grace_s)
+        limits = [float(asked)]
+        if self.verdict_grace_s is not None:
+            limits.append(self.verdict_grace_s)
+        if self.gone:
+            limits.append(FORCED_GRACE_S)
+        return min(limits)
 
 
 def spec_hash(spec: Obj) -> str:

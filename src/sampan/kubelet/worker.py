@@ -89,6 +89,8 @@ class Worker:
     def gone(self) -> None:
         """The API has no such Pod any more."""
         self.view.gone = True
+        if self.view.state is PodState.STOPPING:
+            self.view.shorten()
         self._awake()
 
     def exited(self, container_id: str, ended: Exit) -> bool:
