@@ -12,9 +12,9 @@ import errno
 import socket
 import ssl
 from collections.abc import Callable
-from functools import cache
 from typing import Protocol
 
+from sampan.api.dialing import unverified_tls
 from sampan.kubelet.socketstock import SocketStock
 
 READ_BYTES = 16 * 1024
@@ -154,7 +154,7 @@ class Dialogue:
         if self._name:
             assert self._sock is not None
             try:
-                self._sock = _unverified().wrap_socket(
+                self._sock = unverified_tls().wrap_socket(
                     self._sock, server_hostname=self._name, do_handshake_on_connect=False
                 )
             except OSError as error:
@@ -245,12 +245,3 @@ def is_address(host: str) -> bool:
     except OSError:
         return False
     return True
-
-
-@cache
-def _unverified() -> ssl.SSLContext:
-    """Probes check that something answers, not who it is."""
-    context = ssl.create_default_context()
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    return context

@@ -9,12 +9,11 @@ import asyncio
 import ssl
 from asyncio import StreamReader, StreamWriter
 from collections.abc import Iterable, Sequence
-from functools import cache
 from types import TracebackType
 
 import httptools
 
-from sampan.api.dialing import address_of, dial_error
+from sampan.api.dialing import address_of, dial_error, unverified_tls
 from sampan.apiserver.proxying.target import Target
 
 DIAL_TIMEOUT_S = 30.0
@@ -39,7 +38,7 @@ class Backend:
     @classmethod
     async def dial(cls, target: Target) -> Backend:
         """Raises Unreachable. Certificates are not verified: Pods have their own."""
-        tls = _unverified() if target.scheme == "https" else None
+        tls = unverified_tls() if target.scheme == "https" else None
         try:
             async with asyncio.timeout(DIAL_TIMEOUT_S):
                 reader, writer = await asyncio.open_connection(
@@ -198,11 +197,3 @@ _HOPS = frozenset(
 
 def host_of(target: Target) -> str:
     return address_of(target.host, target.port)
-
-
-@cache
-def _unverified() -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    return context
