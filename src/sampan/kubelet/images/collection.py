@@ -8,6 +8,7 @@ that is here and will start it again.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import time
@@ -94,13 +95,12 @@ class ImageCollector:
 
     async def run(self) -> None:
         while True:
-            try:
+            with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_S):
                     await self._look.wait()
-            except TimeoutError:
-                await asyncio.to_thread(self._images.remember_use)
             self._look.clear()
             try:
+                await asyncio.to_thread(self._images.remember_use)
                 await self.look()
             except OSError as error:
                 self._say("ImageGCFailed", f"failed to garbage collect images: {error}")
