@@ -227,7 +227,7 @@ async def test_volume_follows_its_config_map(world: World) -> None:
     assert ("FailedMount", text) in await world.said()
     world.api.add(config_map("settings", a="1"))
     pod = await world.until(ready)
-    file = world.root / "pods" / pod["metadata"]["uid"] / "volumes.d/kubernetes.io~configmap/conf/a"
+    file = world.root / "pods" / pod["metadata"]["uid"] / "volumes.d/kubernetes.io~objects/conf/a"
     assert file.read_text() == "1"
     await Client(world.api).patch(CONFIG_MAPS, "settings", {"data": {"a": "2"}}, namespace="default")
     for _ in range(100):
@@ -243,7 +243,7 @@ async def test_volume_catches_up_after_a_restart(world: World) -> None:
     mounts = [{"name": "conf", "mountPath": "/conf"}]
     world.api.add(make_pod(volumes=volumes, containers=[{"name": "web", "volumeMounts": mounts}]))
     pod = await world.until(ready)
-    file = world.root / "pods" / pod["metadata"]["uid"] / "volumes.d/kubernetes.io~configmap/conf/a"
+    file = world.root / "pods" / pod["metadata"]["uid"] / "volumes.d/kubernetes.io~objects/conf/a"
     await world.stop()
     await Client(world.api).patch(CONFIG_MAPS, "settings", {"data": {"a": "2"}}, namespace="default")
     world.start()
@@ -411,9 +411,9 @@ async def test_service_account_token_and_labels_are_kept_up_to_date(world: World
     volumes = [{"name": "api", "projected": {"sources": sources}}]
     world.api.add(make_pod(volumes=volumes, containers=[{"name": "web", "volumeMounts": mounts}]))
     pod = await world.until(ready)
-    volume = world.root / "pods" / pod["metadata"]["uid"] / "volumes.d/kubernetes.io~projected/api"
+    volume = world.root / "pods" / pod["metadata"]["uid"] / "volumes.d/kubernetes.io~objects/api"
     assert (volume / "token").read_text() == "token-of-default"
-    assert str(volume) in world.mounter.tmpfses
+    assert str(volume.parent) in world.mounter.tmpfses
     await Client(world.api).patch(PODS, "web", {"metadata": {"labels": {"a": "b"}}}, namespace="default")
     for _ in range(100):
         if (volume / "labels").read_text() == 'a="b"':
@@ -699,3 +699,21 @@ async def test_nothing_is_succeeded_or_failed_while_something_runs(world: World)
 
     await world.until(seen, within_s=5)
     assert "Running" in phases
+
+
+async def test_a_critical_pod_has_the_room_of_others(world: World) -> None:
+    def asking(name: str, cpu: int, **spec: Any) -> Obj:
+        resources = {"requests": {"cpu": f"{cpu}m"}}
+        return make_pod(name, containers=[{"name": "web", "image": "nginx", "resources": resources}], **spec)
+
+    everything = world.kubelet._machine.cpus * 1000
+    world.api.add(asking("big", everything - 100))
+    world.api.add(asking("small", 100))
+    await world.until(ready, "big")
+    await world.until(ready, "small")
+    world.api.add(asking("needed", 200, priority=2_000_000_000))
+    await world.until(ready, "needed")
+    gone = await world.until(phase("Failed"), "big")
+    assert gone["status"]["reason"] == "Preempting"
+    assert gone["status"]["message"] == "Preempted in order to admit critical pod"
+    assert ready(world.pod("small") or {})

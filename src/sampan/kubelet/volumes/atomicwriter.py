@@ -25,8 +25,8 @@ READ_BITS = 0o440
 def write(directory: Path, files: Mapping[str, File], gid: int | None = None) -> bool:
     """Whether anything had to change. With `gid` (fsGroup) the files are its group's, which may read them."""
     data = directory / DATA
-    old = data.resolve() if data.is_symlink() else None
-    if old is not None and _same(old, files, gid):
+    present = {entry.name for entry in directory.iterdir()}
+    if DATA in present and _same(data.resolve(), files, gid):
         return False
     fresh = directory / f"..{time.strftime('%Y_%m_%d_%H_%M_%S', time.gmtime())}.{time.time_ns() % 10**9:09d}"
     try:
@@ -36,23 +36,20 @@ def write(directory: Path, files: Mapping[str, File], gid: int | None = None) ->
         if gid is not None:
             _own_directories(fresh, gid)
         link = directory / NEXT
-        link.unlink(missing_ok=True)
+        if NEXT in present:
+            link.unlink()
         link.symlink_to(fresh.name)
         link.rename(data)
     except BaseException:
         # A full disk, or paths that cannot be together: the old set stays, and nothing of the new one.
         shutil.rmtree(fresh, ignore_errors=True)
         raise
-    _link(directory, files)
-    _discard_others(directory, fresh.name)
+    _link(directory, files, {name for name in present if not name.startswith("..")})
+    # The set before, and what a process left that was shot while it wrote.
+    for name in present:
+        if name.startswith("..") and name not in (DATA, NEXT):
+            shutil.rmtree(directory / name, ignore_errors=True)
     return True
-
-
-def _discard_others(directory: Path, current: str) -> None:
-    """The set before, and what a process left that was shot while it wrote."""
-    for entry in directory.iterdir():
-        if entry.name.startswith("..") and entry.name not in (current, DATA) and not entry.is_symlink():
-            shutil.rmtree(entry, ignore_errors=True)
 
 
 def _write(fresh: Path, path: str, file: File, gid: int | None) -> None:
@@ -86,10 +83,9 @@ def _own_directories(fresh: Path, gid: int) -> None:
         Path(base).chmod(0o2755)
 
 
-def _link(directory: Path, files: Mapping[str, File]) -> None:
+def _link(directory: Path, files: Mapping[str, File], present: set[str]) -> None:
     """The visible names: a link for each first component, none for what is gone."""
     wanted = {path.partition("/")[0] for path in files}
-    present = {entry.name for entry in directory.iterdir() if not entry.name.startswith("..")}
     for name in wanted - present:
         (directory / name).symlink_to(f"{DATA}/{name}")
     for name in present - wanted:

@@ -78,7 +78,7 @@ class VolumeKind(Protocol):
     """All volumes of one field of `VolumeSource`. Errors are VolumeFault, OSError and StatusError."""
 
     plugin: str
-    """The name of its directories: `kubernetes.io~configmap`."""
+    """The name of its directories: `kubernetes.io~empty-dir`."""
 
     async def setup(self, volume: Volume) -> Mounted:
         """Makes it. Idempotent: it is called again after a fault and after a restart of this process."""

@@ -12,7 +12,7 @@ from sampan.kubelet.volumes.emptydir import EmptyDir
 from sampan.kubelet.volumes.hostpath import HostPath
 from sampan.kubelet.volumes.image import ImageVolume, Pull
 from sampan.kubelet.volumes.nfs import Nfs
-from sampan.kubelet.volumes.projection import PLUGINS, Projection
+from sampan.kubelet.volumes.projection import FIELDS, Projection
 from sampan.kubelet.volumes.tokens import Tokens
 
 Kinds = Mapping[str, VolumeKind]
@@ -27,12 +27,12 @@ def kinds(
     pull: Pull,
 ) -> Kinds:
     """`allocatable`: the node's, for downward API files of limits that are not set, and what is in memory."""
-    shown = {field: Projection(field, mounter, references, tokens, allocatable) for field in PLUGINS}
+    projection = Projection(mounter, references, tokens, allocatable)
     return {
         "emptyDir": EmptyDir(mounter, allocatable),
         "hostPath": HostPath(),
         "image": ImageVolume(mounter, images, pull),
         "nfs": Nfs(),
-        **shown,
+        **dict.fromkeys(FIELDS, projection),
         **absent(),
     }

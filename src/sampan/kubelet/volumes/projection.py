@@ -1,6 +1,7 @@
 """configMap, secret, downwardAPI and projected volumes: API objects as files, kept up to date in place.
 
-What must not reach a disk lies on a tmpfs. File work is done on the event loop: the files are small.
+All of a Pod lie on one tmpfs: secrets must not reach a disk, one mount is cheaper than one each, and files are
+made in microseconds there, so the event loop does it.
 """
 
 from __future__ import annotations
@@ -14,36 +15,29 @@ from sampan.kubelet.volumes.contract import Mounted, Mounter, Volume, VolumeFaul
 from sampan.kubelet.volumes.payload import Context, PayloadError, payload, token_requests
 from sampan.kubelet.volumes.tokens import Tokens
 
-PLUGINS = {
-    "configMap": "kubernetes.io~configmap",
-    "secret": "kubernetes.io~secret",
-    "projected": "kubernetes.io~projected",
-    "downwardAPI": "kubernetes.io~downward-api",
-}
-IN_MEMORY = ("secret", "projected")
+FIELDS = ("configMap", "secret", "projected", "downwardAPI")
 
 
 class Projection:
-    """One of the four; `field` says which."""
+    """All four."""
+
+    plugin = "kubernetes.io~objects"
 
     def __init__(
         self,
-        field: str,
         mounter: Mounter,
         references: References,
         tokens: Tokens,
         allocatable: Callable[[], Mapping[str, str]],
     ) -> None:
-        self.plugin = PLUGINS[field]
-        self._in_memory = field in IN_MEMORY
         self._mounter, self._references = mounter, references
         self._tokens, self._allocatable = tokens, allocatable
 
     async def setup(self, volume: Volume) -> Mounted:
         path, gid = volume.directory, volume.fs_group
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._mounter.tmpfs(str(path.parent), mode=0o755, secret=True)
         ownership.make(path, gid)
-        if self._in_memory:
-            self._mounter.tmpfs(str(path), mode=ownership.mode(gid), gid=gid, secret=True)
         await self.refresh(volume)
         return Mounted(str(path), read_only=True)
 

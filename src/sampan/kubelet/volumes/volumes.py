@@ -1,6 +1,6 @@
 """The volumes of this node's Pods: made before the first container, refreshed when their source changes.
 
-    PODS/UID/volumes.d/kubernetes.io~configmap/NAME    what containers see
+    PODS/UID/volumes.d/kubernetes.io~empty-dir/NAME    what containers see
     PODS/UID/subpaths.d/NAME/CONTAINER/INDEX           subPath mounts
 
 All calls for one Pod come from its worker, one after the other.
@@ -32,8 +32,6 @@ from sampan.kubelet.volumes.mountoptions import check_propagation, container_mou
 from sampan.kubelet.volumes.subpath import is_directory, open_sub_path, sub_path
 from sampan.kubelet.volumes.usage import Usage, measure
 
-ON_DISK = ("emptyDir", "configMap", "downwardAPI")
-"""Whose files count as the Pod's ephemeral storage."""
 VOLUMES, SUBPATHS = "volumes.d", "subpaths.d"
 _LISTS = ("initContainers", "containers", "ephemeralContainers")
 
@@ -64,13 +62,13 @@ class Volumes:
         """Blocking: what each of the Pod's volumes on the node's own disk holds, by name."""
         found = {}
         for spec in _used(pod):
-            if any(spec.get(field) is not None for field in ON_DISK) and not in_memory(spec):
+            if spec.get("emptyDir") is not None and not in_memory(spec):
                 _, volume = self._volume(pod, spec)
                 found[volume.name] = measure(str(volume.directory))
         return found
 
     def refresh_due_s(self, uid: str) -> float | None:
-        dues = (kind.refresh_due_s(uid) for kind in self._kinds.values())
+        dues = (kind.refresh_due_s(uid) for kind in set(self._kinds.values()))
         return min((due for due in dues if due is not None), default=None)
 
     async def mounts(
@@ -99,7 +97,7 @@ class Volumes:
             del self._mounted[key]
         # An emptyDir may hold a million files: nobody else waits for them.
         await asyncio.to_thread(self._remove, self._root / uid)
-        for kind in self._kinds.values():
+        for kind in set(self._kinds.values()):
             await kind.teardown(uid)
 
     def _remove(self, base: Path) -> None:
