@@ -85,3 +85,14 @@ def test_room_is_never_given_twice_and_all_comes_back(steps: list[tuple[str, int
     for uid in list(held):
         allocation.release(uid)
     assert allocation.room_for("new") == allocation.room
+
+
+def test_what_the_node_needs_has_its_room_from_others() -> None:
+    allocation = Allocation(FakeRuntime(), CONFIG, CAPACITY)
+    allocation.admit(pod("a", "1500m"))
+    allocation.admit(pod("b", "500m"))
+    critical = pod("c", "1")
+    assert allocation.admit(critical) is not None and allocation.make_room(critical) == []
+    critical["spec"]["priority"] = 2_000_000_000
+    assert allocation.make_room(critical) == ["a"]
+    assert allocation.room_for("x")["cpu"] == 500

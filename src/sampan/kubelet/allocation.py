@@ -17,6 +17,7 @@ from sampan.api.objects import Obj, uid_of
 from sampan.kubelet import allocatable, qos
 from sampan.kubelet.config import KubeletConfig
 from sampan.kubelet.nodeadmission import Rejection, rejection
+from sampan.kubelet.preemption import victims
 from sampan.kubelet.runtime.contract import Resources, Runtime, RuntimeFault
 
 log = logging.getLogger(__name__)
@@ -24,6 +25,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class _Share:
+    pod: Obj
     requests: Mapping[str, int]
     burstable: bool
 
@@ -67,11 +69,25 @@ class Allocation:
         self.update(pod)
         return None
 
+    def make_room(self, pod: Obj) -> list[str]:
+        """uids of the Pods that have to end for it; it has their room then. Empty: it stays refused."""
+        asked = {"pods": 1, **podspec.requests(pod)}
+        free = self.room_for(uid_of(pod))
+        lacking = {
+            name: count - free.get(name, 0) for name, count in asked.items() if count > free.get(name, 0)
+        }
+        chosen = victims(pod, [share.pod for share in self._shares.values()], lacking)
+        for victim in chosen:
+            self.release(uid_of(victim))
+        if chosen:
+            self.update(pod)
+        return [uid_of(victim) for victim in chosen]
+
     def update(self, pod: Obj) -> None:
         """Another version of an admitted Pod, or one that was admitted for certain."""
         self.release(uid_of(pod))
         burstable = podspec.qos_class(pod) == "Burstable"
-        share = self._shares[uid_of(pod)] = _Share({"pods": 1, **podspec.requests(pod)}, burstable)
+        share = self._shares[uid_of(pod)] = _Share(pod, {"pods": 1, **podspec.requests(pod)}, burstable)
         self._used.update(share.requests)
         self._changed.set()
 

@@ -18,7 +18,7 @@ from sampan.api.streams import ExecOptions, LogOptions, NodeUsage, Numbers, Page
 from sampan.client.client import Client
 from sampan.client.events import EventRecorder
 from sampan.client.informers import Informers
-from sampan.kubelet import node, preparation, pullsecrets
+from sampan.kubelet import node, preemption, preparation, pullsecrets
 from sampan.kubelet.allocatable import extended
 from sampan.kubelet.allocation import Allocation
 from sampan.kubelet.config import KubeletConfig
@@ -32,6 +32,7 @@ from sampan.kubelet.logrotation import LogRotation
 from sampan.kubelet.machine import Machine
 from sampan.kubelet.network.contract import Namespace, NetworkFault, PodNetwork
 from sampan.kubelet.network.namespace import PinnedNamespace, Traveller
+from sampan.kubelet.nodeadmission import LACKING, Rejection
 from sampan.kubelet.numbers.pages import NumberPages
 from sampan.kubelet.numbers.sampler import Sampler
 from sampan.kubelet.parts import Parts
@@ -224,8 +225,16 @@ class Kubelet:
             worker = self._employ(new, *self._adopted.pop(uid_of(new), (None, [])))
             known = worker.view.sandbox is not None or "startTime" in (new.get("status") or {})
             if (refused := self._allocation.admit(worker.view.pod, known=known)) is not None:
-                worker.reject(refused.reason, refused.message)
+                self._refuse(worker, refused)
             self._group.create_task(self._live(worker), name=f"pod-{uid_of(new)}")
+
+    def _refuse(self, worker: Worker, refused: Rejection) -> None:
+        """Unless the node needs it more than others."""
+        gone = self._allocation.make_room(worker.view.pod) if refused.reason.startswith(LACKING) else []
+        for uid in gone:
+            self._workers[uid].evict(preemption.REASON, preemption.MESSAGE)
+        if not gone:
+            worker.reject(refused.reason, refused.message)
 
     def _node_changed(self, old: Obj | None, new: Obj | None) -> None:
         if new is not None and (found := extended(new)) != self._allocation.extended:

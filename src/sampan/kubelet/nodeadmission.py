@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from sampan.api import podspec
 from sampan.api.objects import Obj
 from sampan.kubelet import sysctls
-from sampan.kubelet.qos import CRITICAL_PRIORITY
+from sampan.kubelet.qos import is_critical
 
+LACKING = "OutOf"
+"""How the reasons begin of Pods for which there is no room."""
 MEMORY_TAINT = {"key": "node.kubernetes.io/memory-pressure", "value": "", "effect": "NoSchedule"}
 
 
@@ -48,7 +50,7 @@ def rejection(
 
 
 def _under_pressure(pod: Obj, pressures: Collection[str]) -> Rejection | None:
-    if not pressures or _is_critical(pod):
+    if not pressures or is_critical(pod):
         return None
     # A Pod that asked for memory is worth taking while memory alone is short.
     if set(pressures) == {"MemoryPressure"} and (
@@ -73,7 +75,7 @@ def _does_not_fit(pod: Obj, used: Mapping[str, int], room: Mapping[str, int]) ->
 
 def _lacking(name: str, asked: int, used: int, room: int) -> Rejection:
     return Rejection(
-        f"OutOf{name}",
+        f"{LACKING}{name}",
         f"Node didn't have enough resource: {name}, requested: {asked}, used: {used}, capacity: {room}",
     )
 
@@ -98,9 +100,3 @@ def _of_app_armor(pod: Obj) -> Rejection | None:
     if all(profile.get("type") != "Localhost" for profile in profiles):
         return None
     return Rejection("AppArmor", "Cannot enforce AppArmor: AppArmor is not enabled on the host")
-
-
-def _is_critical(pod: Obj) -> bool:
-    annotations = pod["metadata"].get("annotations") or {}
-    static = annotations.get("kubernetes.io/config.source", "api") != "api"
-    return static or (pod["spec"].get("priority") or 0) >= CRITICAL_PRIORITY

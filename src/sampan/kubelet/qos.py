@@ -19,9 +19,21 @@ SHARES_PER_CORE = 1024
 GUARANTEED_SCORE, BEST_EFFORT_SCORE = -997, 1000
 CRITICAL_PRIORITY = 2_000_000_000
 HUGE_PAGES = "hugepages-"
+CONFIG_SOURCE = "kubernetes.io/config.source"
 NODE_CRITICAL = "system-node-critical"
 
 _CLASS_DIRECTORY = {"Guaranteed": "", "Burstable": "/burstable", "BestEffort": "/besteffort"}
+
+
+def is_static(pod: Obj) -> bool:
+    """From the node's own files, not from the API."""
+    annotations = pod["metadata"].get("annotations") or {}
+    return bool(annotations.get(CONFIG_SOURCE, "api") != "api")
+
+
+def is_critical(pod: Obj) -> bool:
+    """The node or the cluster itself needs it: it does not go for what others use."""
+    return is_static(pod) or (pod["spec"].get("priority") or 0) >= CRITICAL_PRIORITY
 
 
 def pod_cgroup(root: str, pod: Obj) -> str:

@@ -1,7 +1,8 @@
 """In-place resize: what a Pod's containers are given when other amounts are asked for (KEP-1287). Pure.
 
 Three sets of amounts: what the spec asks for, what the node has allocated (the room it holds for the Pod),
-and what the kernel holds each container to. The Pod that its worker sees has the allocated amounts in its spec.
+and what the kernel holds each container to. The Pod that its worker sees has the allocated amounts in its
+spec.
 """
 
 from __future__ import annotations
@@ -12,11 +13,11 @@ from typing import Any
 
 from sampan.api import podspec
 from sampan.api.objects import Obj
+from sampan.kubelet.qos import is_static
 from sampan.kubelet.runtime.contract import Resources
 
 RESIZABLE = ("cpu", "memory")
 LISTS = ("initContainers", "containers")
-STATIC = "kubernetes.io/config.source"
 
 Amounts = Mapping[str, Any]
 """Container -> its `resources` (requests, limits)."""
@@ -75,8 +76,7 @@ def reported(pod: Obj) -> dict[str, Any]:
 
 def verdict(pod: Obj, room: Mapping[str, int], whole: Mapping[str, int]) -> Pending | None:
     """None if it is granted. `room`: what the Pod could have now, `whole`: on an empty node."""
-    annotations = pod["metadata"].get("annotations") or {}
-    if annotations.get(STATIC, "api") != "api":
+    if is_static(pod):
         return Pending("Infeasible", "In-place resize of static-pods is not supported")
     asked = {name: count for name, count in podspec.requests(pod).items() if name in RESIZABLE}
     for name, count in asked.items():

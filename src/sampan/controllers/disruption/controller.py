@@ -1,7 +1,8 @@
 """Keeps the status of every PodDisruptionBudget: how many of its Pods may be evicted now.
 
 The API server takes from `disruptionsAllowed` with each eviction; what it took stands in `disruptedPods`
-until the Pod is seen to go. A status is written upon the revision that was counted, so neither loses the other's.
+until the Pod is seen to go. A status is written upon the revision that was counted, so neither loses the
+other's.
 """
 
 from __future__ import annotations
@@ -119,7 +120,8 @@ class DisruptionController:
         if wanted.unmanaged:
             text = (
                 "Pods selected by this PodDisruptionBudget were found to be unmanaged. As a result, "
-                "the status of the PDB cannot be calculated correctly, which may result in undefined behavior. Pods: "
+                "the status of the PDB cannot be calculated correctly, "
+                "which may result in undefined behavior. Pods: "
             )
             self._events.event(budget, "Warning", "UnmanagedPods", text + ", ".join(wanted.unmanaged))
 

@@ -29,13 +29,6 @@ class PodUsage:
         return self.used.get(resource, 0) - podspec.requests(self.pod).get(resource, 0)
 
 
-def is_critical(pod: Obj) -> bool:
-    """The node itself needs it: it is not evicted for what others use."""
-    annotations = pod["metadata"].get("annotations") or {}
-    static = annotations.get("kubernetes.io/config.source", "api") != "api"
-    return static or (pod["spec"].get("priority") or 0) >= qos.CRITICAL_PRIORITY
-
-
 def ranked(pods: Sequence[PodUsage], signal: str) -> list[PodUsage]:
     """The first is to go first: who uses more than asked for, matters less, and uses more."""
     resource = RESOURCES[signal]
@@ -47,7 +40,7 @@ def ranked(pods: Sequence[PodUsage], signal: str) -> list[PodUsage]:
         over = usage.over_request(resource)
         return over <= 0, priority, -over
 
-    return sorted((usage for usage in pods if not is_critical(usage.pod)), key=order)
+    return sorted((usage for usage in pods if not qos.is_critical(usage.pod)), key=order)
 
 
 def message(threshold: Threshold, seen: Observation, usage: PodUsage) -> str:
