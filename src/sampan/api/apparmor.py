@@ -26,22 +26,13 @@ def profile(value: str) -> Obj | None:
     return None
 
 
-def move(pod: Obj) -> list[str]:
-    """Fills in the fields of containers that have only the annotation; warnings about what is out of date."""
-    warnings = []
+def move(pod: Obj) -> None:
+    """Fills in the fields of containers that have only the annotation."""
     for _, _, container in all_containers(pod["spec"]):
-        key = PREFIX + container.get("name", "")
-        value = annotations_of(pod).get(key)
-        if value is None:
-            continue
-        warnings.append(
-            f'metadata.annotations[{key}]: deprecated since v1.30; use the "appArmorProfile" field instead'
-        )
-        found = profile(value)
+        found = profile(annotations_of(pod).get(PREFIX + container.get("name", ""), ""))
         context = container.get("securityContext") or {}
         if found is not None and context.get("appArmorProfile") is None:
             container["securityContext"] = {**context, "appArmorProfile": found}
-    return warnings
 
 
 def wrong(pod: Obj) -> Iterator[FieldError]:

@@ -6,7 +6,16 @@ from collections.abc import Mapping, Sequence
 
 from sampan.api.objects import Obj
 from sampan.api.quota import CLAIMS
-from sampan.api.resources import LEASES, NODES, PERSISTENT_VOLUMES, PODS, PRIORITY_CLASSES, SERVICES, Resource
+from sampan.api.resources import (
+    LEASES,
+    NAMESPACES,
+    NODES,
+    PERSISTENT_VOLUMES,
+    PODS,
+    PRIORITY_CLASSES,
+    SERVICES,
+    Resource,
+)
 from sampan.apiserver.admission.claimresize import PersistentVolumeClaimResize
 from sampan.apiserver.admission.defaultclass import DefaultStorageClass
 from sampan.apiserver.admission.externalips import DenyServiceExternalIPs
@@ -14,7 +23,8 @@ from sampan.apiserver.admission.limitranger import LimitRanger
 from sampan.apiserver.admission.noderestriction import NodeRestriction
 from sampan.apiserver.admission.nodetaint import TaintNodesByCondition
 from sampan.apiserver.admission.plugin import Plugin
-from sampan.apiserver.admission.podsecurity import SECURED, PodSecurity
+from sampan.apiserver.admission.podsecurity import TEMPLATES, PodSecurity
+from sampan.apiserver.admission.podwarnings import PodWarnings
 from sampan.apiserver.admission.priority import Priority
 from sampan.apiserver.admission.resourcequota import ResourceQuota
 from sampan.apiserver.admission.runtimeclass import RuntimeClass
@@ -26,7 +36,8 @@ from sampan.apiserver.watchcache import Hub
 
 # Upstream's order: what comes later sees what came before has added.
 PLUGINS: Mapping[Resource, Sequence[type[Plugin]]] = {
-    **dict.fromkeys(SECURED, (PodSecurity,)),
+    NAMESPACES: (PodSecurity,),
+    **dict.fromkeys(TEMPLATES, (PodSecurity, PodWarnings)),
     PODS: (
         LimitRanger,
         ServiceAccount,
@@ -35,6 +46,7 @@ PLUGINS: Mapping[Resource, Sequence[type[Plugin]]] = {
         Priority,
         DefaultTolerationSeconds,
         RuntimeClass,
+        PodWarnings,
     ),
     PRIORITY_CLASSES: (Priority,),
     NODES: (NodeRestriction, TaintNodesByCondition),

@@ -27,7 +27,7 @@ MAX_PODS = 3000
 """How many Pods of a namespace are looked at when its level rises."""
 
 # Where workloads keep their template; Pods are their own.
-_TEMPLATES: Mapping[Resource, tuple[str, ...]] = {
+TEMPLATES: Mapping[Resource, tuple[str, ...]] = {
     resource("", "v1", "replicationcontrollers"): ("spec", "template"),
     resource("", "v1", "podtemplates"): ("template",),
     resource("apps", "v1", "replicasets"): ("spec", "template"),
@@ -37,8 +37,6 @@ _TEMPLATES: Mapping[Resource, tuple[str, ...]] = {
     resource("batch", "v1", "jobs"): ("spec", "template"),
     resource("batch", "v1", "cronjobs"): ("spec", "jobTemplate", "spec", "template"),
 }
-SECURED = (NAMESPACES, PODS, *_TEMPLATES)
-"""All that the plugin is to be asked about."""
 
 
 class PodSecurity(Plugin):
@@ -63,7 +61,7 @@ class PodSecurity(Plugin):
 
     def _template(self, call: Call, workload: Obj) -> None:
         found = workload
-        for step in _TEMPLATES[call.resource]:
+        for step in TEMPLATES[call.resource]:
             found = found.get(step) or {}
         if spec := found.get("spec"):
             self._warn(call, self._policy(call).warn, found.get("metadata") or {}, spec)

@@ -25,7 +25,7 @@ class PodHooks(Hooks):
 
     def prepare_create(self, call: Call, obj: Obj) -> None:
         obj["status"] = {"phase": "Pending", "qosClass": podspec.qos_class(obj)}
-        call.warnings += apparmor.move(obj)
+        apparmor.move(obj)
         if obj["spec"].get("schedulingGates"):
             obj["status"]["conditions"] = [{**_GATED, "observedGeneration": 1}]
 
