@@ -101,7 +101,7 @@ class Worker:
         return True
 
     def evict(self, reason: str, message: str, *, grace_s: float | None = None) -> None:
-        """The node ends the Pod for its own sake, as `reason` (`Evicted`) says; one that has ended stays so."""
+        """The node ends the Pod for its own sake; `reason`: `Evicted`. One that has ended stays as it is."""
         if self.view.verdict is None and self.view.state not in ENDED:
             self.view.verdict, self.view.verdict_grace_s = (reason, message), grace_s
             self.view.disruption = ("TerminationByKubelet", message)
