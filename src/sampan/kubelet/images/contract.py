@@ -74,7 +74,7 @@ class Images(Protocol):
 
     def listing(self) -> Sequence[Image]: ...
 
-    async def load(self, archive: str, reference: str = "") -> Sequence[Image]:
+    async def load(self, file: str, reference: str = "") -> Sequence[Image]:
         """Takes in an OCI or docker archive, or an OCI layout directory (`sampan image import`)."""
 
     async def remove(self, *references: str) -> None:

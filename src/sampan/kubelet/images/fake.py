@@ -100,8 +100,8 @@ class FakeImages:
     def listing(self) -> Sequence[Image]:
         return list(self._present.values())
 
-    async def load(self, archive: str, reference: str = "") -> Sequence[Image]:
-        loaded = image(reference or archive.rsplit("/", 1)[-1].split(".")[0])
+    async def load(self, file: str, reference: str = "") -> Sequence[Image]:
+        loaded = image(reference or file.rsplit("/", 1)[-1].split(".")[0])
         self.add(loaded)
         return [loaded]
 

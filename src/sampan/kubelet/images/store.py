@@ -31,7 +31,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from sampan.kubelet.images import layers, layout
+from sampan.kubelet.images import archive, layers, layout
 from sampan.kubelet.images.catalogue import Catalogue, Entry, locked
 from sampan.kubelet.images.contract import Image, ImageFault, UnusedImage
 from sampan.kubelet.images.credentials import Credential, matching
@@ -114,7 +114,7 @@ class ImageStore:
             found = await self._skopeo.ask(reference, auth)
             present = self._catalogue.entries().get(name)
             if present is not None and present.digest == found.digest and self._whole(present):
-                return self._admit(present, found.key)
+                return await self._admit(present, found.key)
             try:
                 return await self._fetch(name, found)
             except (layout.LayoutFault, LayerFault) as fault:
@@ -137,12 +137,12 @@ class ImageStore:
             manifest = await asyncio.to_thread(layout.manifest, self._blobs, descriptor)
             return await self._enter(name, found.digest, manifest, found.key)
 
-    def _admit(self, present: Entry, key: Credential | None) -> Image:
+    async def _admit(self, present: Entry, key: Credential | None) -> Image:
         """The registry let somebody in: with this key everybody may, or by this key nobody asked for any."""
         guards = _guards(present, present.digest, key)
         if guards != present.guards:
             changed = replace(present, guards=guards)
-            self._catalogue.change(lambda entries: entries.update({present.reference: changed}))
+            await self._write(changed)
             return changed.image(self._layers)
         return present.image(self._layers)
 
@@ -182,9 +182,15 @@ class ImageStore:
             came_at_s=now_s,
             used_at_s=now_s,
         )
-        self._catalogue.change(lambda entries: entries.update({name: entry}))
+        await self._write(entry)
         self._added()
         return entry.image(self._layers)
+
+    async def _write(self, entry: Entry) -> None:
+        """Durable when it returns; the disk may take its time."""
+        await asyncio.to_thread(
+            self._catalogue.change, lambda entries: entries.update({entry.reference: entry})
+        )
 
     def _added(self) -> None:
         if self.on_added is not None:
@@ -215,8 +221,8 @@ class ImageStore:
 
     # -- loading
 
-    async def load(self, archive: str, reference: str = "") -> Sequence[Image]:
-        path = Path(archive)
+    async def load(self, file: str, reference: str = "") -> Sequence[Image]:
+        path = Path(file)
         try:
             if path.is_dir():
                 async with self._adding():
@@ -225,11 +231,11 @@ class ImageStore:
                 raise layout.LayoutFault("no such file or directory")
             return await self._load_archive(path, reference)
         except (SkopeoFault, layout.LayoutFault, LayerFault, tarfile.TarError, OSError) as error:
-            raise ImageFault("ErrImagePull", f"failed to load {archive}: {error}") from error
+            raise ImageFault("ErrImagePull", f"failed to load {file}: {error}") from error
 
     async def _load_archive(self, path: Path, reference: str) -> Sequence[Image]:
         async with self._adding() as scratch:
-            if await asyncio.to_thread(_extract_layout, path, scratch / "oci"):
+            if await asyncio.to_thread(archive.extract, path, scratch / "oci"):
                 return await self._load_layout(scratch / "oci", path.name, reference)
             tags = await self._skopeo.archive_tags(path)
             if reference and len(tags) > 1:
@@ -244,12 +250,12 @@ class ImageStore:
                 )
                 (descriptor,) = layout.index(target)
                 manifest = await asyncio.to_thread(layout.manifest, self._blobs, descriptor)
-                name = normalise(reference or tag or _stem(path.name))
+                name = normalise(reference or tag or archive.stem(path.name))
                 loaded.append(await self._enter(name, manifest.digest, manifest))
             return loaded
 
     async def _load_layout(self, source: Path, file_name: str, reference: str) -> Sequence[Image]:
-        named = [(d, _name_of(d, file_name)) for d in layout.index(source)]
+        named = [(d, archive.name_of(d, file_name)) for d in layout.index(source)]
         if reference:
             wanted = normalise(reference)
             named = [(d, n) for d, n in named if n == wanted] or [(d, wanted) for d, _ in named]
@@ -357,37 +363,3 @@ def _guards(present: Entry | None, digest: str, key: Credential | None) -> tuple
     if present is None or present.digest != digest:
         return (key.fingerprint,)
     return tuple(dict.fromkeys((*present.guards, key.fingerprint))) if present.guards else ()
-
-
-def _extract_layout(archive: Path, target: Path) -> bool:
-    """An OCI archive's files, flat names only; False if it is no OCI archive."""
-    with tarfile.open(archive) as tar:
-        names = {member.name.removeprefix("./") for member in tar}
-        if "oci-layout" not in names and "index.json" not in names:
-            return False
-        for member in tar:
-            parts = [part for part in member.name.split("/") if part not in ("", ".")]
-            wanted = parts == ["index.json"] or (len(parts) == 3 and parts[0] == "blobs")
-            if not member.isreg() or not wanted or ".." in parts:
-                continue
-            path = target.joinpath(*parts)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            source = tar.extractfile(member)
-            assert source is not None
-            with path.open("wb") as file:
-                shutil.copyfileobj(source, file, 1 << 20)
-    return True
-
-
-def _name_of(descriptor: layout.Descriptor, file_name: str) -> str:
-    """The full name if the layout tells it; a bare tag belongs to an image named as the file."""
-    if full := descriptor.annotations.get(layout.FULL_NAME):
-        return normalise(full)
-    name = descriptor.annotations.get(layout.REF_NAME, "")
-    if name and not any(mark in name for mark in "/:@"):
-        return normalise(f"{_stem(file_name)}:{name}")
-    return normalise(name or _stem(file_name))
-
-
-def _stem(file_name: str) -> str:
-    return file_name.partition(".")[0].lower()
