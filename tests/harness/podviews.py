@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from sampan.api.objects import Obj
+from sampan.kubelet.containerview import LABEL_HASH, ContainerView, spec_hash
 from sampan.kubelet.images.fake import image
 from sampan.kubelet.lifecycle import PodState
-from sampan.kubelet.podview import LABEL_HASH, ContainerView, PodView, spec_hash
+from sampan.kubelet.podview import PodView
 from sampan.kubelet.runtime.contract import ContainerSpec, Exit, Record, Sandbox
 
 NOW = 1000.0

@@ -23,12 +23,12 @@ from sampan.client.fake import FakeTransport
 from sampan.kubelet import preparation, steady
 from sampan.kubelet.allocation import Allocation
 from sampan.kubelet.config import KubeletConfig
+from sampan.kubelet.containerview import Kind
 from sampan.kubelet.hooks import HookFailed
 from sampan.kubelet.images.fake import FakeImages, image
 from sampan.kubelet.lifecycle import PodState
 from sampan.kubelet.network.fake import FakeNetwork
 from sampan.kubelet.parts import Parts
-from sampan.kubelet.podview import Kind
 from sampan.kubelet.probers import Target
 from sampan.kubelet.probes import Outcome
 from sampan.kubelet.resolvconf import Resolver

@@ -11,9 +11,9 @@ import pytest
 from harness import podviews
 from harness.podviews import make_view, up
 from sampan.api.objects import Obj
+from sampan.kubelet.containerview import ContainerView
 from sampan.kubelet.health import Health
 from sampan.kubelet.numbers.counters import Counters
-from sampan.kubelet.podview import ContainerView
 from sampan.kubelet.probes import LIVENESS, READINESS, Cancel, Done, Outcome
 
 GOOD, BAD = Outcome(True), Outcome(False, "no")

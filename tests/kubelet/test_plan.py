@@ -12,34 +12,35 @@ from hypothesis import strategies as st
 
 from harness.podviews import NGINX, NOW, end, make_view, record, run, up
 from sampan.api.objects import Obj
-from sampan.kubelet import plan
+from sampan.kubelet import actions, plan
+from sampan.kubelet.containerview import ContainerView, Fault, Kind
 from sampan.kubelet.lifecycle import ContainerState, PodEvent, PodState
-from sampan.kubelet.podview import ContainerView, Fault, Kind, PodView
+from sampan.kubelet.podview import PodView
 from sampan.kubelet.runtime.contract import Exit, Sandbox
 
 
 def test_new_pod_is_prepared_while_its_image_is_looked_up() -> None:
-    assert plan.plan(make_view(), NOW) == [plan.Prepare(), plan.Pull("web")]
+    assert plan.plan(make_view(), NOW) == [actions.Prepare(), actions.Pull("web")]
 
 
 def test_container_starts_when_image_and_sandbox_are_there() -> None:
     view = up(make_view())
     view.app[0].image = NGINX
-    assert plan.plan(view, NOW) == [plan.Start("web")]
+    assert plan.plan(view, NOW) == [actions.Start("web")]
 
 
 def test_containers_start_one_after_the_other() -> None:
     view = up(make_view("a", "b"))
     for container in view.app:
         container.image = NGINX
-    assert plan.plan(view, NOW) == [plan.Start("a")]
+    assert plan.plan(view, NOW) == [actions.Start("a")]
     view.app[0].begin(NOW)
     assert plan.plan(view, NOW) == []
     view.app[0].running(record(view.app[0]))
     view.app[0].warming = True
     assert plan.plan(view, NOW) == []
     view.app[0].warming = False
-    assert plan.plan(view, NOW) == [plan.Start("b")]
+    assert plan.plan(view, NOW) == [actions.Start("b")]
 
 
 def test_an_image_that_backs_off_does_not_hold_up_the_next_container() -> None:
@@ -47,23 +48,23 @@ def test_an_image_that_backs_off_does_not_hold_up_the_next_container() -> None:
     view.app[0].pull_fault = Fault("ErrImagePull", "no", NOW)
     view.app[0].pull_backoff = view.app[0].pull_backoff.after_retry(NOW, NOW)
     view.app[1].image = NGINX
-    assert plan.plan(view, NOW) == [plan.Start("b"), plan.Wake(NOW + plan.ERROR_SHOWN_S)]
-    assert plan.Announce("a") in plan.plan(view, NOW + 3)
-    assert plan.Pull("a") in plan.plan(view, NOW + 10)
+    assert plan.plan(view, NOW) == [actions.Start("b"), actions.Wake(NOW + plan.ERROR_SHOWN_S)]
+    assert actions.Announce("a") in plan.plan(view, NOW + 3)
+    assert actions.Pull("a") in plan.plan(view, NOW + 10)
 
 
 @pytest.mark.parametrize(
     ("policy", "code", "wanted"),
     [
-        ("Always", 0, [plan.Pull("web")]),
-        ("Always", 1, [plan.Pull("web")]),
-        ("OnFailure", 0, [plan.End(30.0)]),
-        ("OnFailure", 1, [plan.Pull("web")]),
-        ("Never", 0, [plan.End(30.0)]),
-        ("Never", 1, [plan.End(30.0)]),
+        ("Always", 0, [actions.Pull("web")]),
+        ("Always", 1, [actions.Pull("web")]),
+        ("OnFailure", 0, [actions.End(30.0)]),
+        ("OnFailure", 1, [actions.Pull("web")]),
+        ("Never", 0, [actions.End(30.0)]),
+        ("Never", 1, [actions.End(30.0)]),
     ],
 )
-def test_restart_policy(policy: str, code: int, wanted: list[plan.Action]) -> None:
+def test_restart_policy(policy: str, code: int, wanted: list[actions.Action]) -> None:
     view = up(make_view(policy=policy))
     run(view.app[0])
     end(view.app[0], code)
@@ -96,17 +97,17 @@ def test_ten_minutes_of_running_forgive() -> None:
 
 def test_init_containers_go_first_one_by_one() -> None:
     view = up(make_view("web", init=("one", "two")))
-    assert plan.plan(view, NOW) == [plan.Pull("one")]
+    assert plan.plan(view, NOW) == [actions.Pull("one")]
     run(view.init[0])
     assert plan.plan(view, NOW) == []
     end(view.init[0], 0)
-    assert plan.plan(view, NOW) == [plan.Pull("two")]
+    assert plan.plan(view, NOW) == [actions.Pull("two")]
     run(view.init[1])
     end(view.init[1], 1)
-    assert plan.plan(view, NOW) == [plan.Pull("two")]
+    assert plan.plan(view, NOW) == [actions.Pull("two")]
     run(view.init[1])
     end(view.init[1], 0)
-    assert plan.plan(view, NOW) == [plan.Pull("web")]
+    assert plan.plan(view, NOW) == [actions.Pull("web")]
 
 
 def plain(name: str) -> Obj:
@@ -124,14 +125,14 @@ def run_sidecar(container: ContainerView) -> None:
 
 def test_the_next_waits_until_a_sidecar_has_started() -> None:
     view = up(make_view(initContainers=[sidecar("proxy"), plain("setup")]))
-    assert plan.plan(view, NOW) == [plan.Pull("proxy")]
+    assert plan.plan(view, NOW) == [actions.Pull("proxy")]
     run(view.init[0])
     assert plan.plan(view, NOW) == []
     view.init[0].started = True
-    assert plan.plan(view, NOW) == [plan.Pull("setup")]
+    assert plan.plan(view, NOW) == [actions.Pull("setup")]
     run(view.init[1])
     end(view.init[1], 0)
-    assert plan.plan(view, NOW) == [plan.Pull("web")]
+    assert plan.plan(view, NOW) == [actions.Pull("web")]
 
 
 @pytest.mark.parametrize("policy", ["Always", "OnFailure", "Never"])
@@ -141,7 +142,7 @@ def test_sidecars_are_restarted_whatever_the_pod_says(policy: str, code: int) ->
     run_sidecar(view.init[0])
     run(view.app[0])
     end(view.init[0], code)
-    assert plan.plan(view, NOW) == [plan.Pull("proxy")]
+    assert plan.plan(view, NOW) == [actions.Pull("proxy")]
 
 
 def test_a_restarting_sidecar_holds_up_nothing_that_had_begun() -> None:
@@ -152,7 +153,7 @@ def test_a_restarting_sidecar_holds_up_nothing_that_had_begun() -> None:
     run(view.init[0])
     end(view.init[0], 1)
     end(view.init[1], 0)
-    assert plan.Pull("web") in plan.plan(view, NOW)
+    assert actions.Pull("web") in plan.plan(view, NOW)
 
 
 def stopping(view: PodView, grace_s: float = 10.0) -> PodView:
@@ -170,15 +171,15 @@ def test_sidecars_are_signalled_last_and_backwards() -> None:
     for container in view.containers:
         run_sidecar(container)
     stopping(view)
-    wake = plan.Wake(NOW + 10)
-    assert plan.plan(view, NOW) == [plan.Signal("web"), wake]
+    wake = actions.Wake(NOW + 10)
+    assert plan.plan(view, NOW) == [actions.Signal("web"), wake]
     view.app[0].ending.signalled_s = NOW  # type: ignore[union-attr]
     assert plan.plan(view, NOW) == [wake]
     end(view.app[0], 143)
-    assert plan.plan(view, NOW) == [plan.Signal("two"), wake]
+    assert plan.plan(view, NOW) == [actions.Signal("two"), wake]
     view.init[1].ending.signalled_s = NOW  # type: ignore[union-attr]
     end(view.init[1], 143)
-    assert plan.plan(view, NOW) == [plan.Signal("one")]
+    assert plan.plan(view, NOW) == [actions.Signal("one")]
 
 
 def test_a_sidecar_waits_no_longer_than_the_grace_period() -> None:
@@ -187,7 +188,7 @@ def test_a_sidecar_waits_no_longer_than_the_grace_period() -> None:
         run_sidecar(container)
     stopping(view)
     view.app[0].ending.signalled_s = NOW  # type: ignore[union-attr]
-    assert plan.plan(view, NOW + 10) == [plan.Signal("one"), plan.Kill("web")]
+    assert plan.plan(view, NOW + 10) == [actions.Signal("one"), actions.Kill("web")]
     view.init[0].ending.signalled_s = NOW + 10  # type: ignore[union-attr]
     assert plan.kill_due_s(view.init[0]) == NOW + 12
 
@@ -197,8 +198,8 @@ def test_a_hook_is_waited_for_but_not_beyond_the_grace_period() -> None:
     run(view.app[0])
     stopping(view)
     view.app[0].ending.hooked = True  # type: ignore[union-attr]
-    assert plan.plan(view, NOW + 1) == [plan.Wake(NOW + 10)]
-    assert plan.plan(view, NOW + 10) == [plan.Signal("web")]
+    assert plan.plan(view, NOW + 1) == [actions.Wake(NOW + 10)]
+    assert plan.plan(view, NOW + 10) == [actions.Signal("web")]
 
 
 @pytest.mark.parametrize("policy", ["OnFailure", "Never"])
@@ -207,12 +208,12 @@ def test_a_pod_ends_with_its_main_containers_though_sidecars_run(policy: str) ->
     run_sidecar(view.init[0])
     run(view.app[0])
     end(view.app[0], 0)
-    assert plan.plan(view, NOW) == [plan.End(30.0)]
+    assert plan.plan(view, NOW) == [actions.End(30.0)]
 
 
 def test_an_ephemeral_container_starts_at_any_time_and_once() -> None:
     view = up(make_view(init=("setup",), ephemeralContainers=[plain("debugger")]))
-    assert plan.plan(view, NOW) == [plan.Pull("debugger"), plan.Pull("setup")]
+    assert plan.plan(view, NOW) == [actions.Pull("debugger"), actions.Pull("setup")]
     run(view.ephemeral[0])
     run(view.init[0])
     end(view.ephemeral[0], 1)
@@ -225,24 +226,24 @@ def test_rules_of_a_container_go_before_the_policy() -> None:
     view = up(make_view(policy="Always", containers=[spec]))
     run(view.app[0])
     end(view.app[0], 42)
-    assert plan.plan(view, NOW) == [plan.Pull("web")]
+    assert plan.plan(view, NOW) == [actions.Pull("web")]
     run(view.app[0])
     end(view.app[0], 1)
-    assert plan.plan(view, NOW) == [plan.End(30.0)]
+    assert plan.plan(view, NOW) == [actions.End(30.0)]
 
 
 def test_failing_init_container_ends_a_pod_that_never_restarts() -> None:
     view = up(make_view("web", init=("one",), policy="Never"))
     run(view.init[0])
     end(view.init[0], 1)
-    assert plan.plan(view, NOW) == [plan.End(30.0)]
+    assert plan.plan(view, NOW) == [actions.End(30.0)]
 
 
 def test_unhealthy_container_is_stopped_with_its_own_grace() -> None:
     view = up(make_view())
     run(view.app[0])
     view.app[0].unhealthy, view.app[0].unhealthy_grace_s = "sick", 5.0
-    assert plan.plan(view, NOW) == [plan.Stop("web", 5.0, "sick")]
+    assert plan.plan(view, NOW) == [actions.Stop("web", 5.0, "sick")]
 
 
 def test_changed_image_replaces_the_container() -> None:
@@ -250,7 +251,7 @@ def test_changed_image_replaces_the_container() -> None:
     run(view.app[0])
     view.app[0].spec = {"name": "web", "image": "nginx:2"}
     assert plan.plan(view, NOW) == [
-        plan.Stop("web", 30.0, "Container web definition changed, will be restarted")
+        actions.Stop("web", 30.0, "Container web definition changed, will be restarted")
     ]
 
 
@@ -258,12 +259,12 @@ def test_nothing_is_stopped_before_the_pod_left_the_endpoints() -> None:
     view = up(make_view())
     run(view.app[0])
     view.pod["metadata"] |= {"deletionTimestamp": "x", "deletionGracePeriodSeconds": 10}
-    assert plan.plan(view, NOW) == [plan.End(10.0)]
+    assert plan.plan(view, NOW) == [actions.End(10.0)]
     view.advance(PodEvent.STOP)
     view.ending_s, view.grace_s = NOW, 10.0
     assert plan.plan(view, NOW) == []
     view.drained = True
-    assert plan.plan(view, NOW + 1) == [plan.Stop("web", 9.0, "Stopping container web")]
+    assert plan.plan(view, NOW + 1) == [actions.Stop("web", 9.0, "Stopping container web")]
 
 
 def test_sigkill_after_grace_but_two_seconds_after_the_signal_at_least() -> None:
@@ -285,9 +286,9 @@ def test_finished_pod_waits_for_its_deletion() -> None:
     view.state = PodState.RELEASED
     assert plan.plan(view, NOW) == []
     view.pod["metadata"]["deletionTimestamp"] = "x"
-    assert plan.plan(view, NOW) == [plan.Delete()]
+    assert plan.plan(view, NOW) == [actions.Delete()]
     view.gone = True
-    assert plan.plan(view, NOW) == [plan.Forget()]
+    assert plan.plan(view, NOW) == [actions.Forget()]
 
 
 class World:
@@ -302,20 +303,20 @@ class World:
         self.sandbox = False
         self.forgotten = False
 
-    def act(self, action: plan.Action) -> None:
+    def act(self, action: actions.Action) -> None:
         view = self.view
         self.passed |= {container.name for container in view.init if container.passed}
         match action:
-            case plan.Prepare():
+            case actions.Prepare():
                 view.advance(PodEvent.PREPARE)
                 view.preparing = True
                 self.pending.append(self._prepared)
-            case plan.Pull(name):
+            case actions.Pull(name):
                 container = view.container(name)
                 assert container is not None
                 container.pulling = True
                 self.pending.append(lambda: self._pulled(container))
-            case plan.Start(name):
+            case actions.Start(name):
                 container = view.container(name)
                 assert container is not None and view.sandbox is not None
                 assert name not in self.processes
@@ -323,7 +324,7 @@ class World:
                     assert {other.name for other in view.init} <= self.passed
                 container.begin(self.now_s)
                 self.pending.append(lambda: self._started(container))
-            case plan.Stop(name, grace_s, _):
+            case actions.Stop(name, grace_s, _):
                 container = view.container(name)
                 assert container is not None and view.drained | (view.state is PodState.UP)
                 container.stopping(self.now_s, grace_s)
@@ -331,7 +332,7 @@ class World:
                 if container.ending.grace_s > 0 and self.random.random() < 0.3:
                     container.ending.hooked = True
                     self.pending.append(lambda: self._hook_ended(container))
-            case plan.Signal(name):
+            case actions.Signal(name):
                 container = view.container(name)
                 assert container is not None and container.ending is not None
                 assert not container.ending.signalled_s
@@ -339,33 +340,33 @@ class World:
                 container.ending.signalled_s = self.now_s
                 if self.random.random() < 0.5:
                     self.pending.append(lambda: self._exit(container, 143))
-            case plan.Kill(name):
+            case actions.Kill(name):
                 container = view.container(name)
                 assert container is not None and container.ending is not None
                 container.ending.killed = True
                 self.pending.append(lambda: self._exit(container, 137))
-            case plan.Announce(name):
+            case actions.Announce(name):
                 container = view.container(name)
                 assert container is not None
                 container.announced = container.pull_fault or container.attempt
-            case plan.Condemn(reason, message):
+            case actions.Condemn(reason, message):
                 view.verdict = (reason, message)
-            case plan.End(grace_s):
+            case actions.End(grace_s):
                 view.advance(PodEvent.STOP)
                 view.ending_s, view.grace_s = self.now_s, grace_s
                 self.pending.append(lambda: setattr(view, "drained", True))
-            case plan.Ended():
+            case actions.Ended():
                 assert not self.processes
                 view.advance(PodEvent.ENDED)
-            case plan.Release():
+            case actions.Release():
                 view.advance(PodEvent.RELEASE)
                 self.pending.append(self._released)
-            case plan.Delete():
+            case actions.Delete():
                 view.deleting = True
                 self.pending.append(lambda: setattr(view, "gone", True))
-            case plan.Forget():
+            case actions.Forget():
                 self.forgotten = True
-            case plan.Wake(at_s):
+            case actions.Wake(at_s):
                 assert at_s > self.now_s
                 self.pending.append(lambda: self._sleep(at_s))
 
@@ -441,13 +442,13 @@ class World:
     def turn(self) -> None:
         """All that is planned, then one thing that was under way."""
         for _ in range(50):
-            actions = plan.plan(self.view, self.now_s)
-            for action in actions:
+            planned = plan.plan(self.view, self.now_s)
+            for action in planned:
                 self.act(action)
-            if self.forgotten or not [a for a in actions if not isinstance(a, plan.Wake)]:
+            if self.forgotten or not [a for a in planned if not isinstance(a, actions.Wake)]:
                 break
         else:
-            raise AssertionError(f"never at rest: {actions}")
+            raise AssertionError(f"never at rest: {planned}")
         if self.pending:
             self.pending.pop(self.random.randrange(len(self.pending)))()
 
@@ -500,4 +501,4 @@ def test_a_fault_that_no_waiting_mends_is_not_said_to_back_off() -> None:
     view = up(make_view("a"))
     view.app[0].pull_fault = Fault("ErrImageNeverPull", "no", NOW)
     view.app[0].pull_backoff = view.app[0].pull_backoff.after_retry(NOW, NOW)
-    assert plan.plan(view, NOW + 3) == [plan.Wake(NOW + 10)]
+    assert plan.plan(view, NOW + 3) == [actions.Wake(NOW + 10)]

@@ -10,8 +10,9 @@ import pytest
 from harness import podviews
 from harness.podviews import NOW, make_view
 from sampan.api.objects import Obj, mutable
+from sampan.kubelet.containerview import LABEL_ATTEMPT, Fault, spec_hash
 from sampan.kubelet.lifecycle import ContainerState
-from sampan.kubelet.podview import LABEL_ATTEMPT, Fault, PodView, spec_hash
+from sampan.kubelet.podview import PodView
 from sampan.kubelet.runtime.contract import Exit
 
 FAULT = Fault("CreateContainerError", "no", NOW)

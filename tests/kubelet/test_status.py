@@ -5,8 +5,9 @@ from __future__ import annotations
 from harness.podviews import NOW, end, make_view, run, up
 from sampan.api.objects import Obj, mutable
 from sampan.api.patch import strategic_merge_patch
+from sampan.kubelet.containerview import Fault
 from sampan.kubelet.lifecycle import PodState
-from sampan.kubelet.podview import Fault, PodView
+from sampan.kubelet.podview import PodView
 from sampan.kubelet.runtime.contract import Exit
 from sampan.kubelet.status import is_urgent, pod_status, status_patch
 

@@ -8,8 +8,8 @@ import pytest
 
 from sampan.kubelet import plan, steady
 from sampan.kubelet.backoff import Backoff
+from sampan.kubelet.containerview import ContainerView
 from sampan.kubelet.lifecycle import ContainerState
-from sampan.kubelet.podview import ContainerView
 from sampan.kubelet.runtime.contract import ContainerSpec, Exit, Record
 
 

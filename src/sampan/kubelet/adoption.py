@@ -8,8 +8,9 @@ from sampan.api.podspec import container_status, is_terminal
 from sampan.kubelet import steady, termination
 from sampan.kubelet.containerspec import PodPlace
 from sampan.kubelet.containerstatus import SCHEME
+from sampan.kubelet.containerview import LABEL_CONTAINER, ContainerView
 from sampan.kubelet.lifecycle import PodState
-from sampan.kubelet.podview import LABEL_CONTAINER, ContainerView, PodView
+from sampan.kubelet.podview import PodView
 from sampan.kubelet.runtime.contract import Exit, Record, Sandbox
 
 

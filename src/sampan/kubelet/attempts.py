@@ -10,11 +10,12 @@ from dataclasses import replace
 
 from sampan.kubelet import adoption, starter, steady
 from sampan.kubelet.containerspec import PodPlace
+from sampan.kubelet.containerview import ContainerView, Fault
 from sampan.kubelet.health import Health
 from sampan.kubelet.hookruns import HookRuns
 from sampan.kubelet.lifecycle import ContainerState, PodState
 from sampan.kubelet.parts import Parts, Say, Spawn
-from sampan.kubelet.podview import ContainerView, Fault, PodView
+from sampan.kubelet.podview import PodView
 from sampan.kubelet.runtime.contract import Exit, Record
 
 

@@ -8,8 +8,7 @@ from pathlib import Path
 
 from sampan.api.objects import Obj, name_of, namespace_of, uid_of
 from sampan.kubelet import command, qos, termination
-from sampan.kubelet.images.contract import Image
-from sampan.kubelet.podview import (
+from sampan.kubelet.containerview import (
     LABEL_ATTEMPT,
     LABEL_CONTAINER,
     LABEL_HASH,
@@ -20,6 +19,7 @@ from sampan.kubelet.podview import (
     LABEL_UID,
     spec_hash,
 )
+from sampan.kubelet.images.contract import Image
 from sampan.kubelet.runtime.contract import PLAIN, ContainerSpec, Features, Mount
 from sampan.kubelet.security import security
 

@@ -9,17 +9,17 @@ from sampan.api.clock import format_time
 from sampan.api.objects import Obj
 from sampan.kubelet import termination
 from sampan.kubelet.backoff import duration
-from sampan.kubelet.lifecycle import ContainerState
-from sampan.kubelet.plan import BACKS_OFF, ERROR_SHOWN_S, restarts, retry_due_s
-from sampan.kubelet.podview import (
+from sampan.kubelet.containerview import (
     LABEL_IMAGE,
     LABEL_IMAGE_ID,
     LABEL_START_ERROR,
     ContainerView,
     Fault,
     Kind,
-    PodView,
 )
+from sampan.kubelet.lifecycle import ContainerState
+from sampan.kubelet.plan import BACKS_OFF, ERROR_SHOWN_S, restarts, retry_due_s
+from sampan.kubelet.podview import PodView
 from sampan.kubelet.runtime.contract import Record
 
 SCHEME = "sampan://"

@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from sampan.kubelet.containerview import ContainerView
 from sampan.kubelet.numbers.counters import ProbeCount
 from sampan.kubelet.parts import Parts, Say
-from sampan.kubelet.podview import ContainerView, PodView
+from sampan.kubelet.podview import PodView
 from sampan.kubelet.probers import Target
 from sampan.kubelet.probes import LIVENESS, READINESS, STARTUP, ContainerProbes, Listener, Outcome
 from sampan.kubelet.runtime.contract import Record

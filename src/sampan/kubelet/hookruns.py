@@ -6,10 +6,11 @@ import asyncio
 from collections.abc import Callable
 
 from sampan.api.objects import Obj
+from sampan.kubelet.containerview import ContainerView
 from sampan.kubelet.health import target
 from sampan.kubelet.hooks import HookFailed
 from sampan.kubelet.parts import Parts, Say, Spawn
-from sampan.kubelet.podview import ContainerView, PodView
+from sampan.kubelet.podview import PodView
 from sampan.kubelet.runtime.contract import Record
 
 

@@ -13,11 +13,12 @@ from sampan.api.errors import StatusError
 from sampan.api.podspec import default_pull_policy
 from sampan.kubelet import pullsecrets, steady
 from sampan.kubelet.backoff import Backoff
+from sampan.kubelet.containerview import ContainerView, Fault
 from sampan.kubelet.images.contract import Image, ImageFault
 from sampan.kubelet.images.credentials import opens
 from sampan.kubelet.images.reference import parse
 from sampan.kubelet.parts import Parts, Say, Spawn
-from sampan.kubelet.podview import ContainerView, Fault, PodView
+from sampan.kubelet.podview import PodView
 
 
 class ImagePull:

@@ -12,12 +12,12 @@ from sampan.client.client import Client
 from sampan.client.events import EventRecorder
 from sampan.kubelet.allocation import Allocation
 from sampan.kubelet.config import KubeletConfig
+from sampan.kubelet.containerview import ContainerView
 from sampan.kubelet.env import Surroundings
 from sampan.kubelet.hooks import Hooks
 from sampan.kubelet.images.contract import Images
 from sampan.kubelet.network.contract import PodNetwork
 from sampan.kubelet.numbers.counters import Counters
-from sampan.kubelet.podview import ContainerView
 from sampan.kubelet.probers import Prober
 from sampan.kubelet.references import References
 from sampan.kubelet.resolvconf import Resolver

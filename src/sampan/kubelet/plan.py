@@ -7,13 +7,30 @@ place where anything is decided. Actions that are under way show in the view, so
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from sampan.api.clock import parse_time
 from sampan.api.objects import is_deleting
 from sampan.api.restartpolicy import is_restarted
+from sampan.kubelet.actions import (
+    Action,
+    Announce,
+    Condemn,
+    Delete,
+    End,
+    Ended,
+    Forget,
+    Kill,
+    Prepare,
+    Pull,
+    Release,
+    Signal,
+    Start,
+    Stop,
+    Wake,
+)
+from sampan.kubelet.containerview import LABEL_HASH, ContainerView, Kind, spec_hash
 from sampan.kubelet.lifecycle import ContainerState, PodState
-from sampan.kubelet.podview import LABEL_HASH, ContainerView, Kind, PodView, spec_hash
+from sampan.kubelet.podview import PodView
 
 ERROR_SHOWN_S = 2.0
 """How long the error itself stands in the status before it says that one backs off."""
@@ -21,111 +38,6 @@ RETRY_S = 5.0
 """When to try again what failed for a reason that may pass without an event (create, configuration)."""
 LEAST_GRACE_S = 2.0
 """What a process gets between its signal and SIGKILL, however long its preStop hook took."""
-
-
-@dataclass(frozen=True, slots=True)
-class Prepare:
-    """Make volumes, sandbox and address."""
-
-
-@dataclass(frozen=True, slots=True)
-class Pull:
-    """Find the image for the container's next attempt, or fetch it."""
-
-    container: str
-
-
-@dataclass(frozen=True, slots=True)
-class Start:
-    container: str
-
-
-@dataclass(frozen=True, slots=True)
-class Stop:
-    """It is told to end, and its preStop hook begins. `why` is the text of the Killing event."""
-
-    container: str
-    grace_s: float
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
-class Signal:
-    """The stop signal; a hook that still runs has had its time."""
-
-    container: str
-
-
-@dataclass(frozen=True, slots=True)
-class Kill:
-    container: str
-
-
-@dataclass(frozen=True, slots=True)
-class Announce:
-    """Say in an Event that the container waits before it is tried again."""
-
-    container: str
-
-
-@dataclass(frozen=True, slots=True)
-class Condemn:
-    """The node ends the Pod: phase Failed for this reason."""
-
-    reason: str
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class End:
-    """Nothing new is started; the Pod leaves the endpoints, then its containers end."""
-
-    grace_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """No process of it is left."""
-
-
-@dataclass(frozen=True, slots=True)
-class Release:
-    """Report the end, then give back volumes, sandbox and address."""
-
-
-@dataclass(frozen=True, slots=True)
-class Delete:
-    """Take the object out of the API."""
-
-
-@dataclass(frozen=True, slots=True)
-class Forget:
-    """Nothing is left to do for this Pod, ever."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wake:
-    """Ask again at this time."""
-
-    at_s: float
-
-
-Action = (
-    Prepare
-    | Pull
-    | Start
-    | Stop
-    | Signal
-    | Kill
-    | Announce
-    | Condemn
-    | End
-    | Ended
-    | Release
-    | Delete
-    | Forget
-    | Wake
-)
 
 BACKS_OFF = "ErrImagePull"
 """The pull fault that becomes ImagePullBackOff; others (a bad name, a policy) stay what they are."""

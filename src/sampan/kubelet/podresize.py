@@ -14,9 +14,10 @@ import orjson
 
 from sampan.api.objects import Obj, revision_of, uid_of
 from sampan.kubelet import qos, resize
+from sampan.kubelet.containerview import ContainerView
 from sampan.kubelet.lifecycle import ContainerState, PodState
 from sampan.kubelet.parts import Parts, Say, Spawn
-from sampan.kubelet.podview import ContainerView, PodView
+from sampan.kubelet.podview import PodView
 from sampan.kubelet.resize import ResizeState
 from sampan.kubelet.runtime.contract import Resources, RuntimeFault
 

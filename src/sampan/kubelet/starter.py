@@ -12,9 +12,10 @@ from sampan.api.objects import Obj
 from sampan.api.resources import Resource
 from sampan.kubelet import hosts, termination
 from sampan.kubelet.containerspec import Attempt, PodPlace, container_spec
+from sampan.kubelet.containerview import LABEL_START_ERROR, ContainerView
 from sampan.kubelet.env import ConfigError, environment
 from sampan.kubelet.parts import Parts
-from sampan.kubelet.podview import LABEL_START_ERROR, ContainerView, PodView
+from sampan.kubelet.podview import PodView
 from sampan.kubelet.runtime.contract import ContainerSpec, Exit, Record, RuntimeFault
 from sampan.kubelet.volumes.contract import SubPathFault, VolumeFault
 

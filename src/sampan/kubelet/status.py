@@ -12,9 +12,10 @@ from sampan.api import podspec
 from sampan.api.clock import format_time
 from sampan.api.objects import Obj, condition_of, uid_of
 from sampan.kubelet.containerstatus import container_status
+from sampan.kubelet.containerview import Kind
 from sampan.kubelet.lifecycle import ENDED
 from sampan.kubelet.plan import failed_for_good, is_finished
-from sampan.kubelet.podview import Kind, PodView
+from sampan.kubelet.podview import PodView
 from sampan.kubelet.resize import ResizeState
 
 TERMINAL = ("Succeeded", "Failed")

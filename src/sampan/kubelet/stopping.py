@@ -5,10 +5,10 @@ from __future__ import annotations
 import signal
 
 from sampan.kubelet import steady
+from sampan.kubelet.containerview import ContainerView
 from sampan.kubelet.health import Health
 from sampan.kubelet.hookruns import HookRuns
 from sampan.kubelet.parts import Parts, Say
-from sampan.kubelet.podview import ContainerView
 from sampan.kubelet.stopsignal import signal_number
 
 

@@ -15,9 +15,10 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from sampan.api.objects import Obj, annotations_of, is_deleting, key_of, labels_of
-from sampan.kubelet import adoption, plan, preparation, steady
+from sampan.kubelet import actions, adoption, plan, preparation, steady
 from sampan.kubelet.attempts import Attempts
 from sampan.kubelet.containerspec import PodPlace
+from sampan.kubelet.containerview import ContainerView
 from sampan.kubelet.departure import Departure
 from sampan.kubelet.health import Health
 from sampan.kubelet.hookruns import HookRuns
@@ -25,7 +26,7 @@ from sampan.kubelet.imagepull import ImagePull
 from sampan.kubelet.lifecycle import ENDED, PodEvent, PodState
 from sampan.kubelet.parts import Parts
 from sampan.kubelet.podresize import PodResize
-from sampan.kubelet.podview import ContainerView, PodView
+from sampan.kubelet.podview import PodView
 from sampan.kubelet.reporter import Reporter
 from sampan.kubelet.runtime.contract import Exit, Record, Sandbox
 from sampan.kubelet.stopping import Stopping
@@ -153,11 +154,11 @@ class Worker:
 
     def _step(self) -> None:
         while True:
-            actions = plan.plan(self.view, steady.now_s())
+            planned = plan.plan(self.view, steady.now_s())
             wake_s = 0.0
             acted = False
-            for action in actions:
-                if isinstance(action, plan.Wake):
+            for action in planned:
+                if isinstance(action, actions.Wake):
                     wake_s = action.at_s
                 else:
                     acted = True
@@ -204,38 +205,39 @@ class Worker:
 
     # -- actions
 
-    def _act(self, action: plan.Action) -> None:
+    def _act(self, action: actions.Action) -> None:
         match action:
-            case plan.Prepare():
+            case actions.Prepare():
                 self.view.advance(PodEvent.PREPARE)
                 self.view.preparing = True
                 self._spawn(self._prepare(), "prepare")
-            case plan.Pull(name):
+            case actions.Pull(name):
                 self._images.find(self._container(name))
-            case plan.Start(name):
+            case actions.Start(name):
                 self._attempts.begin(self._container(name))
-            case plan.Stop(name, grace_s, why):
+            case actions.Stop(name, grace_s, why):
                 self._stopping.stop(self._container(name), grace_s, why)
-            case plan.Signal(name):
+            case actions.Signal(name):
                 self._stopping.signal(self._container(name))
-            case plan.Kill(name):
+            case actions.Kill(name):
                 self._stopping.kill(self._container(name))
-            case plan.Announce(name):
+            case actions.Announce(name):
                 self._announce(self._container(name))
-            case plan.Condemn(reason, message):
+            case actions.Condemn(reason, message):
                 self.view.verdict = (reason, message)
                 self._event("Warning", reason, message)
-            case plan.End(grace_s):
+            case actions.End(grace_s):
                 self._images.cancel()
+                self._parts.volumes.abandon(self.view.uid)
                 self._refresh.cancel()
                 self._departure.begin(grace_s)
-            case plan.Ended():
+            case actions.Ended():
                 self.view.advance(PodEvent.ENDED)
-            case plan.Release():
+            case actions.Release():
                 self._departure.release()
-            case plan.Delete():
+            case actions.Delete():
                 self._departure.delete()
-            case plan.Forget():
+            case actions.Forget():
                 self._departure.forget()
                 self._forgotten = True
 
