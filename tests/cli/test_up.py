@@ -102,12 +102,12 @@ def test_pod_security_is_read_from_a_file_and_kept(tmp_path: Path) -> None:
     file = tmp_path / "standards.yaml"
     file.write_text(POD_SECURITY)
     cluster = Cluster("one", tmp_path)
-    for asked in (up._pod_security(file), None):
+    for asked in (up._document(file, up.POD_SECURITY), None):
         chosen = up._choose(cluster, up.Asked(pod_security=asked), 1)
         assert chosen.pod_security["defaults"] == {"enforce": "baseline"}
         assert cluster.choices() == chosen
     file.write_text("")
-    assert up._pod_security(file) == {}
+    assert up._document(file, up.POD_SECURITY) == {}
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_pod_security_that_cannot_be_read_is_refused(tmp_path: Path, text: str |
     if text is not None:
         file.write_text(text)
     with pytest.raises(UserError) as caught:
-        up._pod_security(file)
+        up._document(file, up.POD_SECURITY)
     assert what in caught.value.what
 
 
@@ -132,3 +132,13 @@ def test_what_a_part_died_of_is_dug_out_of_the_groups_it_came_in() -> None:
     cause = OSError("no room")
     assert up._first(ExceptionGroup("x", [ExceptionGroup("y", [cause]), ValueError("later")])) is cause
     assert up._first(cause) is cause
+
+
+def test_what_the_node_is_told_is_read_from_a_file_and_kept(tmp_path: Path) -> None:
+    cluster, file = Cluster("one", tmp_path), tmp_path / "kubelet.yaml"
+    file.write_text("apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\nmaxPods: 9\n")
+    for asked in (up._document(file, up.KUBELET), None):
+        assert up._choose(cluster, up.Asked(kubelet=asked), 1).kubelet["maxPods"] == 9
+    file.write_text("maxPodz: 9\n")
+    with pytest.raises(UserError, match=r"--kubelet-config .*: maxPodz: this node knows no such field"):
+        up._document(file, up.KUBELET)

@@ -15,6 +15,7 @@ import logging
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from dataclasses import replace
 from typing import Any, Protocol
 
 from sampan.api.podsecurity import configuration
@@ -45,6 +46,7 @@ from sampan.controllers.volumeexpansion.controller import VolumeExpansionControl
 from sampan.dns.announce import announce
 from sampan.dns.forward import Forwarder, Resolvers
 from sampan.dns.server import DnsServer
+from sampan.kubelet import configfile
 from sampan.kubelet.config import KubeletConfig
 from sampan.kubelet.images.store import ImageStore
 from sampan.kubelet.kubelet import Kubelet
@@ -204,14 +206,17 @@ class Assembly:
             images,
             VethNetwork(node, self._cluster.data / "addresses"),
             node,
-            KubeletConfig(
-                node_name=name,
-                root=self._cluster.data,
-                image_root=self._choices.images,
-                cluster_dns=(str(family.dns),),
-                cgroup_root=self._cluster.cgroup,
-                pod_cidr=str(family.pod_cidr),
-                allowed_unsafe_sysctls=tuple(self._choices.unsafe_sysctls),
+            replace(
+                KubeletConfig(
+                    node_name=name,
+                    root=self._cluster.data,
+                    image_root=self._choices.images,
+                    cluster_dns=(str(family.dns),),
+                    cgroup_root=self._cluster.cgroup,
+                    pod_cidr=str(family.pod_cidr),
+                    allowed_unsafe_sysctls=tuple(self._choices.unsafe_sysctls),
+                ),
+                **configfile.settings(self._choices.kubelet),
             ),
             proxy.drained,
         )

@@ -37,6 +37,8 @@ class Choices:
     unsafe_sysctls: Sequence[str] = field(default_factory=list)
     pod_security: Mapping[str, Any] = field(default_factory=dict)
     """A PodSecurityConfiguration; empty for none."""
+    kubelet: Mapping[str, Any] = field(default_factory=dict)
+    """A KubeletConfiguration; empty for none."""
 
     @property
     def images(self) -> Path:

@@ -25,6 +25,7 @@ from sampan.cli.cluster import Choices, Cluster
 from sampan.cli.errors import UserError
 from sampan.cli.terminal import Progress
 from sampan.client import kubeconfig
+from sampan.kubelet import configfile
 
 API_PORT = 6443
 
@@ -59,6 +60,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="a PodSecurityConfiguration: which standards hold in all namespaces, and who is exempt",
     )
+    parser.add_argument(
+        "--kubelet-config",
+        metavar="FILE",
+        type=Path,
+        help="a KubeletConfiguration: what the node keeps back, when it evicts, how many Pods it takes",
+    )
     parser.add_argument("--foreground", action="store_true", help="do not go into the background")
 
 
@@ -76,7 +83,8 @@ def run(parsed: argparse.Namespace) -> int:
         mirrors,
         parsed.image_root,
         parsed.allowed_unsafe_sysctls,
-        None if parsed.pod_security is None else _pod_security(parsed.pod_security),
+        None if parsed.pod_security is None else _document(parsed.pod_security, POD_SECURITY),
+        None if parsed.kubelet_config is None else _document(parsed.kubelet_config, KUBELET),
     )
     choices = _choose(cluster, asked, listener.getsockname()[1])
     target = parsed.kubeconfig
@@ -131,6 +139,7 @@ class Asked:
     image_root: Path | None = None
     unsafe_sysctls: list[str] | None = None
     pod_security: Mapping[str, Any] | None = None
+    kubelet: Mapping[str, Any] | None = None
 
 
 def _choose(cluster: Cluster, asked: Asked, api_port: int) -> Choices:
@@ -143,12 +152,34 @@ def _choose(cluster: Cluster, asked: Asked, api_port: int) -> Choices:
         image_root=str(asked.image_root.absolute()) if asked.image_root else before.image_root,
         unsafe_sysctls=before.unsafe_sysctls if asked.unsafe_sysctls is None else asked.unsafe_sysctls,
         pod_security=before.pod_security if asked.pod_security is None else asked.pod_security,
+        kubelet=before.kubelet if asked.kubelet is None else asked.kubelet,
     )
     cluster.keep(chosen)
     return chosen
 
 
-def _pod_security(file: Path) -> Mapping[str, Any]:
+@dataclass(frozen=True)
+class Form:
+    """A document that `up` takes: `check` raises ValueError for what is wrong in one."""
+
+    option: str
+    check: Callable[[dict[str, Any]], object]
+    advice: str
+
+
+POD_SECURITY = Form(
+    "--pod-security",
+    configuration.parse,
+    "See kubernetes.io/docs/tasks/configure-pod-container/enforce-standards-admission-controller.",
+)
+KUBELET = Form(
+    "--kubelet-config",
+    configfile.settings,
+    "See kubernetes.io/docs/reference/config-api/kubelet-config.v1beta1.",
+)
+
+
+def _document(file: Path, form: Form) -> Mapping[str, Any]:
     """The document; none if the file is empty. Raises UserError."""
     try:
         document, _ = yaml.read(file.read_bytes(), max_depth=10)
@@ -156,12 +187,9 @@ def _pod_security(file: Path) -> Mapping[str, Any]:
             return {}
         if not isinstance(document, dict):
             raise ValueError("it is no object")
-        configuration.parse(document)
+        form.check(document)
     except (OSError, ValueError) as error:
-        raise UserError(
-            f"--pod-security {file}: {error}",
-            "See kubernetes.io/docs/tasks/configure-pod-container/enforce-standards-admission-controller.",
-        ) from error
+        raise UserError(f"{form.option} {file}: {error}", form.advice) from error
     return document
 
 
