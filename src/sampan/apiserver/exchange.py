@@ -14,7 +14,7 @@ from sampan.api.request import JSON
 from sampan.apiserver.outbox import PIECE_BYTES
 
 if TYPE_CHECKING:
-    from sampan.apiserver.http import Connection
+    from sampan.apiserver.connection import Connection
 
 UPLOAD_BYTES = 256 * 1024
 PHRASES = {status.value: status.phrase for status in HTTPStatus}
@@ -190,10 +190,10 @@ class Exchange:
         """
         self.started = True
         self.chunked = not framed and self.version == "1.1"
-        if self.version != "1.1" or (self.upload is not None and not self.upload.ended):
+        if self.version != "1.1":
             self.keep_alive = False
         lines = "".join(f"{name}: {value}\r\n" for name, value in headers)
-        closing = "" if self.keep_alive else "Connection: close\r\n"
+        closing = self._closing()
         framing = "Transfer-Encoding: chunked\r\n" if self.chunked else ""
         head = f"HTTP/1.1 {code} {reason}\r\n{lines}{closing}{framing}\r\n"
         self.connection.write(head.encode("latin-1", "replace"))
@@ -217,10 +217,16 @@ class Exchange:
     async def drain(self) -> None:
         await self.connection.drain()
 
+    def _closing(self) -> str:
+        """The header that says so if this is the last answer: also where the rest of a body is not read."""
+        if self.upload is not None and not self.upload.ended:
+            self.keep_alive = False
+        return "" if self.keep_alive else "Connection: close\r\n"
+
     def _head(self, code: int, content_type: str, headers: Iterable[tuple[str, str]], framing: str) -> bytes:
         self.code = code
         lines = "".join(f"{name}: {value}\r\n" for name, value in headers)
-        closing = "" if self.keep_alive else "Connection: close\r\n"
+        closing = self._closing()
         return (
             f"HTTP/1.1 {code} {PHRASES.get(code, 'Status')}\r\nContent-Type: {content_type}\r\n"
             f"Cache-Control: no-cache, private\r\n{lines}{closing}{framing}\r\n"

@@ -302,6 +302,15 @@ async def test_a_server_that_answers_early_ends_the_upload(world: World) -> None
     assert await client.reader.read() == b""
 
 
+async def test_a_refusal_before_the_body_has_come(world: World) -> None:
+    client = await world.connect()
+    lines = "Host: x\r\nContent-Length: 999"
+    client.writer.write(f"POST {BASE}/pods/nosuch/proxy/ HTTP/1.1\r\n{lines}\r\n\r\nab".encode())
+    answer = await client.answer("POST")
+    assert (answer.code, answer.header("connection")) == (404, ["close"])
+    assert await client.reader.read() == b""
+
+
 async def test_a_client_that_leaves_ends_it_all(world: World) -> None:
     gone = asyncio.Event()
 
