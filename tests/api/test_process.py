@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 from sampan.api import process
 from sampan.api.prometheus import text
 
@@ -13,3 +15,8 @@ def test_this_process_uses_something() -> None:
     )
     assert float(values["process_open_fds"]) >= 3
     assert float(values["process_cpu_seconds_total"]) > 0
+
+
+def test_without_proc_there_is_time_only(tmp_path: Path) -> None:
+    names = [family.name for family in process.families(tmp_path / "none")]
+    assert names == ["process_cpu_seconds_total", "process_start_time_seconds"]
