@@ -1,4 +1,4 @@
-"""What is known of one container: which list it stands in, when the next may start, what counts as a restart."""
+"""What is known of one container: its list, when the next may start, what counts as a restart."""
 
 from __future__ import annotations
 
