@@ -130,6 +130,20 @@ async def test_what_was_handed_out_is_no_news_and_a_change_is_for_all_who_use_it
         assert await it.value("a") == "2"
 
 
+async def test_what_never_changes_is_not_watched() -> None:
+    async with world({**config_map("a"), "immutable": True}) as it:
+        it.references.hold(pod("a", uid="one"))
+        await it.synced()
+        assert await it.value("a") == "1"
+        (entry,) = it.references._entries.values()
+        await it.until(entry.task.done)
+        it.references.hold(pod("a", uid="two"))
+        assert await it.value("a") == "1"
+        it.references.release("one")
+        it.references.release("two")
+        assert not it.references._entries
+
+
 async def test_one_that_comes_later_is_news() -> None:
     async with world() as it:
         it.references.hold(pod("late"))

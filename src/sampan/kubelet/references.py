@@ -68,9 +68,12 @@ class References:
     async def get(self, resource: Resource, namespace: str, name: str) -> Obj | None:
         """The object, or None if there is none; raises StatusError, OSError."""
         entry = self._entries.get((resource, namespace, name))
-        if entry is not None and entry.informer.synced:
-            return entry.informer.get(join_key(namespace, name))
         obj: Obj | None
+        if entry is not None and entry.informer.synced:
+            obj = entry.informer.get(join_key(namespace, name))
+            if obj is not None and obj.get("immutable"):
+                entry.task.cancel()  # it will never change: nobody needs to watch
+            return obj
         try:
             obj = await self._client.get(resource, name, namespace)
         except StatusError as error:

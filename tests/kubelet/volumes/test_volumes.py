@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -21,8 +22,11 @@ class Slow(Settled):
     def __init__(self) -> None:
         self.made, self.refreshed, self.given_back = 0, 0, 0
         self.fault: OSError | None = None
+        self.pause: asyncio.Event | None = None
 
     async def setup(self, volume: Volume) -> Mounted:
+        if self.pause is not None:
+            await self.pause.wait()
         self.made += 1
         if self.fault is not None:
             raise self.fault
@@ -169,3 +173,37 @@ async def test_usage_is_of_the_disk_alone(rig: Rig) -> None:
     assert set(found) == {"e"}
     assert found["e"].bytes >= 10_000
     assert found["e"].inodes == 2
+
+
+async def test_one_fault_leaves_nothing_being_made(rig: Rig) -> None:
+    """Whoever hears of it may tear everything down at once."""
+    rig.slow.pause = asyncio.Event()
+    setup = asyncio.create_task(rig.volumes.setup(pod(at("s"), at("u"))))
+    await asyncio.sleep(0.01)
+    assert not setup.done()
+    rig.slow.pause.set()
+    with pytest.raises(VolumeFault, match="no volume plugin matched"):
+        await setup
+    assert rig.slow.made == 1
+
+
+async def test_a_pod_that_ends_does_not_wait_for_its_volumes(rig: Rig) -> None:
+    rig.slow.pause = asyncio.Event()
+    setup = asyncio.create_task(rig.volumes.setup(pod(at("e"), at("s"))))
+    await asyncio.sleep(0.01)
+    rig.volumes.abandon("uid")
+    with pytest.raises(VolumeFault, match="given up, for the Pod is to end"):
+        await setup
+    assert rig.slow.made == 0
+
+
+async def test_a_cancelled_setup_makes_nothing_more(rig: Rig) -> None:
+    rig.slow.pause = asyncio.Event()
+    setup = asyncio.create_task(rig.volumes.setup(pod(at("s"))))
+    await asyncio.sleep(0.01)
+    setup.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await setup
+    rig.slow.pause.set()
+    await asyncio.sleep(0)
+    assert rig.slow.made == 0

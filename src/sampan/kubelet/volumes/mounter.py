@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 from collections.abc import Sequence
@@ -42,8 +43,15 @@ class LinuxMounter:
             libc.mount("hugetlbfs", path, "hugetlbfs", _MEMORY, options)
 
     async def layers(self, path: str, lower_dirs: Sequence[str]) -> None:
-        if not os.path.ismount(path):
-            await rootfs.mount_layers(Path(path), lower_dirs, _IMAGE)
+        if os.path.ismount(path):
+            return
+        # A thread mounts it, and who is cancelled must not leave before it has.
+        mounting = asyncio.ensure_future(rootfs.mount_layers(Path(path), lower_dirs, _IMAGE))
+        try:
+            await asyncio.shield(mounting)
+        except asyncio.CancelledError:
+            await mounting
+            raise
 
     def bind(self, source_fd: int, target: str) -> None:
         libc.mount(f"/proc/self/fd/{source_fd}", target, flags=libc.MS_BIND | libc.MS_REC)

@@ -1,7 +1,7 @@
 """configMap, secret, downwardAPI and projected volumes: API objects as files, kept up to date in place.
 
-All of a Pod lie on one tmpfs: secrets must not reach a disk, one mount is cheaper than one each, and files are
-made in microseconds there, so the event loop does it.
+All of a Pod lie on one tmpfs: secrets must not reach a disk, one mount is cheaper than one each, and files
+are made in microseconds there, so the event loop does it.
 """
 
 from __future__ import annotations

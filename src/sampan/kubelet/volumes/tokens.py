@@ -6,11 +6,13 @@ Source: concepts/storage/projected-volumes#serviceaccounttoken; authentication.k
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sampan.api.clock import parse_time
-from sampan.api.objects import Obj, name_of, namespace_of, uid_of
+from sampan.api.errors import StatusError
+from sampan.api.objects import Obj, key_of, name_of, namespace_of, uid_of
 from sampan.api.resources import SERVICE_ACCOUNTS
 from sampan.client.client import Client
 
@@ -18,6 +20,8 @@ REFRESH_SHARE = 0.8
 MOST_AGE_S = 24 * 3600.0
 LEAST_AGE_S = 60.0
 """However short-lived: a server with a wrong clock must not be asked without pause."""
+
+log = logging.getLogger(__name__)
 
 Key = tuple[str, int]
 """(audience, lifetime in s)"""
@@ -27,6 +31,7 @@ Key = tuple[str, int]
 class _Token:
     text: str
     refresh_s: float
+    expires_s: float
 
 
 class Tokens:
@@ -38,7 +43,7 @@ class Tokens:
         """Raises StatusError, OSError when the server gives none and no usable one is at hand."""
         kept = self._tokens.setdefault(uid_of(pod), {})
         due = [key for key in wanted if key not in kept or kept[key].refresh_s <= time.time()]
-        fresh = await asyncio.gather(*(self._request(pod, key) for key in due))
+        fresh = await asyncio.gather(*(self._renewed(pod, key, kept.get(key)) for key in due))
         kept.update(zip(due, fresh, strict=True))
         return {key: kept[key].text for key in wanted}
 
@@ -48,6 +53,17 @@ class Tokens:
 
     def forget(self, uid: str) -> None:
         self._tokens.pop(uid, None)
+
+    async def _renewed(self, pod: Obj, key: Key, old: _Token | None) -> _Token:
+        """An old one does until it ends; a server that has none now is asked again in a while."""
+        try:
+            return await self._request(pod, key)
+        except (StatusError, OSError) as error:
+            now_s = time.time()
+            if old is None or old.expires_s <= now_s:
+                raise
+            log.warning("Pod %s keeps its token for now: %s", key_of(pod), error)
+            return replace(old, refresh_s=now_s + LEAST_AGE_S)
 
     async def _request(self, pod: Obj, key: Key) -> _Token:
         audience, lifetime_s = key
@@ -69,4 +85,4 @@ class Tokens:
         )
         expires_s = parse_time(answer["status"]["expirationTimestamp"])
         age_s = max(min((expires_s - asked_s) * REFRESH_SHARE, MOST_AGE_S), LEAST_AGE_S)
-        return _Token(answer["status"]["token"], asked_s + age_s)
+        return _Token(answer["status"]["token"], asked_s + age_s, expires_s)

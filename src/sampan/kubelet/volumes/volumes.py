@@ -42,10 +42,34 @@ class Volumes:
     def __init__(self, root: Path, kinds: Kinds, mounter: Mounter) -> None:
         self._root, self._kinds, self._mounter = root, kinds, mounter
         self._mounted: dict[tuple[str, str], Mounted] = {}
+        self._making: dict[str, list[asyncio.Task[Mounted]]] = {}
 
     async def setup(self, pod: Obj) -> None:
-        """Makes every volume that a container uses. Idempotent; raises VolumeFault."""
-        await asyncio.gather(*(self._setup(pod, spec) for spec in _used(pod)))
+        """Makes every volume that a container uses. Idempotent; raises VolumeFault.
+
+        Nothing is being made any more when it ends, however it ends: what comes next may be the teardown.
+        """
+        tasks = [asyncio.create_task(self._setup(pod, spec)) for spec in _used(pod)]
+        if not tasks:
+            return
+        self._making[uid_of(pod)] = tasks
+        try:
+            await asyncio.wait(tasks)
+        finally:
+            del self._making[uid_of(pod)]
+            for task in tasks:
+                task.cancel()
+            outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+        for spec, outcome in zip(_used(pod), outcomes, strict=True):
+            if isinstance(outcome, asyncio.CancelledError):
+                raise VolumeFault(spec["name"], "given up, for the Pod is to end")
+            if isinstance(outcome, BaseException):
+                raise outcome
+
+    def abandon(self, uid: str) -> None:
+        """The Pod is to end: whatever `setup` still waits for, an image or a server, is not waited for."""
+        for task in self._making.get(uid, ()):
+            task.cancel()
 
     async def refresh(self, pod: Obj) -> None:
         """Brings volumes that show something that may change up to date; raises VolumeFault."""
