@@ -67,12 +67,13 @@ class Builder:
         hides = container.state.tool == "crun"
         space: Birthplace | None = self._space if hides else None
         if found.user:
-            shared = [Mount(place.shm, "/dev/shm")] if place.shm else []
+            # Whoever has users of its own shares no IPC with the node: there is a /dev/shm.
+            mounts = (Mount(place.shm, "/dev/shm"), *wanted.mounts)
             hidden = self._hidden if hides else ""
-            mounts = (*shared, *wanted.mounts)
             space = staging = Staging(self._anchor, hidden, found.user, root, mounts)
-            place = replace(place, rootfs=staging.staged_rootfs, shm=staging.staged_mounts[0].source)
-            wanted = replace(wanted, mounts=staging.staged_mounts[len(shared) :])
+            shm, *volumes = staging.staged_mounts
+            place = replace(place, rootfs=staging.staged_rootfs, shm=shm.source)
+            wanted = replace(wanted, mounts=volumes)
         filter = self._configure(container, wanted, root, place)
         Path(wanted.log_path).parent.mkdir(parents=True, exist_ok=True)
         flags = conmon.flags(stdin=wanted.stdin, stdin_once=wanted.stdin_once, tty=wanted.tty)
