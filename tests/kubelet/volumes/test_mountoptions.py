@@ -22,6 +22,7 @@ RO = {"readOnly": True}
     ("asked", "mounted", "features", "expected"),
     [
         ({}, Mounted("/s"), ABLE, {}),
+        ({"mountPath": "v/w"}, Mounted("/s"), ABLE, {"target": "/v/w"}),
         (RO, Mounted("/s"), ABLE, {"read_only": True}),
         ({}, Mounted("/s", read_only=True), ABLE, {"read_only": True}),
         ({}, Mounted("/s", no_exec=True), ABLE, {"no_exec": True}),

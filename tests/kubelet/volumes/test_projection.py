@@ -1,4 +1,4 @@
-"""API objects as files: there, missing, optional, coming and going. The atomic change is in test_atomicwriter."""
+"""API objects as files: there, missing, optional, coming and going. How they change: test_atomicwriter."""
 
 from __future__ import annotations
 

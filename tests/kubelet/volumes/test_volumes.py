@@ -169,8 +169,11 @@ async def test_usage_is_of_the_disk_alone(rig: Rig) -> None:
     owner = pod(at("e"), at("s"))
     await rig.volumes.setup(owner)
     (rig.root / "uid/volumes.d/kubernetes.io~empty-dir/e/f").write_bytes(b"x" * 10_000)
+    (rig.root / "uid/etc.hosts").write_bytes(b"x" * 10_000)
     found = rig.volumes.usage(owner)
-    assert set(found) == {"e"}
+    assert set(found) == {"e", "etc.hosts", "resolv.conf"}
+    assert found["etc.hosts"].bytes >= 10_000
+    assert found["resolv.conf"].bytes == 0
     assert found["e"].bytes >= 10_000
     assert found["e"].inodes == 2
 

@@ -6,6 +6,7 @@ Sources: concepts/storage/volumes#mount-propagation and #recursive-read-only-mou
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import PurePosixPath
 
 from sampan.api.objects import Obj
 from sampan.kubelet.runtime.contract import Features, Mount
@@ -20,7 +21,7 @@ def container_mount(mount: Obj, mounted: Mounted, source: str, features: Feature
     read_only = mounted.read_only or bool(mount.get("readOnly"))
     return Mount(
         source=source,
-        target=mount["mountPath"],
+        target=PurePosixPath("/", mount["mountPath"]).as_posix(),
         read_only=read_only,
         propagation=_PROPAGATION.get(mount.get("mountPropagation") or "", "rprivate"),
         recursive_read_only=bool(mount.get("readOnly")) and _deep(mount, features),

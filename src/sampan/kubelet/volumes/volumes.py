@@ -15,6 +15,7 @@ from pathlib import Path
 
 from sampan.api.errors import StatusError
 from sampan.api.objects import Obj, uid_of
+from sampan.kubelet.containerspec import PodPlace
 from sampan.kubelet.runtime.contract import PLAIN, Features, Mount
 from sampan.kubelet.runtime.mounts import table
 from sampan.kubelet.volumes import removal
@@ -83,8 +84,12 @@ class Volumes:
                 raise _fault(volume.name, error) from error
 
     def usage(self, pod: Obj) -> dict[str, Usage]:
-        """Blocking: what each of the Pod's volumes on the node's own disk holds, by name."""
-        found = {}
+        """Blocking: what each of the Pod's volumes on the node's own disk holds, by name.
+
+        And each file that all its containers may write: they could fill the disk with it (CVE-2020-8557).
+        """
+        base = self._root / uid_of(pod)
+        found = {path.name: measure(str(path)) for path in (PodPlace(base).hosts, PodPlace(base).resolv_conf)}
         for spec in _used(pod):
             if spec.get("emptyDir") is not None and not in_memory(spec):
                 _, volume = self._volume(pod, spec)
