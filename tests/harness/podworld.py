@@ -57,6 +57,9 @@ class Volumes:
             self.faults -= 1
             raise VolumeFault("data", "not yet")
 
+    def abandon(self, uid: str) -> None:
+        """What is being made is made in a moment."""
+
     async def refresh(self, pod: Obj) -> None:
         await asyncio.sleep(0.01)
         self.refreshed += 1
