@@ -105,6 +105,9 @@ async def test_refused() -> None:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         port = sock.getsockname()[1]
+        outcome = await probe(port, {"tcpSocket": {"port": port, "host": "localhost"}})
+        addresses = ("127.0.0.1", "[::1]")
+        assert outcome.text in [f"dial tcp {it}:{port}: connect: connection refused" for it in addresses]
         outcome = await probe(port, {"httpGet": {"port": port}})
         text = f"dial tcp 127.0.0.1:{port}: connect: connection refused"
         assert (outcome.ok, outcome.refused) == (False, True)

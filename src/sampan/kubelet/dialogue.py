@@ -39,11 +39,11 @@ class UnknownHost(Exception):
 
 class NotConnected(Exception):
     """Nobody was reached; `cause` is the OSError, UnknownHost, or the NetworkFault where not even a socket
-    could be had; a TimeoutError where nobody answered in time."""
+    could be had; a TimeoutError where nobody answered in time. `host`: the address that was tried last."""
 
-    def __init__(self, cause: Exception) -> None:
+    def __init__(self, cause: Exception, host: str) -> None:
         super().__init__(str(cause))
-        self.cause = cause
+        self.cause, self.host = cause, host
 
     @property
     def refused(self) -> bool:
@@ -112,7 +112,7 @@ class Dialogue:
         try:
             found = await self._loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         except OSError:
-            self._end(NotConnected(UnknownHost(f"lookup {host}: no such host")))
+            self._end(NotConnected(UnknownHost(f"lookup {host}: no such host"), host))
             return
         self._others = [(family, str(address[0])) for family, *_, address in found]
         self._try_next(stock)
@@ -125,7 +125,7 @@ class Dialogue:
 
     def _connect(self, sock: socket.socket | Exception) -> None:
         if isinstance(sock, Exception):
-            self._end(NotConnected(sock))
+            self._end(NotConnected(sock, self._address[0]))
             return
         if self._timer is None:  # cancelled while it waited for its socket
             sock.close()
@@ -144,7 +144,7 @@ class Dialogue:
             self._hang_up()
             self._try_next(self._stock)
         else:
-            self._end(NotConnected(OSError(number, errno.errorcode.get(number, ""))))
+            self._end(NotConnected(OSError(number, errno.errorcode.get(number, "")), self._address[0]))
 
     def _reached(self) -> None:
         self.connected = True
@@ -220,7 +220,7 @@ class Dialogue:
             self._waits = 0
 
     def _late(self) -> None:
-        self._end(TimeoutError() if self.connected else NotConnected(TimeoutError()))
+        self._end(TimeoutError() if self.connected else NotConnected(TimeoutError(), self._address[0]))
 
     def _end(self, outcome: Exception | None) -> None:
         if self._timer is None:

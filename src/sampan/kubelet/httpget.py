@@ -132,7 +132,7 @@ class Errand:
 
     def _cause(self, error: Exception) -> str:
         if isinstance(error, NotConnected) and not isinstance(error.cause, TimeoutError):
-            return dial_error(self.host, self.port, error.cause)
+            return dial_error(error.host, self.port, error.cause)
         if isinstance(error, (NotConnected, TimeoutError)):
             return "context deadline exceeded (Client.Timeout exceeded while awaiting headers)"
         if isinstance(error, ssl.SSLError):

@@ -120,7 +120,7 @@ class _TcpSocket:
 
     def _failure(self, error: Exception) -> Outcome:
         assert isinstance(error, NotConnected)
-        text = dial_error(self.host, self.port, error.cause)
+        text = dial_error(error.host, self.port, error.cause)
         return Outcome(False, text, refused=error.refused)
 
 
@@ -147,7 +147,7 @@ class _Grpc:
             if isinstance(error.cause, TimeoutError):
                 text = f'timeout: failed to connect service "{self._address}" {within}'
                 return Outcome(False, f"{text}: context deadline exceeded")
-            cause = dial_error(self._host, self._port, error.cause)
+            cause = dial_error(error.host, self._port, error.cause)
             text = f'error: failed to connect service at "{self._address}": {cause}'
             return Outcome(False, text, refused=error.refused)
         if isinstance(error, TimeoutError):
