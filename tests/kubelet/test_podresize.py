@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from harness.kubeletworld import World, make_pod, ready
@@ -166,3 +167,38 @@ async def test_a_restarted_node_keeps_to_what_it_had_granted(world: World) -> No
     assert pod is not None and shown(pod) == ("200m", "200m")
     assert condition_of(pod, "PodResizePending") is not None
     assert pod["status"]["containerStatuses"][0]["restartCount"] == 0
+
+
+async def test_back_and_forth(world: World) -> None:
+    """What a container was given last is what counts, not what it was given first."""
+    world.api.add(sized("100m"))
+    await world.until(ready)
+    for cpu, quota_us in (("200m", 20_000), ("300m", 30_000), ("200m", 20_000), ("100m", 10_000)):
+        resized(world, cpu)
+        await world.until(lambda pod, cpu=cpu: shown(pod) == (cpu, cpu))
+        found = given(world)
+        assert found is not None and found.cpu_quota_us == quota_us
+
+
+async def test_what_was_granted_and_not_done_is_done_by_the_next_process(world: World) -> None:
+    world.api.add(sized("100m"))
+    await world.until(ready)
+    await world.stop()
+    resized(world, "200m")
+    pod = world.pod()
+    assert pod is not None
+    granted = {"web": pod["spec"]["containers"][0]["resources"]}
+    (world.root / "pods" / pod["metadata"]["uid"] / "resources.json").write_bytes(orjson.dumps(granted))
+    world.start()
+    await world.until(lambda pod: (found := given(world)) is not None and found.cpu_quota_us == 20_000)
+
+
+async def test_a_pod_that_has_ended_takes_no_room_for_a_resize(world: World) -> None:
+    world.api.add(sized("100m"))
+    pod = await world.until(ready)
+    await world.delete(30)
+    before = world.kubelet._allocation.room_for("x")["cpu"]
+    resized(world, "200m")
+    await asyncio.sleep(0.05)
+    assert world.kubelet._allocation.room_for("x")["cpu"] >= before
+    assert pod["metadata"]["uid"]

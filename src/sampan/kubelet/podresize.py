@@ -13,6 +13,7 @@ from pathlib import Path
 import orjson
 
 from sampan.api.objects import Obj, revision_of, uid_of
+from sampan.api.podspec import is_terminal
 from sampan.kubelet import qos, resize
 from sampan.kubelet.containerview import ContainerView
 from sampan.kubelet.lifecycle import ContainerState, PodState
@@ -41,6 +42,7 @@ class PodResize:
         self._task: asyncio.Task[None] | None = None
         self._of_pod: Resources | None = None
         """What the Pod's own cgroup was last told, None before the first resize."""
+        self._open = False
 
     @property
     def latest(self) -> Obj:
@@ -63,6 +65,8 @@ class PodResize:
             return pod
         self._pod = pod
         view, state = self.view, self.view.resize
+        if not self._open or view.doomed or is_terminal(pod):
+            return resize.with_amounts(pod, self._allocated) if self._waits(pod) else pod
         if not self._waits(pod):
             if state.pending is not None:
                 view.resize = ResizeState(None, state.in_progress, state.error)
@@ -80,10 +84,15 @@ class PodResize:
         self._grant(pod)
         return pod
 
-    @property
-    def waits(self) -> bool:
-        """What is asked for is not what was granted."""
-        return self._waits(self._pod)
+    def open(self) -> None:
+        """The Pod's worker runs: from now on resizes are granted, and what an earlier process had granted and
+        not done is done.
+        """
+        self._open = True
+        if self._waits(self._pod):
+            self._again()
+        elif any(self._differs(container) for container in self.view.containers):
+            self._begin()
 
     def close(self) -> None:
         self._parts.allocation.stop_waiting(self.view.uid)
@@ -101,6 +110,9 @@ class PodResize:
         for container in self.view.containers:
             if container.state is ContainerState.RUNNING and container.granted is None:
                 container.granted = before[container.name]
+        self._begin()
+
+    def _begin(self) -> None:
         self.view.resize = ResizeState(None, in_progress=True)
         self._say("Normal", "ResizeStarted", f"Pod resize started: {_shown(self._allocated)}")
         if self._task is None or self._task.done():
@@ -121,6 +133,7 @@ class PodResize:
             if self._allocated is not granted:
                 continue
             if not error:
+                self._say("Normal", "ResizeCompleted", f"Pod resize completed: {_shown(granted)}")
                 break
             if error != self.view.resize.error:
                 self._say("Warning", "ResizeError", error)
@@ -128,7 +141,6 @@ class PodResize:
             self._again()
             await asyncio.sleep(RETRY_S)
         self.view.resize = ResizeState(self.view.resize.pending)
-        self._say("Normal", "ResizeCompleted", f"Pod resize completed: {_shown(self._allocated)}")
 
     async def _apply(self) -> str:
         """Why not, or "". Wider limits of the Pod first, narrower ones last: it always encloses its own."""
@@ -152,13 +164,8 @@ class PodResize:
         return ""
 
     async def _apply_to(self, container: ContainerView) -> str:
-        record = container.record
-        if container.state is not ContainerState.RUNNING or record is None:
-            return ""
-        container_id = record.spec.id
-        old = self._given.get(container_id, record.spec.resources)
-        new = qos.container_resources(self.view.pod, container.spec, self._parts.node_memory_bytes)
-        if resize.differ(old, new):
+        if (amounts := self._differs(container)) is not None:
+            container_id, old, new = amounts
             if resize.needs_restart(container.spec, old, new):
                 container.unhealthy = f"Container {container.name} resize requires restart"
                 container.replace = True
@@ -167,9 +174,18 @@ class PodResize:
             if problem := resize.too_small(new.memory_bytes, used, f"container {container.name}"):
                 return problem
             await self._parts.runtime.set_resources(container_id, new)
-            self._given = {container_id: new, **self._living()}
+            self._given = {**self._living(), container_id: new}
         container.granted = None
         return ""
+
+    def _differs(self, container: ContainerView) -> tuple[str, Resources, Resources] | None:
+        """(ID, what it is held to, what it should be) of a container that runs with something else."""
+        record = container.record
+        if container.state is not ContainerState.RUNNING or record is None:
+            return None
+        old = self._given.get(record.spec.id, record.spec.resources)
+        new = qos.container_resources(self.view.pod, container.spec, self._parts.node_memory_bytes)
+        return (record.spec.id, old, new) if resize.differ(old, new) else None
 
     def _living(self) -> dict[str, Resources]:
         """What was given to containers that are still there."""

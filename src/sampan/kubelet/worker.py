@@ -130,8 +130,7 @@ class Worker:
         try:
             async with self._group as group:
                 reporter = group.create_task(self._reporter.run(), name=f"status-{key_of(self.view.pod)}")
-                if self._resize.waits:
-                    self._look_again()
+                self._resize.open()
                 if self.view.sandbox is not None:
                     self._parts.references.hold(self.view.pod)
                     self._attempts.watch_adopted()

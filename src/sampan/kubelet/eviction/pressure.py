@@ -66,8 +66,3 @@ class Pressure:
         return frozenset(
             kind for kind, seen in self._seen.items() if now_s - seen < self._transition_s or seen == now_s
         )
-
-    def calm_in_s(self, now_s: float) -> float | None:
-        """When the next condition will go if nothing more is seen."""
-        left = [seen + self._transition_s - now_s for seen in self._seen.values()]
-        return min((each for each in left if each > 0), default=None)

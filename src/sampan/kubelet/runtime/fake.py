@@ -308,6 +308,9 @@ class FakeRuntime:
     async def set_resources(self, container_id: str, resources: Resources) -> None:
         self._asked("set_resources", container_id)
         self.resources[container_id] = resources
+        if (container := self._containers.get(container_id)) is not None:
+            spec = replace(container.record.spec, resources=resources)
+            container.record = replace(container.record, spec=spec)
 
     async def set_sandbox_resources(self, uid: str, resources: Resources) -> None:
         self._asked("set_sandbox_resources", uid)
