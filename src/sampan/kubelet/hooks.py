@@ -30,6 +30,9 @@ class Hooks:
             await self._http_get(target, action)
         elif (action := handler.get("sleep")) is not None:
             await asyncio.sleep(float(action["seconds"]))
+        else:
+            # tcpSocket is taken for old times' sake and fails when used (API reference, LifecycleHandler).
+            raise HookFailed(f"invalid handler: {', '.join(handler) or 'none'}")
 
     async def _exec(self, target: Target, command: list[str]) -> None:
         try:
