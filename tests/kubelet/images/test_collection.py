@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -110,3 +111,17 @@ async def test_thresholds_are_choices(percent: int) -> None:
     disk = Disk(*"abcdefghi")
     await collector(disk, config=CollectionConfig(percent, 50))[0].look()
     assert len(disk.names) == (5 if percent == 85 else 9)
+
+
+async def test_what_came_from_a_file_stays() -> None:
+    """Nobody could fetch it again."""
+
+    class Imported(Disk):
+        def unused(self, wanted: Collection[str]) -> Sequence[UnusedImage]:
+            return [replace(entry, imported=entry.reference < "h") for entry in super().unused(wanted)]
+
+    disk = Imported(*"abcdefghi")
+    await collector(disk)[0].look()
+    assert disk.names == list("abcdefgi")
+    await collector(disk)[0].delete_unused()
+    assert disk.names == list("abcdefg")

@@ -340,22 +340,26 @@ async def test_the_last_use_is_remembered(tmp_path: Path, small: Path) -> None:
     assert after.used_at_s > before.used_at_s == after.came_at_s
 
 
-async def test_a_container_keeps_its_image_when_the_disk_is_full(tmp_path: Path, small: Path) -> None:
-    """The real store under the real collector: only what nobody wants goes."""
-    store = await opened(tmp_path / "store")
-    await store.load(str(small), "wanted:1")
-    await store.load(str(small), "other:1")
-    full = Room(100, 1)
-    config = CollectionConfig(minimum_age_s=0)
-    said: list[str] = []
+async def test_only_what_can_be_fetched_again_is_collected(
+    tmp_path: Path, small: Path, registry: str
+) -> None:
+    """The real store under the real collector."""
+    store = await opened(tmp_path / "store", {"docker.io": f"http://{registry}"})
+    for name in ("wanted:1", "other:1"):
+        push(small, registry, f"library/{name}")
+        await store.pull(name)
+    await store.load(str(small), "mine:1")
+    config, said = CollectionConfig(minimum_age_s=0), list[str]()
     collector = ImageCollector(
         store,
         store.root,
         config,
         lambda: ["wanted:1"],
         lambda *words: said.append(words[0]),
-        room=lambda _: full,
+        room=lambda _: Room(100, 1),
     )
     await collector.look()
-    assert [image.reference for image in store.listing()] == ["docker.io/library/wanted:1"]
+    left = [image.reference.rpartition("/")[2] for image in store.listing()]
+    assert sorted(left) == ["mine:1", "wanted:1"]
     assert said == ["FreeDiskSpaceFailed"]
+    assert [image.reference for image in store.unused(["wanted:1"])] == ["docker.io/library/mine:1"]

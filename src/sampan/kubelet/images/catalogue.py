@@ -37,6 +37,8 @@ class Entry:
     guards: tuple[str, ...] = ()
     came_at_s: float = 0.0
     used_at_s: float = 0.0
+    imported: bool = False
+    """It came from a file: no registry may have it again."""
 
     def image(self, layers_dir: Path) -> Image:
         config = self.config

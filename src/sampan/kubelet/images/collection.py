@@ -2,7 +2,7 @@
 
 Source: concepts/architecture/garbage-collection, "Garbage collection of unused images". The disk is looked at
 when an image was added and every few minutes; an image is never taken from under a container, nor from a Pod
-that is here and will start it again.
+that is here and will start it again; nor is one that came from a file, since nobody could fetch it again.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ class ImageCollector:
     async def look(self) -> None:
         """Collects as far as the thresholds and ages ask for."""
         async with self._turn:
-            unused = await asyncio.to_thread(self._images.unused, self._wanted())
+            unused = await self._unused()
             await self._forget(too_old(unused, self._config, self._clock()))
             room = self._room(self._root)
             if not room.capacity:
@@ -118,9 +118,13 @@ class ImageCollector:
                 await self._free(unused, room, lacking)
 
     async def delete_unused(self) -> None:
-        """All that nobody needs, whatever its age: the node is short of disk."""
+        """All that nobody needs and somebody has, whatever its age: the node is short of disk."""
         async with self._turn:
-            await self._forget(await asyncio.to_thread(self._images.unused, self._wanted()))
+            await self._forget(await self._unused())
+
+    async def _unused(self) -> Sequence[UnusedImage]:
+        found = await asyncio.to_thread(self._images.unused, self._wanted())
+        return [entry for entry in found if not entry.imported]
 
     async def _free(self, unused: Sequence[UnusedImage], before: Room, lacking: int) -> None:
         for entry in removable(unused, self._config, self._clock()):

@@ -43,11 +43,12 @@ class Image:
 
 @dataclass(frozen=True, slots=True)
 class UnusedImage:
-    """One that no container has; times in seconds since the epoch."""
+    """One that no container has; times in seconds since the epoch. `imported`: it came from a file."""
 
     reference: str
     came_at_s: float
     used_at_s: float
+    imported: bool = False
 
 
 class Images(Protocol):

@@ -161,7 +161,13 @@ class ImageStore:
         return all((self._layers / layer).is_dir() for layer in entry.layers)
 
     async def _enter(
-        self, name: str, digest: str, manifest: layout.Manifest, key: Credential | None = None
+        self,
+        name: str,
+        digest: str,
+        manifest: layout.Manifest,
+        key: Credential | None = None,
+        *,
+        imported: bool = False,
     ) -> Image:
         """Unpacks what is missing, then gives it the name."""
         stack: list[str] = []  # topmost first
@@ -181,6 +187,7 @@ class ImageStore:
             guards=_guards(present, digest, key),
             came_at_s=now_s,
             used_at_s=now_s,
+            imported=imported,
         )
         await self._write(entry)
         self._added()
@@ -251,7 +258,7 @@ class ImageStore:
                 (descriptor,) = layout.index(target)
                 manifest = await asyncio.to_thread(layout.manifest, self._blobs, descriptor)
                 name = normalise(reference or tag or archive.stem(path.name))
-                loaded.append(await self._enter(name, manifest.digest, manifest))
+                loaded.append(await self._enter(name, manifest.digest, manifest, imported=True))
             return loaded
 
     async def _load_layout(self, source: Path, file_name: str, reference: str) -> Sequence[Image]:
@@ -264,7 +271,7 @@ class ImageStore:
         loaded = []
         for descriptor, name in named:
             manifest = await asyncio.to_thread(self._take_in, layout.Blobs(source / "blobs"), descriptor)
-            loaded.append(await self._enter(name, descriptor.digest, manifest))
+            loaded.append(await self._enter(name, descriptor.digest, manifest, imported=True))
         return loaded
 
     def _take_in(self, source: layout.Blobs, descriptor: layout.Descriptor) -> layout.Manifest:
@@ -299,7 +306,9 @@ class ImageStore:
         mounted = self.mounted()
         named = {entry.reference for reference in wanted if (entry := self._named(reference)) is not None}
         return [
-            UnusedImage(entry.reference, entry.came_at_s, max(entry.used_at_s, self._used.get(name, 0.0)))
+            UnusedImage(
+                name, entry.came_at_s, max(entry.used_at_s, self._used.get(name, 0.0)), entry.imported
+            )
             for name, entry in self._catalogue.entries().items()
             if name not in named and not (entry.layers and mounted.issuperset(entry.layers))
         ]
