@@ -154,6 +154,19 @@ async def test_refresh_is_for_what_was_made(rig: Rig) -> None:
     assert rig.slow.refreshed == 1
 
 
+async def test_one_volume_that_cannot_be_refreshed_does_not_hold_up_the_others(rig: Rig) -> None:
+    owner = pod(at("e"), at("s"))
+    await rig.volumes.setup(owner)
+
+    async def fault(volume: Volume) -> None:
+        raise OSError(28, "No space left on device")
+
+    rig.volumes._kinds["emptyDir"].refresh = fault  # type: ignore[method-assign]
+    with pytest.raises(VolumeFault, match="no space left"):
+        await rig.volumes.refresh(owner)
+    assert rig.slow.refreshed == 1
+
+
 async def test_everything_goes(rig: Rig) -> None:
     owner = pod(at("e"), at("s"), at("e", subPath="a"))
     await rig.volumes.setup(owner)

@@ -43,11 +43,12 @@ class Projection:
 
     async def refresh(self, volume: Volume) -> None:
         try:
+            # Tokens first: they take a while, and an object that changes meanwhile is to be shown as it is.
+            tokens = await self._tokens.of(volume.pod, token_requests(volume.spec))
             objects = {
                 (resource.singular, name): await self._references.get(resource, volume.namespace, name)
                 for resource, name in of_volume(volume.spec)
             }
-            tokens = await self._tokens.of(volume.pod, token_requests(volume.spec))
             context = Context(volume.pod, lambda kind, n: objects[kind, n], tokens, self._allocatable())
             files = payload(volume.spec, context)
         except PayloadError as error:

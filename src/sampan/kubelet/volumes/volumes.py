@@ -73,15 +73,20 @@ class Volumes:
             task.cancel()
 
     async def refresh(self, pod: Obj) -> None:
-        """Brings volumes that show something that may change up to date; raises VolumeFault."""
+        """Brings all volumes that show what may change up to date; raises the first VolumeFault met."""
+        faults = []
         for spec in _used(pod):
             kind, volume = self._volume(pod, spec)
             if not volume.directory.exists():
                 continue  # not made yet, or lying elsewhere
             try:
                 await kind.refresh(volume)
+            except VolumeFault as fault:
+                faults.append(fault)
             except (StatusError, OSError) as error:
-                raise _fault(volume.name, error) from error
+                faults.append(_fault(volume.name, error))
+        if faults:
+            raise faults[0]
 
     def usage(self, pod: Obj) -> dict[str, Usage]:
         """Blocking: what each of the Pod's volumes on the node's own disk holds, by name.
