@@ -8,6 +8,7 @@ the conditions every 5 min, or with the Lease if somebody says otherwise of the 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
@@ -226,10 +227,8 @@ class NodeReporter:
 
     async def _heartbeat(self) -> None:
         """The first one comes a period after the registration, which said the same."""
-        try:
+        with contextlib.suppress(TimeoutError):  # nothing new is a sign of life all the same
             await asyncio.wait_for(self._news.wait(), HEARTBEAT_S)
-        except TimeoutError:
-            pass  # nothing new: a sign of life all the same
         self._news.clear()
         await self._post(await self._client.get(NODES, self._config.node_name))
 
