@@ -76,6 +76,7 @@ async def test_an_old_one_does_while_the_server_has_none(rig: tuple[Server, Toke
     Clock.now_s += 600
     with pytest.raises(StatusError):
         await found.of(POD, [KEY])
+    assert found.refresh_due_s("u") == Clock.now_s + tokens.LEAST_AGE_S, "not without pause"
 
 
 async def test_forgotten_with_its_pod(rig: tuple[Server, Tokens]) -> None:

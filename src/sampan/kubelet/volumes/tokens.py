@@ -60,10 +60,13 @@ class Tokens:
             return await self._request(pod, key)
         except (StatusError, OSError) as error:
             now_s = time.time()
-            if old is None or old.expires_s <= now_s:
+            if old is None:
+                raise
+            kept = self._tokens[uid_of(pod)][key] = replace(old, refresh_s=now_s + LEAST_AGE_S)
+            if old.expires_s <= now_s:
                 raise
             log.warning("Pod %s keeps its token for now: %s", key_of(pod), error)
-            return replace(old, refresh_s=now_s + LEAST_AGE_S)
+            return kept
 
     async def _request(self, pod: Obj, key: Key) -> _Token:
         audience, lifetime_s = key
