@@ -43,7 +43,7 @@ class Tokens:
         """Raises StatusError, OSError when the server gives none and no usable one is at hand."""
         kept = self._tokens.setdefault(uid_of(pod), {})
         due = [key for key in wanted if key not in kept or kept[key].refresh_s <= time.time()]
-        fresh = await asyncio.gather(*(self._renewed(pod, key, kept.get(key)) for key in due))
+        fresh = await asyncio.gather(*(self._renewed(pod, key, kept) for key in due))
         kept.update(zip(due, fresh, strict=True))
         return {key: kept[key].text for key in wanted}
 
@@ -54,19 +54,19 @@ class Tokens:
     def forget(self, uid: str) -> None:
         self._tokens.pop(uid, None)
 
-    async def _renewed(self, pod: Obj, key: Key, old: _Token | None) -> _Token:
+    async def _renewed(self, pod: Obj, key: Key, kept: dict[Key, _Token]) -> _Token:
         """An old one does until it ends; a server that has none now is asked again in a while."""
         try:
             return await self._request(pod, key)
         except (StatusError, OSError) as error:
             now_s = time.time()
-            if old is None:
+            if key not in kept:
                 raise
-            kept = self._tokens[uid_of(pod)][key] = replace(old, refresh_s=now_s + LEAST_AGE_S)
-            if old.expires_s <= now_s:
+            kept[key] = replace(kept[key], refresh_s=now_s + LEAST_AGE_S)
+            if kept[key].expires_s <= now_s:
                 raise
             log.warning("Pod %s keeps its token for now: %s", key_of(pod), error)
-            return kept
+            return kept[key]
 
     async def _request(self, pod: Obj, key: Key) -> _Token:
         audience, lifetime_s = key
