@@ -75,7 +75,10 @@ def test_what_differs_decides_whether_it_restarts() -> None:
 
 
 def test_on_the_way_both_fit() -> None:
-    old, new = Resources(cpu_shares=5, memory_bytes=10), Resources(cpu_shares=3, memory_bytes=20, cpu_quota_us=9)
+    old, new = (
+        Resources(cpu_shares=5, memory_bytes=10),
+        Resources(cpu_shares=3, memory_bytes=20, cpu_quota_us=9),
+    )
     between = larger(old, new)
     assert (between.cpu_shares, between.memory_bytes) == (5, 20)
     assert between.cpu_quota_us == 0, "none is wider than any"

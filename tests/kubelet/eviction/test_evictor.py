@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -65,7 +64,7 @@ class Node:
             "nodefs.available": Observation(self.disk, 1000),
         }
 
-    def measure(self, pod: Obj) -> LocalUsage:
+    async def measure(self, pod: Obj) -> LocalUsage:
         return LocalUsage({"c": Usage(self.used.get(pod["metadata"]["name"], 0))})
 
     async def reclaim(self) -> None:
@@ -183,10 +182,10 @@ async def test_large_directories_are_walked_seldom(monkeypatch: pytest.MonkeyPat
     evictor = await node.evictor()
     walks = 0
 
-    def measure(pod: Obj) -> LocalUsage:
+    async def measure(pod: Obj) -> LocalUsage:
         nonlocal walks
         walks += 1
-        time.sleep(0.01)
+        await asyncio.sleep(0.01)
         return LocalUsage()
 
     monkeypatch.setattr(node, "measure", measure)

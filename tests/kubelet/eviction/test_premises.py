@@ -76,5 +76,5 @@ async def test_what_a_pod_has_written_is_measured(world: World) -> None:
     log = world.root / "pods" / pod["metadata"]["uid"] / "web" / "0.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     log.write_bytes(b"x" * 8192)
-    assert premises(world).measure(pod).containers["web"].bytes >= 8192
+    assert (await premises(world).measure(pod)).containers["web"].bytes >= 8192
     assert premises(world).observe()["memory.available"].capacity > 0

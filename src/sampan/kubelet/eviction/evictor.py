@@ -51,8 +51,8 @@ class Node(Protocol):
 
     def observe(self) -> Mapping[str, Observation]: ...
 
-    def measure(self, pod: Obj) -> LocalUsage:
-        """Blocks."""
+    async def measure(self, pod: Obj) -> LocalUsage:
+        """Walks the Pod's directories, in a thread."""
 
     async def reclaim(self) -> None:
         """Takes away what nobody needs: ended containers, unused images."""
@@ -125,7 +125,7 @@ class Evictor:
             if due[uid] > now_s:
                 continue
             began_s = steady.now_s()
-            used = await asyncio.to_thread(self._node.measure, pod)
+            used = await self._node.measure(pod)
             due[uid] = began_s + (steady.now_s() - began_s) * MEASURED_PART
             if text := localstorage.breach(pod, used):
                 self._evict(tenant, text, 0.0)
@@ -161,7 +161,7 @@ class Evictor:
     async def _usage(self, tenant: Tenant, threshold: Threshold) -> PodUsage:
         view = tenant.view
         if CONDITIONS[threshold.signal] == "DiskPressure":
-            local = await asyncio.to_thread(self._node.measure, view.pod)
+            local = await self._node.measure(view.pod)
             total = local.total
             return PodUsage(
                 view.pod,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from pathlib import Path
 
@@ -45,11 +46,14 @@ class Premises:
     def observe(self) -> Mapping[str, Observation]:
         return self._signals()
 
-    def measure(self, pod: Obj) -> LocalUsage:
+    async def measure(self, pod: Obj) -> LocalUsage:
         ids: dict[str, list[str]] = {}
-        for record in list(self._parts.runtime.records()):
+        for record in self._parts.runtime.records():
             if record.spec.sandbox == uid_of(pod):
                 ids.setdefault(record.spec.name, []).append(record.spec.id)
+        return await asyncio.to_thread(self._walk, pod, ids)
+
+    def _walk(self, pod: Obj, ids: Mapping[str, list[str]]) -> LocalUsage:
         config = self._parts.config
         containers = container_usage(config.pods, config.root / BUNDLES, pod, ids)
         return LocalUsage(containers, self._parts.volumes.usage(pod))
