@@ -7,7 +7,7 @@ import pytest
 
 from sampan.api.errors import StatusError
 from sampan.api.objects import mutable
-from sampan.api.request import MERGE_PATCH, STRATEGIC_MERGE_PATCH
+from sampan.api.request import JSON_PATCH, MERGE_PATCH, STRATEGIC_MERGE_PATCH
 from sampan.api.resources import CONFIG_MAPS, DEPLOYMENTS, LEASES, NAMESPACES, NODES, PODS, REPLICA_SETS
 
 DEPLOYMENT = {
@@ -260,6 +260,10 @@ async def test_ephemeral_containers_come_through_their_own_door(api) -> None:
         assert debugger["imagePullPolicy"] == "Always" and debugger["terminationMessagePolicy"] == "File"
         assert "labels" not in changed["metadata"] and changed["spec"]["priority"] == made["spec"]["priority"]
         assert changed["metadata"]["generation"] == 2
+    more = [{"op": "add", "path": "/spec/ephemeralContainers/-", "value": {**DEBUGGER, "name": "third"}}]
+    words = {"sub": "ephemeralcontainers", "content_type": JSON_PATCH, "dryRun": "All"}
+    shown = await api.call("patch", PODS, "p", more, **words)
+    assert [c["name"] for c in shown["spec"]["ephemeralContainers"]] == ["debugger", "third"]
     body = mutable(changed)
     body["spec"]["ephemeralContainers"].append({**DEBUGGER, "name": "second"})
     changed = await api.call("update", PODS, "p", body, sub="ephemeralcontainers")
