@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from sampan.kubelet.runtime import mounts
+from sampan.kubelet.runtime import libc, mounts
+from sampan.kubelet.volumes.contract import VolumeFault
+from sampan.kubelet.volumes.emptydir import EmptyDir
 from sampan.kubelet.volumes.mounter import LinuxMounter
+from sampan.kubelet.volumes.volumes import Volumes
 
 pytestmark = pytest.mark.root
 MI = 1 << 20
@@ -76,3 +79,25 @@ async def test_layers(short_dir: Path, count: int) -> None:
     finally:
         LinuxMounter().unmount(str(target))
     assert list(target.iterdir()) == []
+
+
+async def test_a_disk_that_is_full(root: Path) -> None:
+    """It is said whose volume does not fit; once there is room it is made, and in the end nothing is left."""
+    libc.mount("tmpfs", str(root), "tmpfs", 0, "nr_inodes=6")
+    mounter = LinuxMounter()
+    volumes = Volumes(root, {"emptyDir": EmptyDir(mounter, dict)}, mounter)
+    for number in range(4):
+        (root / str(number)).touch()
+    mounts_of = [{"name": "v", "mountPath": "/v"}]
+    spec = {
+        "containers": [{"name": "c", "volumeMounts": mounts_of}],
+        "volumes": [{"name": "v", "emptyDir": {}}],
+    }
+    pod = {"metadata": {"name": "p", "namespace": "n", "uid": "u"}, "spec": spec}
+    with pytest.raises(VolumeFault, match="^no space left on device"):
+        await volumes.setup(pod)
+    for number in range(4):
+        (root / str(number)).unlink()
+    await volumes.setup(pod)
+    await volumes.teardown("u")
+    assert list((root / "u").iterdir()) == []
