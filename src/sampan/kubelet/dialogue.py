@@ -134,10 +134,21 @@ class Dialogue:
         number = sock.connect_ex(self._address)
         if number not in _UNDER_WAY:
             self._not_reached(number)
-        elif number == 0:
-            self._reached()
         else:
+            self._look()
+
+    def _look(self) -> None:
+        """How far the handshake has come: between two veths it is mostly over when `connect` returns."""
+        assert self._sock is not None
+        if number := self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            self._not_reached(number)
+            return
+        try:
+            self._sock.getpeername()
+        except OSError:
             self._wait(write=True)
+        else:
+            self._reached()
 
     def _not_reached(self, number: int) -> None:
         if self._others and self._stock is not None:
@@ -165,12 +176,8 @@ class Dialogue:
     def _ready(self) -> None:
         if self.connected:
             self._go_on()
-            return
-        assert self._sock is not None
-        if number := self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
-            self._not_reached(number)
-            return
-        self._reached()
+        else:
+            self._look()
 
     def _go_on(self) -> None:
         """Shakes hands, speaks and hears as far as the socket allows."""
