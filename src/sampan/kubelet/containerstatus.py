@@ -36,50 +36,65 @@ def container_status(
     """
     if container.spent and container.lost is not None:
         return {**container.lost, "state": {"terminated": _lost_end(container.lost)}}
-    record, last = container.record, container.last
     waiting = _waiting(view, container, now_s)
-    state: Obj
-    if waiting is not None:
-        state = {"waiting": waiting}
+    record, last = container.record, container.last
+    if waiting is not None and container.exit is not None:
         # An attempt that is over and will be followed by another is what came last.
-        if record is not None and record.exit is not None:
-            last = record
-    elif record is not None and record.exit is None:
-        state = {"running": {"startedAt": format_time(record.started_at_s)}}
-    elif record is not None:
-        state = {"terminated": terminated(record, termination.cut(container.message, message_bytes))}
-    else:
-        state = {"waiting": _creating(view, container)}
+        last = record
     shown = record or last
     status: Obj = {
         "name": container.name,
-        "state": state,
-        "lastState": {},
+        "state": {"waiting": waiting} if waiting else _state(view, container, message_bytes),
+        "lastState": _last_state(container, last, message_bytes),
         "ready": _ready(container, waiting is None),
         "restartCount": container.restarts,
         "image": _image(container, shown),
         "imageID": shown.spec.labels.get(LABEL_IMAGE_ID, "") if shown else "",
     }
     if container.kind is not Kind.EPHEMERAL:
-        status["started"] = container.started and "running" in state
-    if last is not None and last.exit is not None:
-        message = container.message if last is record else container.last_message
-        status["lastState"] = {"terminated": terminated(last, termination.cut(message, message_bytes))}
-    if last is None and container.lost is not None:
-        status["lastState"] = {"terminated": _lost_end(container.lost)}
-        status["containerID"] = container.lost["containerID"]
-    if shown is not None:
-        status["containerID"] = SCHEME + shown.spec.id
-        if (user := shown.user) is not None:
-            groups = list(user.groups)
-            status["user"] = {"linux": {"uid": user.uid, "gid": user.gid, "supplementalGroups": groups}}
+        status["started"] = container.started and "running" in status["state"]
+    return status | _attempt(container, shown) | _given(container, shown)
+
+
+def _state(view: PodView, container: ContainerView, message_bytes: int) -> Obj:
+    record = container.record
+    if record is None:
+        return {"waiting": _creating(view, container)}
+    if record.exit is None:
+        return {"running": {"startedAt": format_time(record.started_at_s)}}
+    return {"terminated": terminated(record, termination.cut(container.message, message_bytes))}
+
+
+def _last_state(container: ContainerView, last: Record | None, message_bytes: int) -> Obj:
+    if last is None:
+        return {"terminated": _lost_end(container.lost)} if container.lost is not None else {}
+    if last.exit is None:
+        return {}
+    message = container.message if last is container.record else container.last_message
+    return {"terminated": terminated(last, termination.cut(message, message_bytes))}
+
+
+def _attempt(container: ContainerView, shown: Record | None) -> Obj:
+    """What the runtime calls it, and as whom it runs."""
+    if shown is None:
+        return {} if container.lost is None else {"containerID": container.lost["containerID"]}
+    found: Obj = {"containerID": SCHEME + shown.spec.id}
+    if (user := shown.user) is not None:
+        groups = list(user.groups)
+        found["user"] = {"linux": {"uid": user.uid, "gid": user.gid, "supplementalGroups": groups}}
+    return found
+
+
+def _given(container: ContainerView, shown: Record | None) -> Obj:
+    """Its mounts and resources."""
+    found: Obj = {}
     if mounts := container.spec.get("volumeMounts"):
-        status["volumeMounts"] = [_mount(mount, shown) for mount in mounts]
+        found["volumeMounts"] = [_mount(mount, shown) for mount in mounts]
     if resources := container.spec.get("resources"):
-        status["resources"] = container.granted or resources
+        found["resources"] = container.granted or resources
         if requests := resources.get("requests"):
-            status["allocatedResources"] = requests
-    return status
+            found["allocatedResources"] = requests
+    return found
 
 
 def terminated(record: Record, message: str) -> Obj:
