@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from sampan.apiserver import http
+from sampan.apiserver import connection
 from sampan.apiserver.exchange import Exchange
 from sampan.apiserver.http import HttpServer, bound_socket
 
@@ -152,7 +152,7 @@ async def test_garbage_is_refused_and_nobody_else_notices(echo: Echo, garbage: b
 
 
 async def test_a_head_that_never_ends_is_given_up(echo: Echo, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http, "HEAD_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(connection, "HEAD_TIMEOUT_S", 0.05)
     reader, writer = await connect(echo)
     writer.write(b"GET / HTTP/1.1\r\nHos")
     async with asyncio.timeout(5):
@@ -218,8 +218,8 @@ async def test_client_that_does_not_read_gets_one_answer_made_and_then_waits(ech
 
 
 async def test_client_that_never_reads_is_cut(echo: Echo, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http, "HEAD_TIMEOUT_S", 0.05)
-    monkeypatch.setattr(http, "IDLE_TIMEOUT_S", 0.1)
+    monkeypatch.setattr(connection, "HEAD_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(connection, "IDLE_TIMEOUT_S", 0.1)
     _, writer = await connect(echo)
     writer.transport.pause_reading()  # type: ignore[attr-defined]
     writer.write(b"GET /big HTTP/1.1\r\nHost: h\r\n\r\n")

@@ -8,8 +8,8 @@ import ssl
 from sampan.api import errors
 from sampan.api.request import UserInfo
 from sampan.apiserver.authz import ANONYMOUS, AUTHENTICATED
+from sampan.apiserver.connection import Connection
 from sampan.apiserver.exchange import Exchange
-from sampan.apiserver.http import Connection
 from sampan.apiserver.tokens import InvalidToken, Tokens
 
 
