@@ -79,6 +79,12 @@ class World:
             await asyncio.sleep(0.002)
         raise AssertionError(f"never so: {self.pod(name)}")
 
+    async def comes_true(self, looks: Callable[[], bool], within_s: float = 5.0) -> None:
+        deadline = time.monotonic() + within_s
+        while not looks():
+            assert time.monotonic() < deadline, "it never came true"
+            await asyncio.sleep(0.005)
+
     async def until_gone(self, name: str = "web", within_s: float = 3.0) -> None:
         deadline = time.monotonic() + within_s
         while self.pod(name) is not None:

@@ -247,9 +247,7 @@ async def test_volume_catches_up_after_a_restart(world: World) -> None:
     await world.stop()
     await Client(world.api).patch(CONFIG_MAPS, "settings", {"data": {"a": "2"}}, namespace="default")
     world.start()
-    async with asyncio.timeout(3):
-        while file.read_text() != "2":
-            await asyncio.sleep(0.005)
+    await world.comes_true(lambda: file.read_text() == "2")
 
 
 async def test_command_that_does_not_exist(world: World) -> None:
@@ -321,9 +319,7 @@ async def test_volumes_left_half_made_go_when_their_pod_is_gone(world: World) ->
     left = world.kubelet.config.pods / "nobody" / "volumes.d" / "kubernetes.io~empty-dir" / "v"
     left.mkdir(parents=True)
     world.start()
-    async with asyncio.timeout(5):
-        while left.parents[2].exists():
-            await asyncio.sleep(0.01)
+    await world.comes_true(lambda: not left.parents[2].exists())
 
 
 async def test_exit_while_the_kubelet_was_away(world: World) -> None:

@@ -13,7 +13,7 @@ from sampan.api.defaults.fill import fill, section
 from sampan.api.objects import Obj
 from sampan.api.resources import Resource
 
-_ZEROS = {"int32": 0, "int64": 0, "bool": False, "string": ""}
+_ZEROS: dict[str, int | str] = {"int32": 0, "int64": 0, "bool": False, "string": ""}
 
 
 def complete(resource: Resource, obj: Obj) -> None:
