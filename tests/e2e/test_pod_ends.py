@@ -37,7 +37,7 @@ def uid(node: Node, name: str, namespace: str) -> str:
 def test_deletion_in_every_phase(node: Node, namespace: str) -> None:
     node.apply("---\n".join(map(manifest, PODS)), namespace)
     seen = {
-        "pulling": "ErrImagePull",
+        "pulling": "ImagePull",
         "preparing": "ContainerCreating",
         "initializing": "running",
         "crashing": "CrashLoopBackOff",
