@@ -19,15 +19,20 @@ from sampan.client.https import HttpsTransport
 IMAGES = Path(os.environ.get("SAMPAN_TEST_IMAGES", "/tmp/sampan-test-images"))
 
 
+MANY_PODS = "apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\nmaxPods: 400\n"
+
+
 @contextlib.contextmanager
-def cluster(name: str = "bench") -> Iterator[Node]:
-    """Up for the block, with the demo's images at hand; on a disk, not in memory."""
+def cluster(name: str = "bench") -> Iterator[tuple[Node, str]]:
+    """Up for the block, with the demo's images at hand at the URL given; on a disk, not in memory."""
     work = Path(tempfile.mkdtemp(prefix="sampan-bench-", dir="/var/tmp"))
+    settings = work / "kubelet.yaml"
+    settings.write_text(MANY_PODS)
     with Mirror(IMAGES) as mirror:
         node = Node(work, name, mirror.url)
         try:
-            node.up()
-            yield node
+            node.up("--kubelet-config", str(settings))
+            yield node, mirror.url
         finally:
             node.down()
             shutil.rmtree(work, ignore_errors=True)

@@ -19,7 +19,10 @@ ONE_BY_ONE = 100
 AT_ONCE = 50
 FIRST_PACKETS = 60
 IDLE_PODS = 10
+MANY_IDLE_PODS = 250
 IDLE_S = 20.0
+OBEDIENT = ["sh", "-c", "trap exit TERM; sleep infinity & wait"]
+"""A container that ends as soon as it is told to."""
 
 
 def pod(name: str, labels: dict[str, str] | None = None, *, image: str = "busybox:1.36") -> Obj:
@@ -74,6 +77,7 @@ async def measure(node: Node, report: Report) -> None:
             await _one_by_one(client, watcher, report)
             await _at_once(client, watcher, report)
             await _first_packet(client, watcher, report)
+            await _many_idle(node, client, watcher, report)
             own, _ = resident_mb([node.pid])
             report.add("RSS of the process when all these Pods have gone", own, "MB")
         finally:
@@ -81,15 +85,24 @@ async def measure(node: Node, report: Report) -> None:
 
 
 async def _one_by_one(client: Client, watcher: Watcher, report: Report) -> None:
-    took_ms = []
+    """One Pod at a time, from create to Ready and from delete to gone."""
+    ready_ms, gone_ms = [], []
     for number in range(ONE_BY_ONE):
         name = f"single-{number}"
+        manifest = pod(name)
+        manifest["spec"]["terminationGracePeriodSeconds"] = 30
+        manifest["spec"]["containers"][0]["command"] = OBEDIENT
         begun = time.monotonic()
-        await client.create(PODS, pod(name))
+        await client.create(PODS, manifest)
         await watcher.ready(name)
-        took_ms.append((watcher.ready_s[name] - begun) * 1000)
-        await client.delete(PODS, name, namespace="default", grace_period_s=0)
-    report.spread("Pod create to Ready, one by one", took_ms[3:], "goal 40 / 100")
+        ready_ms.append((watcher.ready_s[name] - begun) * 1000)
+        await asyncio.sleep(0.03)
+        begun = time.monotonic()
+        await client.delete(PODS, name, namespace="default")
+        await watcher.gone(name)
+        gone_ms.append((time.monotonic() - begun) * 1000)
+    report.spread("Pod create to Ready, one by one", ready_ms[3:], "goal 40 / 100")
+    report.spread("Pod delete to gone, one by one", gone_ms[3:], "goal 50")
 
 
 async def _at_once(client: Client, watcher: Watcher, report: Report) -> None:
@@ -162,6 +175,26 @@ async def _idle(node: Node, client: Client, watcher: Watcher, report: Report) ->
     report.add("the same, RSS of all processes", rss, "MB", "goal 80")
     report.add("the same, shared memory counted once", pss, "MB")
     report.add("the same, the cluster's process alone", own, "MB")
+    for name in names:
+        await client.delete(PODS, name, namespace="default", grace_period_s=0)
+    await watcher.gone(*names)
+
+
+async def _many_idle(node: Node, client: Client, watcher: Watcher, report: Report) -> None:
+    _, before_mb = resident_mb(tree_pids(node.pid, str(node.data)))
+    names = [f"many-{number}" for number in range(MANY_IDLE_PODS)]
+    for start in range(0, len(names), AT_ONCE):
+        batch = names[start : start + AT_ONCE]
+        await asyncio.gather(*(client.create(PODS, pod(name)) for name in batch))
+        await watcher.ready(*batch)
+    await asyncio.sleep(5)
+    before_s = cpu_s(node.pid)
+    await asyncio.sleep(IDLE_S)
+    share = (cpu_s(node.pid) - before_s) / IDLE_S * 100
+    report.add(f"idle with {MANY_IDLE_PODS} Pods, CPU", share, "% of a core", "goal 0.5")
+    _, after_mb = resident_mb(tree_pids(node.pid, str(node.data)))
+    each_mb = (after_mb - before_mb) / MANY_IDLE_PODS
+    report.add("the same, memory for each besides its containers'", each_mb, "MB", "goal 0.6")
     for name in names:
         await client.delete(PODS, name, namespace="default", grace_period_s=0)
     await watcher.gone(*names)

@@ -9,6 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import podman
 import pods
 import probes
 import services
@@ -54,8 +55,9 @@ def main() -> None:
     if "probes" in wanted:
         probes.measure(report)
     if wanted & {"pods", "streams", "services", "api"}:
-        with cluster() as node:
+        with cluster() as (node, mirror_url):
             if "pods" in wanted:
+                podman.measure(node, mirror_url, report)
                 asyncio.run(pods.measure(node, report))
             if "streams" in wanted:
                 asyncio.run(streams.measure(node, report))
