@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import json
 import os
 import signal
 import subprocess
@@ -296,6 +297,17 @@ async def test_a_shared_process_namespace(node: Node) -> None:
     assert len(node.runtime.records()) == 2
     await node.runtime.remove_sandbox("u1")
     assert [exit.code for exits in node.exits.values() for exit in exits] == [0, 137]
+
+
+async def test_a_shared_process_namespace_that_was_killed_is_made_anew(node: Node) -> None:
+    await node.sandbox(share_pid=True)
+    first = await node.start("sleep", "4321")
+    state = json.loads((node.root / "containers" / "u1-pause" / "container.json").read_text())
+    os.kill(state["init"]["pid"], signal.SIGKILL)
+    assert (await node.ended(first)).code == 137
+    await asyncio.gather(*(node.start("sleep", "4321") for _ in range(2)))
+    assert await node.output("ps | grep -c '[s]leep 4321'") == "2"
+    await node.runtime.remove_sandbox("u1")
 
 
 async def test_host_network_is_the_nodes(node: Node) -> None:

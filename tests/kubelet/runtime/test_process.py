@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from sampan.kubelet.runtime.process import Child, ProcessId, Watched, identify, run, spawn
+from sampan.kubelet.runtime.process import Child, ProcessId, Watched, identify, is_ending, run, spawn
 
 
 async def test_output_and_code_of_a_command() -> None:
@@ -41,6 +41,20 @@ async def test_a_pid_that_came_round_is_somebody_else() -> None:
     assert own is not None
     with pytest.raises(ProcessLookupError):
         Watched(ProcessId(own.pid, own.start_ticks - 1), lambda: None)
+
+
+async def test_what_has_ended_is_ending_also_while_nobody_waits_for_it() -> None:
+    own = identify(os.getpid())
+    assert own is not None and not is_ending(own)
+    assert is_ending(ProcessId(own.pid, own.start_ticks - 1))
+    child = spawn(["sleep", "100"])
+    identity = identify(child.pid)
+    assert identity is not None and not is_ending(identity)
+    child.kill()
+    await asyncio.sleep(0.1)
+    assert is_ending(identity), "a zombie"
+    child.wait()
+    assert is_ending(identity)
 
 
 async def test_many_can_wait_for_a_child() -> None:

@@ -36,6 +36,7 @@ from sampan.kubelet.runtime import (
     mounts,
     orphans,
     pause,
+    process,
     rootfs,
     staging,
     state,
@@ -199,6 +200,17 @@ class CrunRuntime:
         await self.create(holder)
         await self.start(holder.id)
 
+    async def _keep_sharing(self, spec: ContainerSpec) -> None:
+        """What holds the shared namespace may have been killed, and with it all in there: it is made anew."""
+        pod = self._pods.get(spec.sandbox)
+        if pod is None or not pod.state.spec.share_pid or pause.is_pause(spec):
+            return
+        async with pod.lock:
+            holder = self._containers.get(pause.name(pod.state.spec.uid))
+            init = holder.state.init if holder is not None and holder.running else None
+            if pod.state.sandbox is not None and (init is None or process.is_ending(init)):
+                await self._share_processes(pod)
+
     async def remove_sandbox(self, uid: str) -> None:
         own = [c for c in self._containers.values() if c.state.spec.sandbox == uid]
         await asyncio.gather(*(self.remove(c.id) for c in own if not pause.is_pause(c.state.spec)))
@@ -209,6 +221,7 @@ class CrunRuntime:
 
     async def create(self, spec: ContainerSpec) -> None:
         _check_name(spec.id)
+        await self._keep_sharing(spec)
         while (known := self._containers.get(spec.id)) is not None:
             async with known.lock:
                 if not known.removed:

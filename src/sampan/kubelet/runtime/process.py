@@ -20,6 +20,9 @@ from sampan.kubelet.runtime import pipes
 
 Stream = int | IO[bytes] | None
 
+_PF_EXITING = 0x4
+"""Of the ninth field of /proc/PID/stat (include/linux/sched.h)."""
+
 watched: set[int] = set()
 """Pids whose status some `Watched` or `Child` will take."""
 
@@ -40,6 +43,12 @@ def identify(pid: int) -> ProcessId | None:
 
 def is_zombie(pid: int) -> bool:
     return _stat(pid)[:1] == ["Z"]
+
+
+def is_ending(process: ProcessId) -> bool:
+    """It is gone or on its way: the first of a pid namespace is so until all others of it have ended."""
+    fields = _stat(process.pid)
+    return not fields or int(fields[19]) != process.start_ticks or bool(int(fields[6]) & _PF_EXITING)
 
 
 def parent_of(pid: int) -> int:
