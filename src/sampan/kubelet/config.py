@@ -47,6 +47,13 @@ class KubeletConfig:
     log_max_files: int = 5
     """Of one container: beyond that its log is begun anew, and the oldest file goes."""
 
+    static_pod_path: Path | None = None
+    """Where the manifests of static Pods lie, or the one file; None: `root/manifests`."""
+
+    @property
+    def manifests(self) -> Path:
+        return self.static_pod_path or self.root / "manifests"
+
     @property
     def pods(self) -> Path:
         return self.root / "pods"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from sampan.api import quantity
@@ -60,6 +61,12 @@ def _grace_periods(value: Any) -> dict[str, float]:
     return {name: _seconds(text) for name, text in _texts(value).items()}
 
 
+def _path(value: Any) -> Path:
+    if not isinstance(value, str) or not value.startswith("/"):
+        raise ValueError("is no absolute path")
+    return Path(value)
+
+
 def _names(value: Any) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
         raise ValueError("is no list of names")
@@ -84,6 +91,7 @@ _FIELDS: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
     "imageMaximumGCAge": ("collection.maximum_age_s", _seconds),
     "containerLogMaxSize": ("log_max_bytes", _bytes),
     "containerLogMaxFiles": ("log_max_files", _integer),
+    "staticPodPath": ("static_pod_path", _path),
     "allowedUnsafeSysctls": ("allowed_unsafe_sysctls", _names),
 }
 

@@ -40,6 +40,7 @@ from sampan.kubelet.probers import Prober
 from sampan.kubelet.references import References
 from sampan.kubelet.resolvconf import Resolver
 from sampan.kubelet.runtime.contract import Exit, Record, Runtime, RuntimeFault, Sandbox
+from sampan.kubelet.statics import StaticPods
 from sampan.kubelet.stopsignal import signal_number
 from sampan.kubelet.streams import Streams
 from sampan.kubelet.volumes.claims import FIELDS, Claims
@@ -146,6 +147,9 @@ class Kubelet:
             self._collector.delete_unused,
         )
         self._evictor = Evictor(config.eviction, runtime, premises)
+        self._statics = StaticPods(
+            self._parts, self._pods, self._nodes, self._workers, self._take, self._warn_of_node
+        )
         self._streams = Streams(
             runtime, self._workers.get, config.pods, netns, namespace_at or self._namespace_at
         )
@@ -178,6 +182,8 @@ class Kubelet:
                 # Only a complete list tells which containers belong to nobody.
                 await self._pods.wait_synced()
                 self._pods.subscribe(self._changed)
+                self._statics.look()
+                group.create_task(self._statics.run(), name="static-pods")
                 for uid in list(self._adopted):
                     group.create_task(self._end_orphan(uid), name=f"orphan-{uid}")
         finally:
@@ -190,16 +196,16 @@ class Kubelet:
     # -- api.streams.NodeStreams
 
     async def logs(self, pod: Obj, options: LogOptions) -> AsyncIterator[bytes]:
-        return await self._streams.logs(pod, options)
+        return await self._streams.logs(self._statics.behind(pod), options)
 
     async def exec(self, pod: Obj, options: ExecOptions, terminal: Terminal) -> int:
-        return await self._streams.exec(pod, options, terminal)
+        return await self._streams.exec(self._statics.behind(pod), options, terminal)
 
     async def attach(self, pod: Obj, options: ExecOptions, terminal: Terminal) -> None:
-        await self._streams.attach(pod, options, terminal)
+        await self._streams.attach(self._statics.behind(pod), options, terminal)
 
     async def port_forward(self, pod: Obj, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        return await self._streams.port_forward(pod, port)
+        return await self._streams.port_forward(self._statics.behind(pod), port)
 
     async def page(self, path: str) -> Page | None:
         return await self._streams.page(path)
@@ -213,6 +219,8 @@ class Kubelet:
     # -- events
 
     def _changed(self, old: Obj | None, new: Obj | None) -> None:
+        if self._statics.changed(old, new):
+            return
         before = self._workers.get(uid_of(old)) if old is not None else None
         now = self._workers.get(uid_of(new)) if new is not None else None
         if before is not None and before is not now:
@@ -221,12 +229,18 @@ class Kubelet:
             self._allocation.release(uid_of(old))
         if now is not None and new is not None:
             now.update(new)
-        elif new is not None and self._group is not None:
-            worker = self._employ(new, *self._adopted.pop(uid_of(new), (None, [])))
-            known = worker.view.sandbox is not None or "startTime" in (new.get("status") or {})
-            if (refused := self._allocation.admit(worker.view.pod, known=known)) is not None:
-                self._refuse(worker, refused)
-            self._group.create_task(self._live(worker), name=f"pod-{uid_of(new)}")
+        elif new is not None:
+            self._take(new)
+
+    def _take(self, pod: Obj) -> None:
+        """A Pod that is new to this process gets a worker."""
+        if self._group is None:
+            return
+        worker = self._employ(pod, *self._adopted.pop(uid_of(pod), (None, [])))
+        known = worker.view.sandbox is not None or "startTime" in (worker.view.pod.get("status") or {})
+        if (refused := self._allocation.admit(worker.view.pod, known=known)) is not None:
+            self._refuse(worker, refused)
+        self._group.create_task(self._live(worker), name=f"pod-{uid_of(pod)}")
 
     def _refuse(self, worker: Worker, refused: Rejection) -> None:
         """Unless the node needs it more than others."""
@@ -247,6 +261,8 @@ class Kubelet:
 
     def _employ(self, pod: Obj, sandbox: Sandbox | None, records: list[Record]) -> Worker:
         worker = self._workers[uid_of(pod)] = Worker(self._parts, pod)
+        if worker.view.static:
+            self._statics.employed(worker)
         worker.adopt(sandbox, records)
         return worker
 
@@ -269,6 +285,8 @@ class Kubelet:
             worker = self._employ(pod, *left)
         self._parts.counters.forget(uid)
         del self._workers[uid]
+        if worker.view.static:
+            self._statics.ended(worker.view.pod)
 
     def _exited(self, container_id: str, ended: Exit) -> None:
         if (orphan := self._orphans.get(container_id)) is not None:
@@ -293,7 +311,7 @@ class Kubelet:
         """What Pods that have not ended name: they may start it again at any time."""
         return {
             reference
-            for pod in self._pods.list()
+            for pod in (*self._pods.list(), *self._statics.listed())
             if not is_terminal(pod)
             for reference in image_references(pod)
         }

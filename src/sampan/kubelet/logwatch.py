@@ -13,6 +13,7 @@ from pathlib import Path
 from sampan.kubelet.runtime import libc
 
 _IN_MODIFY, _IN_CREATE = 0x2, 0x100
+_IN_CLOSE_WRITE, _IN_MOVED_FROM, _IN_DELETE, _IN_IGNORED = 0x8, 0x40, 0x200, 0x8000
 _EVENT = struct.Struct("iIII")
 _READ_BYTES = 1 << 16
 _OVERFLOWN = -1
@@ -21,8 +22,10 @@ _OVERFLOWN = -1
 class Changes:
     """One follower's: set by what happens to the log's files, or by `touch`."""
 
-    def __init__(self, watch: LogWatch, number: int, log: Path) -> None:
-        self.prefix = log.name.encode()
+    def __init__(self, watch: LogWatch, number: int, prefix: str) -> None:
+        self.prefix = prefix.encode()
+        self.over = False
+        """The directory is gone: nothing will be heard any more."""
         self._watch, self._number = watch, number
         self._event = asyncio.Event()
 
@@ -47,16 +50,23 @@ class LogWatch:
         """By the watch of the directory; a directory has one watch, however often it is added."""
 
     def follow(self, log: Path) -> Changes:
+        return self._watch(log.parent, log.name, _IN_MODIFY | _IN_CREATE | libc.IN_MOVED_TO)
+
+    def files(self, path: Path) -> Changes:
+        """Whole files that come and go in a directory, or the one file at `path`."""
+        mask = _IN_CREATE | _IN_CLOSE_WRITE | libc.IN_MOVED_TO | _IN_MOVED_FROM | _IN_DELETE
+        return self._watch(path, "", mask) if path.is_dir() else self._watch(path.parent, path.name, mask)
+
+    def _watch(self, directory: Path, prefix: str, mask: int) -> Changes:
         if self._fd < 0:
             self._fd = libc.inotify()
             asyncio.get_running_loop().add_reader(self._fd, self._heard)
-        mask = _IN_MODIFY | _IN_CREATE | libc.IN_MOVED_TO
         try:
-            number = libc.inotify_add(self._fd, str(log.parent), mask)
+            number = libc.inotify_add(self._fd, str(directory), mask)
         except OSError:
             self._close_if_unused()
             raise
-        changes = Changes(self, number, log)
+        changes = Changes(self, number, prefix)
         self._followers.setdefault(number, set()).add(changes)
         return changes
 
@@ -80,7 +90,7 @@ class LogWatch:
         data = os.read(self._fd, _READ_BYTES)
         at = 0
         while at < len(data):
-            number, _, _, length = _EVENT.unpack_from(data, at)
+            number, mask, _, length = _EVENT.unpack_from(data, at)
             name = data[at + _EVENT.size : at + _EVENT.size + length].rstrip(b"\0")
             at += _EVENT.size + length
             if number == _OVERFLOWN:
@@ -92,4 +102,5 @@ class LogWatch:
                     if not name or name.startswith(changes.prefix)
                 ]
             for changes in heard:
+                changes.over = changes.over or bool(mask & _IN_IGNORED)
                 changes.touch()

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sampan.api.objects import Obj, is_deleting, name_of, namespace_of, revision_of, uid_of
+from sampan.kubelet import qos
 from sampan.kubelet.containerview import ContainerView, Kind
 from sampan.kubelet.lifecycle import POD, PodEvent, PodState, step
 from sampan.kubelet.resize import ResizeState
@@ -51,6 +52,8 @@ class PodView:
     deleting: bool = False
     """The final delete is on its way, or done."""
     delete_due_s: float = 0.0
+    mirror: Obj | None = None
+    """Of a static Pod: what stands for it in the API, if there is anything."""
     finished: bool = False
     """Ended for good before this process saw it; its status stands as the API has it."""
 
@@ -83,6 +86,23 @@ class PodView:
     @property
     def uid(self) -> str:
         return uid_of(self.pod)
+
+    @property
+    def static(self) -> bool:
+        return qos.is_static(self.pod)
+
+    def mirrored(self, mirror: Obj | None) -> None:
+        """The API has this instead of a static Pod, of which it says nothing that the node does not know."""
+        known = self.mirror
+        if mirror and known and uid_of(mirror) == uid_of(known) and revision_of(mirror) < revision_of(known):
+            return
+        self.mirror = mirror
+        if mirror and mirror.get("status") and not self.pod.get("status"):
+            self.pod = {**self.pod, "status": mirror["status"]}
+
+    def reported(self, status: Obj) -> None:
+        """A static Pod's status is what was last said of it, whether the API knows the Pod or not."""
+        self.pod = {**self.pod, "status": status}
 
     @property
     def full_name(self) -> str:
@@ -133,6 +153,6 @@ class PodView:
         limits = [float(asked)]
         if self.verdict_grace_s is not None:
             limits.append(self.verdict_grace_s)
-        if self.gone:
+        if self.gone and not self.static:
             limits.append(FORCED_GRACE_S)
         return min(limits)

@@ -44,6 +44,11 @@ class Reporter:
         self._clean.clear()
         self._changed.set()
 
+    def renew(self) -> None:
+        """A static Pod has another mirror, which knows nothing yet."""
+        self._written = (self._view.mirror or {}).get("status") or {}
+        self.poke()
+
     async def flush(self) -> None:
         """Returns once the API has the status as it is now, or will never take it."""
         self._hurry = True
@@ -69,7 +74,7 @@ class Reporter:
             self._clean.set()
 
     def _status(self) -> Obj:
-        if self._view.finished or self._view.gone:
+        if self._view.finished or (self._view.gone and not self._view.static):
             return self._written
         return pod_status(self._view, self._host_ips, time.time())
 
@@ -82,7 +87,12 @@ class Reporter:
 
     async def _write(self, status: Obj) -> bool:
         """False: try again."""
-        pod = self._view.pod
+        pod = self._view.mirror if self._view.static else self._view.pod
+        if pod is None:
+            # The API knows nothing of the Pod; the node itself remembers.
+            self._view.reported(status)
+            self._written = status
+            return True
         patch = status_patch(pod, pod.get("status") or {}, status)
         if patch is not None:
             try:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from typing import Any, Literal
 
-from sampan.api.objects import Obj, annotations_of, is_deleting, key_of, labels_of
+from sampan.api.objects import Obj, annotations_of, is_deleting, key_of, labels_of, uid_of
 from sampan.kubelet import actions, adoption, plan, preparation, steady
 from sampan.kubelet.attempts import Attempts
 from sampan.kubelet.containerspec import PodPlace
@@ -51,7 +51,7 @@ class Worker:
         self._prepare_failures = 0
         self._listeners: set[Callable[[], None]] = set()
         say, spawn = self._event, self._spawn
-        self._reporter = Reporter(parts.client, self.view, tuple(parts.network.node_ips), self._follow)
+        self._reporter = Reporter(parts.client, self.view, tuple(parts.network.node_ips), self._answered)
         self._images = ImagePull(parts, self.view, say, spawn)
         self._health = Health(parts, self.view, say, self._awake)
         self._refresh = VolumeRefresh(parts, self.view, say, spawn)
@@ -81,6 +81,13 @@ class Worker:
         if self.view.state is PodState.UP and _shown(before) != _shown(pod):
             self._refresh.now()
         self._awake()
+
+    def mirrored(self, mirror: Obj | None) -> None:
+        """What the API has in a static Pod's stead."""
+        known = uid_of(self.view.mirror) if self.view.mirror else ""
+        self.view.mirrored(mirror)
+        if mirror is not None and uid_of(mirror) != known:
+            self._reporter.renew()
 
     def reject(self, reason: str, message: str) -> None:
         """Before `run`: the node does not take the Pod."""
@@ -197,7 +204,17 @@ class Worker:
         self._follow(self._resize.latest)
         self._awake()
 
+    def _answered(self, pod: Obj) -> None:
+        """A status was written."""
+        if self.view.static:
+            self.view.mirrored(pod)
+            self.view.reported(pod["status"])
+        else:
+            self._follow(pod)
+
     def _follow(self, pod: Obj) -> None:
+        if self.view.static:
+            return  # what becomes of its mirror is nothing to it
         self.view.follow(self._resize.allocated(pod))
         if self.view.state is PodState.STOPPING and is_deleting(pod):
             self.view.shorten()
@@ -250,8 +267,6 @@ class Worker:
             view.sandbox, view.ips = await preparation.prepare(self._parts, view.pod)
             event = PodEvent.PREPARED
             self._refresh.schedule()
-            for line in preparation.unserved_host_ports(view.pod):
-                self._event("Warning", "HostPortNotServed", line)
         except preparation.PrepareFault as fault:
             self._event("Warning", fault.reason, fault.message)
         except Exception as error:
