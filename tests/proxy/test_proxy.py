@@ -10,14 +10,14 @@ from dataclasses import replace
 
 from harness.lab import endpoint, service, slice_of
 from sampan.api.objects import Obj
-from sampan.api.resources import ENDPOINT_SLICES, SERVICES
+from sampan.api.resources import ENDPOINT_SLICES, PODS, SERVICES
 from sampan.client.client import Client
 from sampan.client.fake import FakeTransport
 from sampan.client.informers import Informers
 from sampan.proxy.fake import FakeConntrack, FakeNft
 from sampan.proxy.proxy import Proxy, ProxyConfig
 from sampan.proxy.rules import Flows
-from sampan.proxy.table import Element, Table
+from sampan.proxy.table import KEY_MASK, Element, Table
 
 CONFIG = ProxyConfig("node-1", ("100.64.0.2",), ("10.244.0.0/24",), ("10.96.0.0/16",))
 TCP = [{"name": "", "port": 8080, "protocol": "TCP"}]
@@ -65,6 +65,18 @@ class World:
 async def turns(n: int = 30) -> None:
     for _ in range(n):
         await asyncio.sleep(0)
+
+
+def served(ip: str = "10.244.0.5", name: str = "p", protocol: str = "TCP") -> Obj:
+    """A Pod of the node with a host port."""
+    ports = [{"hostPort": 8080, "containerPort": 80, "hostIP": "100.64.0.2", "protocol": protocol}]
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": "default", "uid": f"uid-{name}"},
+        "spec": {"nodeName": "node-1", "containers": [{"name": "main", "ports": ports}]},
+        "status": {"phase": "Running", "podIPs": [{"ip": ip}]},
+    }
 
 
 def pod(ip: str) -> Obj:
@@ -232,3 +244,80 @@ async def test_drained_does_not_wait_for_a_last_resort() -> None:
         async with asyncio.timeout(0.5):
             await waiting
         assert world.endpoints() == ["10.244.0.5"]
+
+
+async def test_host_port_follows_its_pod() -> None:
+    world = World()
+    async with world.running() as proxy:
+        before = dict(world.nft.table or {})
+        world.api.add(served())
+        await turns()
+        assert world.endpoints() == ["10.244.0.5"]
+        world.api.add(served("10.244.0.6"))
+        await turns()
+        assert world.endpoints() == ["10.244.0.6"]
+        assert len(world.nft.changes) == 2
+        assert await proxy.audit() == 0
+        world.api.remove(PODS, "p", "default")
+        await turns()
+        assert world.nft.table == before
+
+
+async def test_host_ports_of_other_nodes_are_theirs() -> None:
+    world = World({**served(), "spec": {**served()["spec"], "nodeName": "node-2"}})
+    async with world.running():
+        assert world.endpoints() == []
+
+
+async def test_pod_without_host_port_changes_nothing() -> None:
+    plain = {**served(), "spec": {"nodeName": "node-1", "containers": [{"name": "main"}]}}
+    world = World()
+    async with world.running():
+        world.api.add(plain)
+        await turns()
+        assert world.nft.changes == []
+
+
+async def test_udp_flows_of_a_host_port_move_with_it() -> None:
+    world = World(served(protocol="UDP"))
+    async with world.running():
+        world.api.add(served("10.244.0.6", protocol="UDP"))
+        await turns()
+        assert world.conntrack.forgotten == [Flows(1, "10.244.0.5", 80)]
+
+
+async def test_host_ports_of_an_earlier_process_keep_their_keys() -> None:
+    first = World(WEB, slice_of("web", TCP, endpoint("10.244.0.5")), served(protocol="UDP"))
+    async with first.running():
+        table = dict(first.nft.table or {})
+    second = World(served("10.244.0.6", protocol="UDP"), WEB, kernel=table)
+    async with second.running():
+        await turns()
+        hp4 = Element("hp4", ("100.64.0.2", "udp", 8080))
+        assert (second.nft.table or {})[hp4] == table[hp4]
+        key = int(table[hp4][0]) & KEY_MASK
+        assert second.conntrack.forgotten == [Flows(key, "10.244.0.5", 80)]
+
+
+async def test_drained_takes_host_ports_away_before_the_api_knows_of_the_end() -> None:
+    world = World(served(), served("10.244.0.7", "q"))
+    async with world.running() as proxy:
+        assert world.endpoints() == ["10.244.0.5"]
+        async with asyncio.timeout(0.5):
+            await proxy.drained(served())
+        assert world.endpoints() == ["10.244.0.7"]
+        world.api.remove(PODS, "p", "default")
+        world.api.add(served("10.244.0.8"))
+        world.api.remove(PODS, "q", "default")
+        await turns()
+        assert world.endpoints() == ["10.244.0.8"]
+
+
+async def test_drained_knows_a_static_pod_by_its_mirror() -> None:
+    mirror = served()
+    mirror["metadata"] |= {"annotations": {"kubernetes.io/config.mirror": "uid-p"}, "uid": "another"}
+    world = World(mirror)
+    async with world.running() as proxy:
+        async with asyncio.timeout(0.5):
+            await proxy.drained(served())
+        assert world.endpoints() == []

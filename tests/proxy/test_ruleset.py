@@ -14,6 +14,7 @@ SIX = FamilyConstants(6, "fd00:64::2", "fd00:244::/64", ("fd00:96::/112",))
 TABLE: Table = {
     Element("fe4", ("10.96.0.20", "tcp", 80)): (1,),
     Element("np4", ("udp", 30053)): (1,),
+    Element("hp4", ("127.0.0.1", "tcp", 8080)): (2,),
     Element("svc", (1,)): (40,),
     Element("ep4", (1, 0)): ("10.244.0.5", 8080),
     Element("hair4", ("10.244.0.5", "10.244.0.5")): (),
@@ -21,10 +22,22 @@ TABLE: Table = {
 }
 
 
+def test_packets_to_loopback_come_from_loopback_alone_though_localnet_is_routed() -> None:
+    assert "ip daddr 127.0.0.0/8 iif != lo drop" in text([FOUR])
+    assert "ip saddr 127.0.0.0/8 snat ip to 100.64.0.2" in text([FOUR])
+    assert "snat ip to" not in text([SIX])
+
+
+def test_node_ports_are_looked_for_before_host_ports() -> None:
+    rules = text([FOUR])
+    assert rules.index("map @fe4") < rules.index("map @np4") < rules.index("map @hp4")
+
+
 def test_elements_as_nft_text() -> None:
     assert elements_text(TABLE) == (
         "add element inet sampan fe4 { 10.96.0.20 . tcp . 80 : 1 }\n"
         "add element inet sampan np4 { udp . 30053 : 1 }\n"
+        "add element inet sampan hp4 { 127.0.0.1 . tcp . 8080 : 2 }\n"
         "add element inet sampan svc { 1 : 40 }\n"
         "add element inet sampan ep4 { 1 . 0 : 10.244.0.5 . 8080 }\n"
         "add element inet sampan hair4 { 10.244.0.5 . 10.244.0.5 }\n"

@@ -10,12 +10,18 @@ from collections import Counter
 
 import pytest
 
-from harness.lab import Lab, Place, endpoint, service, slice_of
-from sampan.api.resources import ENDPOINT_SLICES, SERVICES
+from harness.lab import NODE, Lab, Place, endpoint, service, slice_of
+from sampan.api.objects import Obj
+from sampan.api.resources import ENDPOINT_SLICES, PODS, SERVICES
 
 pytestmark = pytest.mark.root
 
 WEB = [{"name": "", "port": 8080, "protocol": "TCP"}]
+LEAVE_BY_THE_VETH = """
+echo 1 > /proc/sys/net/ipv4/conf/all/route_localnet
+ip link set lo down
+ip route add 127.0.0.1 via 169.254.1.1 dev eth0 src "$(hostname -I | cut -d' ' -f1)"
+"""
 DNS = [{"name": "", "port": 8080, "protocol": "UDP"}]
 
 
@@ -309,3 +315,74 @@ async def test_rules_of_another_version_are_replaced_in_one_transaction(lab: Lab
             assert await proxy.audit() == 0
             assert version in await lab.node.execute(("nft", "list", "table", "inet", "sampan"))
         stop.set()
+
+
+def on_host_port(pod: Place, name: str, protocol: str = "TCP", **port: object) -> Obj:
+    ports = [{"hostPort": 18080, "containerPort": 8080, "protocol": protocol, **port}]
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": "default", "uid": name},
+        "spec": {"nodeName": NODE, "containers": [{"name": "main", "ports": ports}]},
+        "status": {"phase": "Running", "podIPs": [{"ip": pod.ip}]},
+    }
+
+
+async def test_host_port_answers_everywhere_and_the_pod_sees_who_asks(lab: Lab) -> None:
+    server, client = await lab.pod(), await lab.pod()
+    await server.serve(8080)
+    lab.api.add(on_host_port(server, "one"))
+    async with lab.proxy() as proxy:
+        for place in (client, lab.host, lab.inside):
+            assert await place.ask(lab.inside.ip, 18080) == f"{server.ip} {place.ip}"
+        assert await lab.inside.ask("127.0.0.1", 18080) == f"{server.ip} {lab.inside.ip}"
+        assert await server.ask(lab.inside.ip, 18080) == f"{server.ip} {lab.inside.ip}"
+        assert await proxy.audit() == 0
+        lab.api.remove(PODS, "one", "default")
+        await lab.settle()
+        for place, address in ((client, lab.inside.ip), (lab.host, lab.inside.ip), (lab.inside, "127.0.0.1")):
+            with pytest.raises(ConnectionRefusedError):
+                await place.ask(address, 18080)
+
+
+async def test_one_port_is_another_pods_by_address_and_a_services_by_choice(lab: Lab) -> None:
+    pods = [await lab.pod() for _ in range(3)]
+    for pod in pods:
+        await pod.serve(8080)
+    lab.api.add(
+        on_host_port(pods[0], "one", hostIP="127.0.0.1"), on_host_port(pods[1], "two", hostIP=lab.inside.ip)
+    )
+    web = service("web", lab.vip(20), {"port": 80, "nodePort": 18080}, type="NodePort")
+    async with lab.proxy():
+        assert (await lab.inside.ask("127.0.0.1", 18080)).split()[0] == pods[0].ip
+        assert (await lab.host.ask(lab.inside.ip, 18080)).split()[0] == pods[1].ip
+        lab.api.add(web, slice_of("web", WEB, endpoint(pods[2].ip)))
+        await lab.settle()
+        assert (await lab.host.ask(lab.inside.ip, 18080)).split()[0] == pods[2].ip
+        lab.api.remove(SERVICES, "web", "default")
+        await lab.settle()
+        assert (await lab.host.ask(lab.inside.ip, 18080)).split()[0] == pods[1].ip
+
+
+async def test_nobody_outside_reaches_the_nodes_loopback(lab: Lab) -> None:
+    client = await lab.pod()
+    await Place(lab, lab.inside.path, "127.0.0.1").serve(18080)
+    command = ("nsenter", f"--net={client.path}", "sh", "-ec", LEAVE_BY_THE_VETH)
+    assert await (await asyncio.create_subprocess_exec(*command)).wait() == 0
+    async with lab.proxy():
+        with pytest.raises((TimeoutError, OSError)):
+            await client.ask("127.0.0.1", 18080, timeout_s=0.3)
+
+
+async def test_udp_client_of_a_host_port_moves_to_the_next_pod(lab: Lab) -> None:
+    pods = await two_servers(lab)
+    loop = asyncio.get_running_loop()
+    async with lab.proxy():
+        with await lab.inside.socket(socket.SOCK_DGRAM) as sock:
+            sock.bind((lab.inside.ip, 0))
+            for pod in pods:
+                lab.api.add(on_host_port(pod, "one", "UDP"))
+                await lab.settle()
+                await loop.sock_sendto(sock, b"?", (lab.inside.ip, 18080))
+                async with asyncio.timeout(1):
+                    assert (await loop.sock_recv(sock, 100)).decode() == f"{pod.ip} {lab.inside.ip}"

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from sampan.proxy.table import KEY_MASK, Element, Fields
+from sampan.proxy.table import FRONTENDS, KEY_MASK, Element, Fields
 
 
 class Frontend(NamedTuple):
-    """The cluster address of a service port: what the port is known by, and unique."""
+    """The cluster address of a service port, or a node's of a host port: what it is known by, and unique."""
 
     address: str
     protocol: str
@@ -28,7 +28,7 @@ class Keys:
     def adopt(self, table: Mapping[Element, Fields]) -> None:
         """Takes over the keys of a table that the kernel has from an earlier process."""
         for (name, key), value in table.items():
-            if name.startswith("fe"):
+            if name.startswith(FRONTENDS):
                 address, protocol, port = key
                 number = int(value[0]) & KEY_MASK
                 if number not in self._used:

@@ -1,10 +1,10 @@
 """Services into kernel rules, as they change.
 
 All state belongs to the event loop and is changed without awaiting in between: an informer's handler notes
-the Service (`_dirty`) and arranges one `_flush` at the end of the same turn of the loop; `_flush` turns what
-came together into one transaction. Until the first table stands (`_ready`), notes only gather. Two tasks run
-beside it, both owned by `run`: the flusher sends conntrack requests one after another, the audit compares the
-kernel's table with ours, rarely or when a transaction was refused.
+the Service, or that host ports moved (`_dirty`), and arranges one `_flush` at the end of the same turn of the
+loop; `_flush` turns what came together into one transaction. Until the first table stands (`_ready`), notes
+only gather. Two tasks run beside it, both owned by `run`: the flusher sends conntrack requests one after
+another, the audit compares the kernel's table with ours, rarely or when a transaction was refused.
 """
 
 from __future__ import annotations
@@ -16,10 +16,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from sampan.api.objects import Obj, key_of, labels_of, namespace_of
-from sampan.api.resources import ENDPOINT_SLICES, SERVICES
+from sampan.api.objects import Obj, annotations_of, key_of, labels_of, namespace_of, uid_of
+from sampan.api.resources import ENDPOINT_SLICES, PODS, SERVICES
+from sampan.api.validation.pod import MIRROR
 from sampan.client.client import Client
 from sampan.client.informers import Informers
+from sampan.proxy import hostports
 from sampan.proxy.conntrack import KernelConntrack
 from sampan.proxy.contract import Conntrack, Nft, NftFault, NftLoader, SocketFactory
 from sampan.proxy.keys import Keys
@@ -39,6 +41,8 @@ _SERVICES_PER_TURN = 200
 _RETRY_S = 1.0
 
 _INDEX = "service"
+_HOST_PORTS = "host ports"
+"""Stands for all of them where other keys are Services', and is the index of Pods that ask for some."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +88,7 @@ class Proxy:
     ) -> None:
         self._services = informers.informer(SERVICES)
         self._slices = informers.informer(ENDPOINT_SLICES)
+        self._pods = informers.informer(PODS, field_selector=f"spec.nodeName={config.node_name}")
         self._nft = nft or KernelNft(sockets, nft_loader, config.families)
         self._conntrack = conntrack or KernelConntrack(sockets)
         self._config = config
@@ -92,11 +97,14 @@ class Proxy:
             config.pod_cidrs,
             config.own_ips,
             tuple(family.version for family in config.families),
+            config.node_ips,
         )
         self._keys = Keys()
         self._ledger = Ledger(fixed_elements())
         self._found: Mapping[int, tuple[Endpoint, ...]] = {}
         """Slots of an earlier process' table, until our own first one stands."""
+        self._leaving: set[str] = set()
+        """Pods whose end has begun, whether or not the API says so: their host ports lead nowhere."""
         self._dirty: dict[str, None] = {}
         self._arranged = False
         self._ready = False
@@ -112,10 +120,13 @@ class Proxy:
         self._slices.add_index(_INDEX, _services_of)
         self._services.subscribe(self._service_changed)
         self._slices.subscribe(self._slice_changed)
+        self._pods.add_index(_HOST_PORTS, _asks_for_host_ports)
+        self._pods.subscribe(self._pod_changed)
         try:
             await self._conntrack.open()
             await self._services.wait_synced()
             await self._slices.wait_synced()
+            await self._pods.wait_synced()
             await self._start()
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._forget_flows(), name="proxy-conntrack")
@@ -126,11 +137,18 @@ class Proxy:
             self._conntrack.close()
 
     async def wait_synced(self) -> None:
-        """Returns once the kernel's table has every Service that there was at the start."""
+        """Returns once the kernel's table has every Service and host port that there was at the start."""
         await self._synced.wait()
 
     async def drained(self, pod: Obj) -> None:
-        """Returns when no rule sends new connections to the Pod because it is ready; 2 s at most."""
+        """Returns when no rule sends new connections to the Pod because it is ready; 2 s at most.
+
+        For a Pod that ends: its host ports are taken away here, those of Services when its endpoints go.
+        """
+        known = self._pods.get(key_of(pod))
+        if known is not None and _identity(known) == _identity(pod) and hostports.has_host_ports(known):
+            self._leaving.add(_identity(pod))
+            self._note(_HOST_PORTS)
         status = pod.get("status") or {}
         addresses = {entry["ip"] for entry in status.get("podIPs") or ()} | {status.get("podIP", "")}
         if (pod.get("spec") or {}).get("hostNetwork") or not self._leads_to(addresses):
@@ -144,7 +162,7 @@ class Proxy:
                     moved.clear()
                 await asyncio.sleep(SETTLE_S)
         except TimeoutError:
-            log.warning("%s is still an endpoint after %g s", key_of(pod), DRAIN_TIMEOUT_S)
+            log.warning("rules still lead to %s after %g s", key_of(pod), DRAIN_TIMEOUT_S)
         finally:
             self._moved.discard(moved)
 
@@ -180,6 +198,13 @@ class Proxy:
                 for key in _services_of(obj):
                     self._note(key)
 
+    def _pod_changed(self, old: Obj | None, new: Obj | None) -> None:
+        before, after = (hostports.host_ports(pod, self._facts) if pod else [] for pod in (old, new))
+        if before != after:
+            self._note(_HOST_PORTS)
+        if old is not None and (new is None or _identity(new) != _identity(old)):
+            self._leaving.discard(_identity(old))
+
     def _note(self, key: str) -> None:
         self._dirty[key] = None
         if self._ready and not self._arranged:
@@ -213,6 +238,10 @@ class Proxy:
         return self._ledger.update(fragments)
 
     def _fragment(self, key: str) -> Fragment:
+        if key == _HOST_PORTS:
+            asking = self._pods.by_index(_HOST_PORTS, _HOST_PORTS)
+            pods = [pod for pod in asking if _identity(pod) not in self._leaving]
+            return hostports.fragment(pods, self._facts, self._keys.key)
         service = self._services.get(key)
         if service is None:
             return EMPTY
@@ -292,6 +321,15 @@ def _services_of(piece: Obj) -> tuple[str, ...]:
     """The Service an EndpointSlice belongs to, as `namespace/name`."""
     name = labels_of(piece).get(SERVICE_NAME)
     return (f"{namespace_of(piece)}/{name}",) if name else ()
+
+
+def _identity(pod: Obj) -> str:
+    """The Pod's uid; of a static Pod's mirror, the uid that its node knows it by."""
+    return annotations_of(pod).get(MIRROR) or uid_of(pod)
+
+
+def _asks_for_host_ports(pod: Obj) -> tuple[str, ...]:
+    return (_HOST_PORTS,) if hostports.has_host_ports(pod) else ()
 
 
 def _version(address: str) -> int:

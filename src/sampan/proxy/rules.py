@@ -16,6 +16,7 @@ from sampan.proxy.keys import Frontend
 from sampan.proxy.table import (
     DROP,
     EXTERNAL,
+    FRONTENDS,
     KEY_MASK,
     LOCAL,
     Element,
@@ -32,12 +33,16 @@ HEADLESS = "service.kubernetes.io/headless"
 
 @dataclass(frozen=True, slots=True)
 class NodeFacts:
-    """What the rules need to know of the node. `own_ips`: service addresses the node answers itself."""
+    """What the rules need to know of the node. `own_ips`: service addresses the node answers itself.
+
+    `ips`: where its host ports are.
+    """
 
     name: str
     pod_cidrs: tuple[str, ...]
     own_ips: frozenset[str] = frozenset()
     families: tuple[int, ...] = (4,)
+    ips: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +56,7 @@ class Flows:
 
 @dataclass(frozen=True, slots=True)
 class Fragment:
-    """One Service's part of the table.
+    """One Service's part of the table, or that of all host ports.
 
     `shared` may be in other Services' fragments as well. `ready`: addresses that get new connections because
     they are ready, not as a last resort. `flows`, `udp_node_ports`: what conntrack may remember of it.
@@ -162,7 +167,7 @@ def flows_of(table: Mapping[Element, Fields]) -> set[Flows]:
     keys = {
         int(value[0]) & KEY_MASK
         for (name, key), value in table.items()
-        if name.startswith("fe") and key[1] == "udp"
+        if name.startswith(FRONTENDS) and key[1] == "udp"
     }
     return {
         Flows(key, *end) for key in keys for mark in (key, key | LOCAL) for end in endpoints.get(mark, ())

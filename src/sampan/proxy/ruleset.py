@@ -9,6 +9,10 @@ shorter list still finds an endpoint.
 A packet that conntrack cannot place is not translated back, and its receiver would answer a stranger's packet
 with a reset that ends the connection: such packets are dropped, and sent again.
 
+Host ports (`hp`) are looked for last, so a Service that has the port as well keeps it. They answer on
+127.0.0.1, too, which takes the node's `route_localnet`; what that would let in from outside is dropped first
+(`martians`), and what leaves with a loopback source gets the node's.
+
 Names of chains and sets are the table's (`table`). Room is left in the marks for session affinity.
 """
 
@@ -113,6 +117,9 @@ def _body(families: tuple[FamilyConstants, ...], counts: Iterable[int], version:
         f"\t\t{f.ip} saddr . {f.ip} daddr @hair{f.suffix} snat {f.ip} to {f.node}\n" for f in families
     )
     masquerade = "".join(f"\t\t{f.ip} saddr != @pods{f.suffix} snat {f.ip} to {f.node}\n" for f in families)
+    loopback = "".join(
+        f"\t\tip saddr {_LOOPBACK[4]} snat ip to {f.node}\n" for f in families if f.version == 4
+    )
     reject_rules = f"\t\tct state new ct mark != 0 ct status & dnat == 0 goto rej\n{guards}"
     services = "\t\tmeta l4proto { tcp, udp, sctp } jump services\n"
     return f"""table inet {TABLE} {{
@@ -152,6 +159,11 @@ def _body(families: tuple[FamilyConstants, ...], counts: Iterable[int], version:
 		meta mark set ct mark map @svc
 		meta mark vmap @class
 	}}
+	chain martians {{
+		type filter hook prerouting priority -300; policy accept;
+		ip daddr {_LOOPBACK[4]} iif != lo drop
+		ip saddr {_LOOPBACK[4]} iif != lo drop
+	}}
 	chain pre {{
 		type nat hook prerouting priority -100; policy accept;
 {services}	}}
@@ -171,7 +183,7 @@ def _body(families: tuple[FamilyConstants, ...], counts: Iterable[int], version:
 	chain post {{
 		type nat hook postrouting priority 100; policy accept;
 		ct mark 0 return
-{hairpins}		ct mark & {LOCAL:#x} != 0 return
+{hairpins}{loopback}		ct mark & {LOCAL:#x} != 0 return
 {masquerade}	}}
 }}
 """
@@ -185,6 +197,9 @@ def _sets(f: FamilyConstants) -> str:
 	}}
 	map np{n} {{
 		type inet_proto . inet_service : mark
+	}}
+	map hp{n} {{
+		type {address} . inet_proto . inet_service : mark
 	}}
 	map ep{n} {{
 		type mark . mark : {address} . inet_service
@@ -211,4 +226,5 @@ def _lookup(f: FamilyConstants) -> str:
         f"\t\tct mark set {ip} daddr . meta l4proto . th dport map @fe{n}\n"
         f"\t\tct mark 0 {ip} daddr != {_LOOPBACK[f.version]} fib daddr type local "
         f"ct mark set meta l4proto . th dport map @np{n}\n"
+        f"\t\tct mark 0 ct mark set {ip} daddr . meta l4proto . th dport map @hp{n}\n"
     )

@@ -7,6 +7,7 @@ An element is (set name, key); its value is a tuple too, empty for sets. Fields 
 |-------|-----------------------|----------------|------|
 | fe4   | address, proto, port  | mark           | ClusterIP or load balancer address -> service port |
 | np4   | proto, port           | mark           | node port -> service port |
+| hp4   | address, proto, port  | mark           | host port -> service port that is a Pod's alone |
 | svc   | key                   | class          | service port -> how many endpoints (or DROP) |
 | ep4   | key, slot             | address, port  | the endpoints of a service port, numbered from 0 |
 | hair4 | address, address      |                | an endpoint on this node: it may call itself |
@@ -30,6 +31,8 @@ DROP = 0xFFFF
 """The class of a service port that has endpoints, but none that this node may use."""
 
 PROTOCOLS: Mapping[str, int] = {"tcp": 6, "udp": 17, "sctp": 132}
+FRONTENDS = ("fe", "hp")
+"""How the names of those sets begin whose keys are what a service port is known by."""
 
 Fields: TypeAlias = tuple[str | int, ...]
 Endpoint: TypeAlias = tuple[str, int]

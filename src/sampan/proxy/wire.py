@@ -81,6 +81,7 @@ def _of_family(suffix: str, address: Field) -> dict[str, Shape]:
     return {
         f"fe{suffix}": Shape((address, _PROTO, _PORT_FIELD), (_MARK_FIELD,)),
         f"np{suffix}": Shape((_PROTO, _PORT_FIELD), (_MARK_FIELD,)),
+        f"hp{suffix}": Shape((address, _PROTO, _PORT_FIELD), (_MARK_FIELD,)),
         f"ep{suffix}": Shape((_MARK_FIELD, _MARK_FIELD), (address, _PORT_FIELD)),
         f"hair{suffix}": Shape((address, address), ()),
     }
@@ -96,7 +97,9 @@ SHAPES: Mapping[str, Shape] = {
 
 _ADD_ORDER = {
     name: rank
-    for rank, name in enumerate(("class", "ep4", "ep6", "svc", "hair4", "hair6", "fe4", "fe6", "np4", "np6"))
+    for rank, name in enumerate(
+        ("class", "ep4", "ep6", "svc", "hair4", "hair6", "fe4", "fe6", "np4", "np6", "hp4", "hp6")
+    )
 }
 
 

@@ -27,6 +27,8 @@ _SYSCTLS: dict[str, str] = {
     "net/ipv4/ip_forward": "1",
     # Strict reverse-path check on every device: a Pod cannot send with another's address.
     "net/ipv4/conf/all/rp_filter": "1",
+    # From 127.0.0.1 to a Pod by its host port; the proxy's rules drop what else this would let in.
+    "net/ipv4/conf/all/route_localnet": "1",
 }
 
 
