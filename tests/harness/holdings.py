@@ -9,22 +9,30 @@ from pathlib import Path
 
 from harness.node import Node
 
-DIRECTORIES = ("containers", "pods", "addresses", "run")
+DIRECTORIES = ("containers", "pods", "addresses", "run", "run/*")
 
 
 def holdings(node: Node) -> dict[str, int]:
     """How many of each kind of thing; two of these, before and after, are equal if nothing leaks."""
     process = Path(f"/proc/{node.pid}")
     data = str(node.data)
-    directories = {f"{name}/": _entries(node.data / name) for name in DIRECTORIES}
+    directories = {
+        f"{path.relative_to(node.data)}/": _entries(path)
+        for name in DIRECTORIES
+        for path in node.data.glob(name)
+        if path.is_dir()
+    }
+    cgroups = [path for path, _, _ in os.walk("/sys/fs/cgroup") if f"/sampan-{node.name}/" in f"{path}/"]
     return (
         directories
         | _descriptors(process / "fd", data)
+        | _zombies(node.pid)
         | {
-            "conmon": sum(f"{data}/" in command for command in _commands()),
+            "processes": sum(f"{data}/" in command for command in _commands()),
             "inotify watches": sum(_inotify_watches(info) for info in (process / "fdinfo").iterdir()),
             "mounts": Path("/proc/self/mountinfo").read_text().count(f" {data}/"),
-            "cgroups": sum(f"/sampan-{node.name}/" in f"{path}/" for path, _, _ in os.walk("/sys/fs/cgroup")),
+            "processes of Pods": sum(_processes(path) for path in cgroups),
+            "cgroups": len(cgroups),
             "links": len(_links(node.data / "run" / "node.net")),
         }
     )
@@ -38,6 +46,14 @@ def resident_kib(node: Node) -> int:
 
 def _entries(directory: Path) -> int:
     return len(list(directory.iterdir())) if directory.exists() else 0
+
+
+def _processes(cgroup: str) -> int:
+    """Each hierarchy tells of the same processes again."""
+    try:
+        return len(Path(cgroup, "cgroup.procs").read_text().split())
+    except OSError:
+        return 0
 
 
 def _descriptors(directory: Path, data: str) -> dict[str, int]:
