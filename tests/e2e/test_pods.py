@@ -331,13 +331,6 @@ spec:
   terminationGracePeriodSeconds: 0
   hostNetwork: true
   containers: [{name: main, image: toolbox, command: [sleep, infinity]}]
----
-apiVersion: v1
-kind: Pod
-metadata: {name: hostport}
-spec:
-  terminationGracePeriodSeconds: 0
-  containers: [{name: main, image: busybox, command: [sleep, infinity], ports: [{containerPort: 80, hostPort: 18080}]}]
 """
 
 
@@ -349,12 +342,3 @@ def test_host_network_has_the_nodes_address_and_name(node: Node, namespace: str)
     assert status["hostIP"] in node.sh("host", namespace, "hostname -I || ip -4 addr", check=False)
     name = node.list("nodes", namespace)[0]["metadata"]["name"]
     assert node.sh("host", namespace, "hostname; echo $HOSTNAME").split() == [name, name]
-
-
-def test_host_port_that_nobody_serves_is_said(node: Node, namespace: str) -> None:
-    node.apply(HOST, namespace)
-    node.wait_ready("pod/hostport", namespace)
-    said = eventually(
-        lambda: [e["message"] for e in node.events("hostport", namespace) if e["type"] == "Warning"]
-    )
-    assert "hostPort 18080/TCP of container main is not served" in said[0]

@@ -84,19 +84,6 @@ def sandbox_spec(parts: Parts, pod: Obj, handler: str = "") -> SandboxSpec:
     )
 
 
-def unserved_host_ports(pod: Obj) -> list[str]:
-    """What the user is told of host ports, which no rule of this node leads to the Pod: a line each."""
-    if pod["spec"].get("hostNetwork"):
-        return []
-    return [
-        f"hostPort {port['hostPort']}/{port.get('protocol', 'TCP')} of container {container['name']} "
-        "is not served by this node; use a Service of type NodePort instead"
-        for container in pod["spec"]["containers"]
-        for port in container.get("ports") or ()
-        if port.get("hostPort")
-    ]
-
-
 async def _handler(parts: Parts, pod: Obj) -> str:
     """The OCI runtime that the Pod's RuntimeClass names; "" without one. Raises RuntimeFault."""
     name = pod["spec"].get("runtimeClassName")
