@@ -149,12 +149,17 @@ def test_pods_do_not_notice_that_the_node_dies(mortal: Node) -> None:
     print(f"{len(lines)} lines of log, none lost or doubled")
 
 
-def test_pause_process_shot_restarts_all_containers(mortal: Node) -> None:
+@pytest.mark.parametrize("seen", [True, False], ids=["seen", "while the node is dead"])
+def test_pause_process_shot_restarts_all_containers(mortal: Node, seen: bool) -> None:
     """With the first process of the namespace all others end; their containers start anew in another."""
     mortal.apply(WORKING, "default")
     mortal.wait_ready("pod/working", "default")
+    if not seen:
+        mortal.kill()
     paused = next((mortal.data / "containers").glob("*-pause/container.json"))
     os.kill(json.loads(paused.read_text())["init"]["pid"], signal.SIGKILL)
+    if not seen:
+        mortal.up()
 
     def back() -> bool:
         containers = identity(mortal)["containers"].values()
