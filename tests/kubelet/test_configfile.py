@@ -34,6 +34,7 @@ def test_every_field_finds_its_place() -> None:
             "containerLogMaxSize": "5Mi",
             "containerLogMaxFiles": 3,
             "allowedUnsafeSysctls": ["kernel.msg*"],
+            "staticPodPath": "/etc/kubernetes/manifests",
         }
     )
     found = replace(KubeletConfig("n", Path("/x")), **told)
@@ -48,6 +49,8 @@ def test_every_field_finds_its_place() -> None:
     assert (found.eviction.soft_grace_s, found.eviction.max_pod_grace_s) == ({"nodefs.available": 90.0}, 60.0)
     assert (found.collection.high_threshold_percent, found.collection.maximum_age_s) == (90, 3600.0)
     assert found.allowed_unsafe_sysctls == ("kernel.msg*",)
+    assert found.manifests == Path("/etc/kubernetes/manifests")
+    assert KubeletConfig("n", Path("/x")).manifests == Path("/x/manifests")
 
 
 def test_nothing_told_changes_nothing() -> None:
@@ -57,6 +60,7 @@ def test_nothing_told_changes_nothing() -> None:
 @pytest.mark.parametrize(
     ("document", "words"),
     [
+        ({"staticPodPath": "manifests"}, "staticPodPath: 'manifests' is no absolute path"),
         ({"kind": "Pod"}, "not kubelet.config.k8s.io/v1beta1 KubeletConfiguration"),
         ({"maxPodz": 1}, "maxPodz: this node knows no such field"),
         ({"maxPods": "many"}, "maxPods: 'many' is no whole number"),

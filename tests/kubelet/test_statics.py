@@ -12,6 +12,7 @@ import pytest
 from harness.kubeletworld import World, make_pod, phase, ready, restarts, running
 from sampan.api.errors import forbidden
 from sampan.api.objects import Obj, uid_of
+from sampan.api.request import STRATEGIC_MERGE_PATCH
 from sampan.api.resources import EVENTS, NODES, PODS
 from sampan.api.streams import LogOptions
 from sampan.client.client import Client
@@ -181,3 +182,27 @@ async def test_ended_pod_stays_ended(world: World) -> None:
     await Client(world.api).delete(PODS, NAME, namespace="default", grace_period_s=0)
     failed = await world.until(lambda found: uid_of(found) != uid_of(pod) and phase("Failed")(found), NAME)
     assert failed["status"]["startTime"] == pod["status"]["startTime"] and starts(world) == 1
+
+
+async def test_who_only_says_it_is_static_is_not(world: World) -> None:
+    pod = make_pod()
+    pod["metadata"]["annotations"] = {"kubernetes.io/config.source": "file"}
+    world.api.add(pod)
+    uid = uid_of(await world.until(ready))
+    assert not world.kubelet._workers[uid].view.static
+    await world.delete(grace_s=1)
+    await world.until_gone()
+
+
+async def test_readiness_gate_on_the_mirror_counts(world: World) -> None:
+    gated = MANIFEST.replace("spec:", "spec:\n  readinessGates: [{conditionType: x/y}]").replace(
+        "COMMAND", "nginx"
+    )
+    (world.root / "manifests" / "web.yaml").write_text(gated)
+    pod = await world.until(phase("Running"), NAME)
+    assert not ready(pod)
+    status = {"status": {"conditions": [{"type": "x/y", "status": "True"}]}}
+    await Client(world.api).patch(
+        PODS, NAME, status, namespace="default", content_type=STRATEGIC_MERGE_PATCH, subresource="status"
+    )
+    await world.until(ready, NAME)

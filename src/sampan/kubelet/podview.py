@@ -92,13 +92,14 @@ class PodView:
         return qos.is_static(self.pod)
 
     def mirrored(self, mirror: Obj | None) -> None:
-        """The API has this instead of a static Pod, of which it says nothing that the node does not know."""
+        """The API has this instead of a static Pod. Of its status only conditions may be others' work."""
         known = self.mirror
-        if mirror and known and uid_of(mirror) == uid_of(known) and revision_of(mirror) < revision_of(known):
+        same = mirror is not None and known is not None and uid_of(mirror) == uid_of(known)
+        if mirror and known and same and revision_of(mirror) < revision_of(known):
             return
         self.mirror = mirror
-        if mirror and mirror.get("status") and not self.pod.get("status"):
-            self.pod = {**self.pod, "status": mirror["status"]}
+        if mirror and mirror.get("status") and (same or not self.pod.get("status")):
+            self.reported(mirror["status"])
 
     def reported(self, status: Obj) -> None:
         """A static Pod's status is what was last said of it, whether the API knows the Pod or not."""

@@ -26,9 +26,9 @@ _CLASS_DIRECTORY = {"Guaranteed": "", "Burstable": "/burstable", "BestEffort": "
 
 
 def is_static(pod: Obj) -> bool:
-    """From the node's own files, not from the API."""
+    """From the node's own files, not from the API: what comes from there has a version, whatever it says."""
     annotations = pod["metadata"].get("annotations") or {}
-    return bool(annotations.get(CONFIG_SOURCE, "api") != "api")
+    return annotations.get(CONFIG_SOURCE, "api") != "api" and not pod["metadata"].get("resourceVersion")
 
 
 def is_critical(pod: Obj) -> bool:

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
-from typing import Any
 
 from sampan.api import decode, defaults, validation
 from sampan.api.errors import StatusError
 from sampan.api.objects import Obj
-from sampan.api.podspec import all_containers
+from sampan.api.podreferences import api_references
 from sampan.api.resources import PODS
 from sampan.api.validation.pod import MIRROR
 from sampan.kubelet.qos import CONFIG_SOURCE
@@ -35,13 +33,12 @@ class ManifestFault(Exception):
 
 def read(data: bytes, file: str, node: str, seen: str) -> Obj:
     """The Pod as it is run. `seen`: when the file was found. Raises ManifestFault."""
-    content_type = "application/json" if data.lstrip()[:1] == b"{" else "application/yaml"
     try:
-        given, _ = decode.decode(data, content_type, PODS)
+        given, _ = decode.decode(data, "application/yaml", PODS)  # JSON is YAML, too
     except StatusError as error:
         raise ManifestFault(UNREADABLE, error.message) from error
     pod = _completed(given, _digest(given, file, node), node, seen)
-    if listed := next(_references(pod["spec"]), ""):
+    if listed := next(api_references(pod["spec"]), ""):
         raise ManifestFault(INVALID, f"static pods may not reference {listed}")
     if faults := validation.create(PODS, pod):
         raise ManifestFault(INVALID, f"invalid pod: {', '.join(fault.text for fault in faults)}")
@@ -97,45 +94,3 @@ def _completed(given: Obj, uid: str, node: str, seen: str) -> Obj:
     }
     defaults.apply(PODS, pod)
     return pod
-
-
-def _references(spec: Obj) -> Iterator[str]:
-    """Kinds of the API's objects that it would need, of which a node without an API has none."""
-    if spec.get("serviceAccountName") or spec.get("serviceAccount"):
-        yield "serviceaccounts"
-    if spec.get("imagePullSecrets"):
-        yield "secrets"
-    if spec.get("resourceClaims"):
-        yield "resourceclaims"
-    for _, _, container in all_containers(spec):
-        sources = [variable.get("valueFrom") or {} for variable in container.get("env") or ()]
-        for source in (*sources, *(container.get("envFrom") or ())):
-            yield from _listed(source, _OF_ENV)
-    for volume in spec.get("volumes") or ():
-        yield from _listed(volume, _OF_VOLUMES)
-        for source in (volume.get("projected") or {}).get("sources") or ():
-            yield from _listed(source, _OF_VOLUMES)
-        for source in volume.values():
-            if isinstance(source, dict) and (source.get("secretRef") or source.get("nodePublishSecretRef")):
-                yield "secrets"
-
-
-def _listed(source: dict[str, Any], kinds: dict[str, str]) -> Iterator[str]:
-    return (kind for field, kind in kinds.items() if source.get(field))
-
-
-_OF_ENV = {
-    "secretKeyRef": "secrets",
-    "secretRef": "secrets",
-    "configMapKeyRef": "configmaps",
-    "configMapRef": "configmaps",
-}
-_OF_VOLUMES = {
-    "secret": "secrets",
-    "configMap": "configmaps",
-    "persistentVolumeClaim": "persistentvolumeclaims",
-    "ephemeral": "persistentvolumeclaims",
-    "serviceAccountToken": "serviceaccounts",
-    "clusterTrustBundle": "clustertrustbundles",
-    "podCertificate": "podcertificates",
-}

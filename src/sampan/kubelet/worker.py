@@ -88,6 +88,7 @@ class Worker:
         self.view.mirrored(mirror)
         if mirror is not None and uid_of(mirror) != known:
             self._reporter.renew()
+        self._awake()
 
     def reject(self, reason: str, message: str) -> None:
         """Before `run`: the node does not take the Pod."""
@@ -208,7 +209,6 @@ class Worker:
         """A status was written."""
         if self.view.static:
             self.view.mirrored(pod)
-            self.view.reported(pod["status"])
         else:
             self._follow(pod)
 

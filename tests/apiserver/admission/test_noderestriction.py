@@ -73,6 +73,32 @@ async def test_a_kubelet_makes_no_pods_but_mirrors_of_its_own(ask, pod) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"name": "n2"}, 'node "n1" can only create pods with an owner reference set to itself'),
+        ({"controller": False}, "with a controller owner reference set to itself"),
+        ({"blockOwnerDeletion": True}, "must not set blockOwnerDeletion on an owner reference"),
+    ],
+)
+async def test_a_mirror_belongs_to_its_node(ask, pod, change, words) -> None:
+    owner = {"apiVersion": "v1", "kind": "Node", "name": "n1", "uid": "u", "controller": True}
+    body = pod("a", "n1", annotations=MIRROR)
+    await ask("create", PODS, {**body, "metadata": {**body["metadata"], "ownerReferences": [owner]}})
+    body = pod("b", "n1", annotations=MIRROR)
+    body["metadata"]["ownerReferences"] = [{**owner, **change}]
+    assert words in await refusal(ask("create", PODS, body))
+    body["metadata"]["ownerReferences"] = [owner, {**owner, "uid": "v", "controller": False}]
+    assert "a single owner reference" in await refusal(ask("create", PODS, body))
+
+
+async def test_a_mirror_opens_no_objects_to_its_node(ask, pod) -> None:
+    body = pod("a", "n1", annotations=MIRROR)
+    body["spec"]["volumes"] = [{"name": "v", "configMap": {"name": "c"}}]
+    said = await refusal(ask("create", PODS, body))
+    assert said == 'node "n1" can not create pods that reference configmaps'
+
+
 async def test_a_kubelet_says_how_its_own_pods_are(api, ask, pod) -> None:
     await api.create(PODS, pod("a", "n1"))
     await api.create(PODS, pod("b", "n2"))

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Set
 
 from sampan.api.objects import Obj, annotations_of, labels_of
+from sampan.api.podreferences import api_references
 from sampan.api.request import UserInfo
 from sampan.api.resources import LEASES, NODES, PODS
 from sampan.apiserver.admission.plugin import CREATE, UPDATE, Plugin, denied
@@ -96,7 +97,27 @@ def _pod(node: str, call: Call, new: Obj, old: Obj | None) -> str:
         return f'pod does not have "{MIRROR}" annotation, node "{node}" can only create mirror pods'
     if new["spec"].get("nodeName") != node:
         return f'node "{node}" can only create pods with spec.nodeName set to itself'
+    return _owners(node, new) or _needs(node, new)
+
+
+def _owners(node: str, mirror: Obj) -> str:
+    owners = mirror["metadata"].get("ownerReferences") or []
+    if len(owners) > 1:
+        return f'node "{node}" can only create pods with a single owner reference set to itself'
+    for owner in owners:
+        if (owner["apiVersion"], owner["kind"], owner["name"]) != ("v1", "Node", node):
+            return f'node "{node}" can only create pods with an owner reference set to itself'
+        if not owner.get("controller"):
+            return f'node "{node}" can only create pods with a controller owner reference set to itself'
+        if owner.get("blockOwnerDeletion"):
+            return f'node "{node}" must not set blockOwnerDeletion on an owner reference'
     return ""
+
+
+def _needs(node: str, mirror: Obj) -> str:
+    """A mirror that needed an object would open that object to the node."""
+    listed = next(api_references(mirror["spec"]), "")
+    return f'node "{node}" can not create pods that reference {listed}' if listed else ""
 
 
 def _lease(node: str, call: Call, new: Obj, old: Obj | None) -> str:

@@ -113,6 +113,7 @@ class NumberPages:
             "maxPods": config.max_pods,
             "podCIDR": config.pod_cidr,
             "podPidsLimit": config.pod_pids_limit or -1,
+            "staticPodPath": str(config.manifests),
             "allowedUnsafeSysctls": list(config.allowed_unsafe_sysctls),
             "systemReserved": dict(config.system_reserved),
             "kubeReserved": dict(config.kube_reserved),

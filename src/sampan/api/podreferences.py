@@ -1,0 +1,51 @@
+"""Which kinds of the API's objects a Pod needs: a node without an API has none of them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from sampan.api.objects import Obj
+from sampan.api.podspec import all_containers
+
+
+def api_references(spec: Obj) -> Iterator[str]:
+    """`secrets`, `configmaps` and so on, each as often as it is referred to."""
+    if spec.get("serviceAccountName") or spec.get("serviceAccount"):
+        yield "serviceaccounts"
+    if spec.get("imagePullSecrets"):
+        yield "secrets"
+    if spec.get("resourceClaims"):
+        yield "resourceclaims"
+    for _, _, container in all_containers(spec):
+        sources = [variable.get("valueFrom") or {} for variable in container.get("env") or ()]
+        for source in (*sources, *(container.get("envFrom") or ())):
+            yield from _listed(source, _OF_ENV)
+    for volume in spec.get("volumes") or ():
+        yield from _listed(volume, _OF_VOLUMES)
+        for source in (volume.get("projected") or {}).get("sources") or ():
+            yield from _listed(source, _OF_VOLUMES)
+        for source in volume.values():
+            if isinstance(source, dict) and (source.get("secretRef") or source.get("nodePublishSecretRef")):
+                yield "secrets"
+
+
+def _listed(source: dict[str, Any], kinds: dict[str, str]) -> Iterator[str]:
+    return (kind for field, kind in kinds.items() if source.get(field))
+
+
+_OF_ENV = {
+    "secretKeyRef": "secrets",
+    "secretRef": "secrets",
+    "configMapKeyRef": "configmaps",
+    "configMapRef": "configmaps",
+}
+_OF_VOLUMES = {
+    "secret": "secrets",
+    "configMap": "configmaps",
+    "persistentVolumeClaim": "persistentvolumeclaims",
+    "ephemeral": "persistentvolumeclaims",
+    "serviceAccountToken": "serviceaccounts",
+    "clusterTrustBundle": "clustertrustbundles",
+    "podCertificate": "podcertificates",
+}
