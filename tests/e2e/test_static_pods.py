@@ -75,6 +75,7 @@ def test_a_static_pod_from_file_to_end(node: Node, namespace: str, manifest: Pat
     node.wait_ready(f"pod/{name}", namespace)
     third = present(node, namespace)
     assert (container(third), third["metadata"]["uid"]) == (container(first), second["metadata"]["uid"])
+    assert third["status"]["startTime"] == first["status"]["startTime"]
     assert node.sh(name, namespace, "echo still") == "still\n"
 
     manifest.write_text(manifest.read_text().replace("hello", "changed"))

@@ -42,6 +42,7 @@ def test_name_place_and_origin() -> None:
     }
     assert {"operator": "Exists", "effect": "NoExecute"} in pod["spec"]["tolerations"]
     assert pod["spec"]["restartPolicy"] == "Always"
+    assert "status" not in pod
     assert is_static(pod) and not is_static({**pod, "metadata": {**metadata, "resourceVersion": "1"}})
 
 

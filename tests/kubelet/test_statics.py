@@ -123,9 +123,10 @@ async def test_node_starts_anew_and_adopts(world: World) -> None:
     put(world)
     first = await world.until(ready, NAME)
     await world.stop()
+    await asyncio.sleep(1.01)  # times in a status are whole seconds
     world.start()
     await world.comes_true(lambda: mirrored(first) in world.kubelet._workers)
-    await asyncio.sleep(0.05)
+    await asyncio.sleep(0.1)
     pod = await world.until(ready, NAME)
     assert uid_of(pod) == uid_of(first) and starts(world) == 1
     assert pod["status"] == first["status"]

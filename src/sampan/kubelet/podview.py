@@ -98,8 +98,9 @@ class PodView:
         if mirror and known and same and revision_of(mirror) < revision_of(known):
             return
         self.mirror = mirror
-        if mirror and mirror.get("status") and (same or not self.pod.get("status")):
-            self.reported(mirror["status"])
+        told = (mirror or {}).get("status") or {}
+        if "startTime" in told and (same or not self.pod.get("status")):  # a new mirror knows nothing yet
+            self.reported(told)
 
     def reported(self, status: Obj) -> None:
         """A static Pod's status is what was last said of it, whether the API knows the Pod or not."""

@@ -93,4 +93,5 @@ def _completed(given: Obj, uid: str, node: str, seen: str) -> Obj:
         "spec": {**spec, "nodeName": node},
     }
     defaults.apply(PODS, pod)
+    pod.pop("status", None)  # what is known of it is for its node to say
     return pod
