@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from sampan.kubelet.runtime import capabilities, crun, mounts, rootfs
+from sampan.kubelet.runtime import capabilities, crun, mounts, process, rootfs
 from sampan.kubelet.runtime.contract import (
     ContainerSpec,
     Exit,
@@ -308,6 +308,15 @@ async def test_a_shared_process_namespace_that_was_killed_is_made_anew(node: Nod
     await asyncio.gather(*(node.start("sleep", "4321") for _ in range(2)))
     assert await node.output("ps | grep -c '[s]leep 4321'") == "2"
     await node.runtime.remove_sandbox("u1")
+
+
+async def test_what_a_runtime_leaves_behind_is_buried(node: Node, tmp_path: Path) -> None:
+    (tmp_path / "crun").symlink_to("/bin/sleep")
+    script = f"{tmp_path}/crun 0.1 >/dev/null 2>&1 & echo $!"
+    left = int((await process.run(["sh", "-c", script], deadline_s=5)).output)
+    assert Path(f"/proc/{left}").exists()
+    await asyncio.sleep(0.3)
+    assert not Path(f"/proc/{left}").exists()
 
 
 async def test_host_network_is_the_nodes(node: Node) -> None:

