@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from sampan.kubelet.runtime import capabilities, crun, mounts, process, rootfs
+from sampan.kubelet.runtime import capabilities, crun, mounts, rootfs
 from sampan.kubelet.runtime.contract import (
     ContainerSpec,
     Exit,
@@ -28,7 +28,7 @@ from sampan.kubelet.runtime.contract import (
     Security,
 )
 from sampan.kubelet.runtime.crun import CrunRuntime
-from sampan.kubelet.runtime.process import Watched, identify, is_zombie, spawn
+from sampan.kubelet.runtime.process import Watched, identify, is_zombie, run, spawn
 from sampan.kubelet.runtime.purge import purge
 
 pytestmark = pytest.mark.root
@@ -313,7 +313,7 @@ async def test_a_shared_process_namespace_that_was_killed_is_made_anew(node: Nod
 async def test_what_a_runtime_leaves_behind_is_buried(node: Node, tmp_path: Path) -> None:
     (tmp_path / "crun").symlink_to("/bin/sleep")
     script = f"{tmp_path}/crun 0.1 >/dev/null 2>&1 & echo $!"
-    left = int((await process.run(["sh", "-c", script], deadline_s=5)).output)
+    left = int((await run(["sh", "-c", script], deadline_s=5)).output)
     assert Path(f"/proc/{left}").exists()
     await asyncio.sleep(0.3)
     assert not Path(f"/proc/{left}").exists()

@@ -3,8 +3,8 @@
 As a child subreaper this process inherits, with every conmon, also what `crun exec` leaves behind in a
 container when it ends before its command does (with a command that cannot be started, always). The
 container's first process cannot end before such a zombie is gone: the kernel waits for the whole pid
-namespace. Rarely a process of the runtime's own is left too: 3 were after 1,000 Pods that ended while probes
-asked. So each SIGCHLD looks for children that nobody watches and that live in another pid namespace, as our own
+namespace. Rarely a process of the runtime's own is left too: by 1,000 Pods that ended under probes, three.
+So each SIGCHLD looks for children that nobody watches and that live in another pid namespace, as our own
 never do, or are a runtime's: those that we start are watched before the loop goes on.
 """
 
