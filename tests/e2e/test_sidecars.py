@@ -96,8 +96,8 @@ spec:
     imagePullPolicy: IfNotPresent
     restartPolicy: Never
     restartPolicyRules: [{action: Restart, exitCodes: {operator: In, values: [42]}}]
-    command: [sh, -c, "echo >> /work/runs; [ $(wc -l < /work/runs) = 1 ] && exit 42; exit 7"]
-    volumeMounts: [{name: work, mountPath: /work}]
+    command: [sh, -c, "echo >> /shared/runs; [ $(wc -l < /shared/runs) = 1 ] && exit 42; exit 7"]
+    volumeMounts: [{name: work, mountPath: /shared}]
 """
 
 
