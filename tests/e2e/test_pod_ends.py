@@ -5,7 +5,8 @@ from harness.node import Node, eventually
 PODS = {
     "unscheduled": "{nodeSelector: {no: where}, containers: [CONTAINER]}",
     "pulling": '{containers: [{name: a, image: "nosuch:1"}]}',
-    "preparing": "{volumes: [{name: v, secret: {secretName: none}}], containers: [CONTAINER]}",
+    "preparing": "{volumes: [{name: v, secret: {secretName: none}}], containers: [{name: a, image: busybox, "
+    "command: [sleep, '3600'], volumeMounts: [{name: v, mountPath: /v}]}]}",
     "initializing": "{terminationGracePeriodSeconds: 1, initContainers: [{name: i, image: busybox, "
     "command: [sleep, '3600']}], containers: [CONTAINER]}",
     "crashing": "{containers: [{name: a, image: busybox, command: ['false']}]}",
