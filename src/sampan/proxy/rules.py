@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_network
+from socket import AF_INET, AF_INET6, inet_pton
 
 from sampan.api.objects import Obj, labels_of
 from sampan.proxy.keys import Frontend
@@ -86,10 +87,24 @@ class _Candidate:
     """Not ready any more, but still serving while it terminates."""
 
 
-@lru_cache(maxsize=1 << 14)
 def is_within(address: str, cidrs: tuple[str, ...]) -> bool:
-    """Remembered, because the same addresses come again with every change and parsing one costs 10 us."""
-    return any(ip_address(address) in ip_network(cidr) for cidr in cidrs)
+    """Whether one of the ranges has the address; `ipaddress` would take 10 us for what takes one here."""
+    packed = inet_pton(AF_INET6 if ":" in address else AF_INET, address)
+    number = int.from_bytes(packed, "big")
+    return any(
+        size == len(packed) and number >> host_bits == prefix for size, host_bits, prefix in _prefixes(cidrs)
+    )
+
+
+@lru_cache(maxsize=64)
+def _prefixes(cidrs: tuple[str, ...]) -> tuple[tuple[int, int, int], ...]:
+    """Of each range: bytes of an address, bits that are free in it, and the bits that are not."""
+    found = []
+    for network in map(ip_network, cidrs):
+        host_bits = network.max_prefixlen - network.prefixlen
+        prefix = int(network.network_address) >> host_bits
+        found.append((len(network.network_address.packed), host_bits, prefix))
+    return tuple(found)
 
 
 def is_proxied(service: Obj) -> bool:
