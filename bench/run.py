@@ -9,6 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import kernel
 import podman
 import pods
 import probes
@@ -48,12 +49,14 @@ def _timed(work: object) -> float:
 
 
 def main() -> None:
-    wanted = set(sys.argv[1:]) or {"up", "pods", "probes", "streams", "services", "api"}
+    wanted = set(sys.argv[1:]) or {"up", "pods", "probes", "streams", "kernel", "services", "api"}
     report = Report()
     if "up" in wanted:
         up(report)
     if "probes" in wanted:
         probes.measure(report)
+    if "kernel" in wanted:
+        kernel.measure(report)
     if wanted & {"pods", "streams", "services", "api"}:
         with cluster() as (node, mirror_url):
             if "pods" in wanted:

@@ -132,6 +132,9 @@ class Lab:
     def vip(self, n: int) -> str:
         return str(self.family.service_cidr[n])
 
+    def pod_ip(self, n: int) -> str:
+        return str(self.family.pod_cidr[n])
+
     @contextlib.asynccontextmanager
     async def proxy(self) -> AsyncIterator[Proxy]:
         client = Client(self.api)
