@@ -1,8 +1,8 @@
 """One cluster in one process: every part made, joined to the others, and run until told to stop.
 
-This is the only place that knows all parts. They meet through the API alone; the two things handed from part
-to part directly are stated here: the node's streams (the API server asks the kubelet for logs and exec) and
-the drain (the kubelet asks the proxy whether a Pod is out of the kernel before it is told to stop).
+This and `nodeparts` are the only places that know all parts. They meet through the API alone; what is handed
+from part to part directly is stated here: the node's streams (the API server asks the kubelet for logs and
+exec).
 
 The event loop is the host's; sockets that belong to the node are opened inside its network namespace.
 """
@@ -15,7 +15,6 @@ import logging
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
-from dataclasses import replace
 from typing import Any, Protocol
 
 from sampan.api.podsecurity import configuration
@@ -24,6 +23,7 @@ from sampan.api.streams import NodeStreams
 from sampan.apiserver.server import ApiServer, ServerConfig
 from sampan.cli import memory
 from sampan.cli.cluster import Choices, Cluster
+from sampan.cli.nodeparts import KUBELET_PORT, NodeParts, NodeSettings, listening
 from sampan.client.client import Client
 from sampan.client.events import EventRecorder
 from sampan.client.informers import Informers
@@ -44,27 +44,15 @@ from sampan.controllers.resourcequota.controller import ResourceQuotaController
 from sampan.controllers.serviceaccount.controller import ServiceAccountController
 from sampan.controllers.volumeexpansion.controller import VolumeExpansionController
 from sampan.dns.announce import announce
-from sampan.dns.forward import Forwarder, Resolvers
-from sampan.dns.server import DnsServer
-from sampan.kubelet import configfile
-from sampan.kubelet.config import KubeletConfig
-from sampan.kubelet.images.store import ImageStore
-from sampan.kubelet.kubelet import Kubelet
 from sampan.kubelet.network.egress import EgressRelay
 from sampan.kubelet.network.node import NodeNamespace, ensure_node
-from sampan.kubelet.network.veth import VethNetwork
-from sampan.kubelet.runtime.crun import CrunRuntime
-from sampan.proxy.proxy import Proxy, ProxyConfig
 from sampan.scheduler.scheduler import Scheduler
 from sampan.store.sqlite import SqliteStore
 
 log = logging.getLogger(__name__)
 
-DNS_PORT = 53
 NODE_API_PORT = 6443
 """Where Pods find the API server, on the node's own address."""
-KUBELET_PORT = 10250
-"""Where the node's own pages are asked for."""
 READY_TIMEOUT_S = 30.0
 
 
@@ -172,57 +160,27 @@ class Assembly:
         self, node: NodeNamespace, server: ApiServer
     ) -> AsyncIterator[tuple[str, Coroutine[Any, Any, None]]]:
         """Every part as a named coroutine, in the order in which they should begin."""
-        family = node.plan.families[0]
         name = self._choices.node_name
         manager = Client(server.transport(user("system:kube-controller-manager", "system:masters")))
         informers = Informers(manager)
         yield "informers", informers.run()
 
-        proxy = Proxy(
-            manager,
-            informers,
-            node.socket,
-            node.load_nft,
-            ProxyConfig(
-                node_name=name,
-                node_ips=node.plan.node_ips,
-                pod_cidrs=(str(family.pod_cidr),),
-                service_cidrs=(str(family.service_cidr),),
-                own_ips=frozenset((str(family.dns),)),
-            ),
+        await announce(manager, str(node.plan.families[0].dns))
+        settings = NodeSettings(
+            name=name,
+            data=self._cluster.data,
+            cgroup=self._cluster.cgroup,
+            images=self._choices.images,
+            mirrors=self._choices.mirrors,
+            unsafe_sysctls=self._choices.unsafe_sysctls,
+            kubelet=self._choices.kubelet,
         )
-        yield "proxy", proxy.run()
-        yield "dns", (await self._dns(node, informers)).run()
-        await announce(manager, str(family.dns))
-
         kubelet_client = Client(server.transport(user(f"system:node:{name}", "system:nodes")))
-        runtime = CrunRuntime(self._cluster.data, node_netns=node.path)
-        images = ImageStore(self._choices.images, self._choices.mirrors)
-        kubelet = Kubelet(
-            kubelet_client,
-            informers,
-            EventRecorder(kubelet_client, "kubelet", name),
-            runtime,
-            images,
-            VethNetwork(node, self._cluster.data / "addresses"),
-            node,
-            replace(
-                KubeletConfig(
-                    node_name=name,
-                    root=self._cluster.data,
-                    image_root=self._choices.images,
-                    cluster_dns=(str(family.dns),),
-                    cgroup_root=self._cluster.cgroup,
-                    pod_cidr=str(family.pod_cidr),
-                    allowed_unsafe_sysctls=tuple(self._choices.unsafe_sysctls),
-                ),
-                **configfile.settings(self._choices.kubelet),
-            ),
-            proxy.drained,
-        )
-        self._streams[name] = kubelet
-        self._registered = kubelet.registered
-        yield "kubelet", kubelet.run()
+        node_parts = NodeParts(node, settings, manager, informers, kubelet_client)
+        self._streams[name] = node_parts.kubelet
+        self._registered = node_parts.kubelet.registered
+        async for part in node_parts.parts():
+            yield part
 
         yield "scheduler", Scheduler(manager, informers, EventRecorder(manager, "default-scheduler")).run()
         events = EventRecorder(manager, "serviceaccount-controller")
@@ -230,19 +188,3 @@ class Assembly:
         for component, controller in CONTROLLERS.items():
             events = EventRecorder(manager, component)
             yield component, controller(manager, informers, events).run()
-
-    async def _dns(self, node: NodeNamespace, informers: Informers) -> DnsServer:
-        ip = str(node.plan.families[0].dns)
-        udp = await node.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        udp.bind((ip, DNS_PORT))
-        tcp = await listening(node, ip, DNS_PORT)
-        return DnsServer(informers, [udp], [tcp], Forwarder(Resolvers(exclude=[ip])))
-
-
-async def listening(node: NodeNamespace, ip: str, port: int) -> socket.socket:
-    """A TCP socket that listens inside the node's namespace."""
-    sock = await node.socket(socket.AF_INET, socket.SOCK_STREAM)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    sock.bind((ip, port))
-    sock.listen(512)
-    return sock

@@ -1,0 +1,113 @@
+"""What runs on every node, be it the cluster's own process or one that has joined: proxy, DNS, kubelet.
+
+The one thing handed from part to part directly is the drain: the kubelet asks the proxy whether a Pod is out
+of the kernel before it is told to stop. Sockets that belong to the node are opened inside its namespace.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from sampan.client.client import Client
+from sampan.client.events import EventRecorder
+from sampan.client.informers import Informers
+from sampan.dns.forward import Forwarder, Resolvers
+from sampan.dns.server import DnsServer
+from sampan.kubelet import configfile
+from sampan.kubelet.config import KubeletConfig
+from sampan.kubelet.images.store import ImageStore
+from sampan.kubelet.kubelet import Kubelet
+from sampan.kubelet.network.node import NodeNamespace
+from sampan.kubelet.network.veth import VethNetwork
+from sampan.kubelet.runtime.crun import CrunRuntime
+from sampan.proxy.proxy import Proxy, ProxyConfig
+
+DNS_PORT = 53
+KUBELET_PORT = 10250
+"""Where the node's own pages are asked for."""
+
+
+@dataclass(frozen=True)
+class NodeSettings:
+    """What one node is told. `data` is its own directory; `kubelet` a KubeletConfiguration, or empty."""
+
+    name: str
+    data: Path
+    cgroup: str
+    images: Path
+    mirrors: Mapping[str, str] = field(default_factory=dict)
+    unsafe_sysctls: Sequence[str] = ()
+    kubelet: Mapping[str, Any] = field(default_factory=dict)
+
+
+class NodeParts:
+    """`reader` sees the whole cluster (the proxy's and the DNS server's view, shared by `informers`);
+    `own` is the kubelet's client.
+    """
+
+    def __init__(
+        self, node: NodeNamespace, settings: NodeSettings, reader: Client, informers: Informers, own: Client
+    ) -> None:
+        self._node, self._settings, self._informers = node, settings, informers
+        family = node.plan.families[0]
+        self.proxy = Proxy(
+            reader,
+            informers,
+            node.socket,
+            node.load_nft,
+            ProxyConfig(
+                node_name=settings.name,
+                node_ips=node.plan.node_ips,
+                pod_cidrs=(str(family.pod_cidr),),
+                service_cidrs=(str(family.service_cidr),),
+                own_ips=frozenset((str(family.dns),)),
+            ),
+        )
+        self.kubelet = Kubelet(
+            own,
+            informers,
+            EventRecorder(own, "kubelet", settings.name),
+            CrunRuntime(settings.data, node_netns=node.path),
+            ImageStore(settings.images, settings.mirrors),
+            VethNetwork(node, settings.data / "addresses"),
+            node,
+            replace(
+                KubeletConfig(
+                    node_name=settings.name,
+                    root=settings.data,
+                    image_root=settings.images,
+                    cluster_dns=(str(family.dns),),
+                    cgroup_root=settings.cgroup,
+                    pod_cidr=str(family.pod_cidr),
+                    allowed_unsafe_sysctls=tuple(settings.unsafe_sysctls),
+                ),
+                **configfile.settings(settings.kubelet),
+            ),
+            self.proxy.drained,
+        )
+
+    async def parts(self) -> AsyncIterator[tuple[str, Coroutine[Any, Any, None]]]:
+        """Each as a named coroutine, in the order in which they should begin."""
+        yield "proxy", self.proxy.run()
+        yield "dns", (await self._dns()).run()
+        yield "kubelet", self.kubelet.run()
+
+    async def _dns(self) -> DnsServer:
+        ip = str(self._node.plan.families[0].dns)
+        udp = await self._node.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        udp.bind((ip, DNS_PORT))
+        tcp = await listening(self._node, ip, DNS_PORT)
+        return DnsServer(self._informers, [udp], [tcp], Forwarder(Resolvers(exclude=[ip])))
+
+
+async def listening(node: NodeNamespace, ip: str, port: int) -> socket.socket:
+    """A TCP socket that listens inside the node's namespace."""
+    sock = await node.socket(socket.AF_INET, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.bind((ip, port))
+    sock.listen(512)
+    return sock
