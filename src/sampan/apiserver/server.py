@@ -61,7 +61,8 @@ class ServerConfig:
     `advertise_host` and `advertise_port` are where Pods reach the server: the endpoints of the `kubernetes`
     Service. Without a host that Service has none; port 0 is the port listened on. `names` are further DNS
     names and addresses for the server's certificate. `listener`, if given, is bound to host and port already;
-    the server owns it from `start` on.
+    the server owns it from `start` on. `service_cidrs` are where cluster addresses come from, one of each
+    family at most; the first one's family is what Services have that ask for none.
     """
 
     pki_dir: Path
@@ -69,7 +70,7 @@ class ServerConfig:
     port: int = 0
     listener: socket.socket | None = None
     sockets: Sequence[socket.socket] = ()
-    service_cidr: str = "10.96.0.0/16"
+    service_cidrs: tuple[str, ...] = ("10.96.0.0/16",)
     node_port_range: tuple[int, int] = (30000, 32767)
     cluster_domain: str = "cluster.local"
     advertise_host: str = ""
@@ -114,7 +115,7 @@ class ApiServer:
             self._spawn(self._bookmarks(), "bookmarks")
             self._spawn(self._housekeeping.run(), "housekeeping")
             advertised = Advertised(
-                config.service_cidr, config.advertise_host, config.advertise_port or self.port
+                config.service_cidrs[0], config.advertise_host, config.advertise_port or self.port
             )
             await bootstrap(self.transport(_ITSELF), advertised)
             await provide_class(self.transport(_ITSELF))
@@ -151,7 +152,7 @@ class ApiServer:
         return DirectTransport(self.dispatcher, user)
 
     def _assemble(self) -> None:
-        services = ServiceHooks(self.hub, self.config.service_cidr, self.config.node_port_range)
+        services = ServiceHooks(self.hub, self.config.service_cidrs, self.config.node_port_range)
         admission = Admission(self.hub, ready=[PodSecurity(self.hub, self.config.pod_security)])
         self.pipeline = Pipeline(self.store, self.hub, kinds.hooks(services), admission)
         issuer = f"https://kubernetes.default.svc.{self.config.cluster_domain}"
@@ -176,10 +177,10 @@ class ApiServer:
 
     def _names(self) -> list[str]:
         config = self.config
-        first = str(ipaddress.ip_network(config.service_cidr)[1])
+        firsts = [str(ipaddress.ip_network(cidr)[1]) for cidr in config.service_cidrs]
         service = ["kubernetes", "kubernetes.default", "kubernetes.default.svc"]
         service.append(f"kubernetes.default.svc.{config.cluster_domain}")
-        hosts = ["localhost", "127.0.0.1", "::1", first, config.host, config.advertise_host, *config.names]
+        hosts = ["localhost", "127.0.0.1", "::1", *firsts, config.host, config.advertise_host, *config.names]
         return service + [host for host in hosts if host and host not in ("0.0.0.0", "::")]
 
     def _live(self, resource: Resource, namespace: str, name: str) -> Obj | None:

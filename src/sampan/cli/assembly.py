@@ -129,7 +129,7 @@ class Assembly:
             listener=self._listener,
             sockets=(await listening(node, str(family.node.ip), NODE_API_PORT),),
             node_sockets={self._choices.node_name: await listening(node, str(family.node.ip), KUBELET_PORT)},
-            service_cidr=str(family.service_cidr),
+            service_cidrs=tuple(str(each.service_cidr) for each in node.plan.families),
             advertise_host=str(family.node.ip),
             advertise_port=NODE_API_PORT,
             pod_security=configuration.parse(chosen) if chosen else configuration.PodSecurityConfig(),

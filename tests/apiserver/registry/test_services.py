@@ -127,7 +127,7 @@ async def test_an_address_may_not_change(api) -> None:
 
 async def test_a_restart_remembers_who_has_what(api) -> None:
     held = (await api.create(SERVICES, service("a", type="NodePort")))["spec"]
-    hooks = ServiceHooks(api.server.hub, "10.96.0.0/16", (30000, 32767))
+    hooks = ServiceHooks(api.server.hub, ["10.96.0.0/16"], (30000, 32767))
     uid = (await api.call("get", SERVICES, "a"))["metadata"]["uid"]
     port = held["ports"][0]["nodePort"]
     assert hooks._ports.holder(port) == uid

@@ -7,7 +7,7 @@ concepts/services-networking/service, concepts/services-networking/cluster-ip-al
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from sampan.api import errors
 from sampan.api.errors import FieldError
@@ -28,9 +28,9 @@ class ServiceHooks(Hooks):
     returns_deleted = True
     creates_on_update = True
 
-    def __init__(self, hub: Hub, cidr: str, node_ports: tuple[int, int]) -> None:
-        self._network = ipaddress.ip_network(cidr)
-        self._addresses = address_pool(cidr)
+    def __init__(self, hub: Hub, cidrs: Sequence[str], node_ports: tuple[int, int]) -> None:
+        self._network = ipaddress.ip_network(cidrs[0])
+        self._addresses = address_pool(cidrs[0])
         self._ports = port_pool(*node_ports)
         cache = hub.cache(storage_prefix(SERVICES))
         for entry in cache.entries.values():
