@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sampan.proxy import wire
+from sampan.proxy import nfnetlink, wire
 from sampan.proxy.table import Change, Element, Fields
 
 FE: tuple[Element, Fields] = (Element("fe4", ("10.96.0.20", "tcp", 80)), (0x01000001,))
@@ -61,7 +61,7 @@ def test_long_lists_are_split_below_the_limit_of_an_attribute() -> None:
     many = tuple((Element("ep4", (1, n)), ("10.0.0.1", n)) for n in range(3000))
     batch, last = wire.transaction(Change(add=many), 10)
     sizes, at, found = [], 0, {}
-    for reply in wire.replies(batch):
+    for reply in nfnetlink.replies(batch):
         sizes.append(len(reply.body))
         found.update(wire.elements(reply))
         at += 1
@@ -95,5 +95,5 @@ def test_every_element_comes_back(name: str, data: st.DataObject) -> None:
     value: Fields = ("n3",) if name == "class" else of(shape.value)
     element = Element(name, of(shape.key) if name != "class" else (3,))
     batch, _ = wire.transaction(Change(add=((element, value),)), 1)
-    found = [wire.elements(reply) for reply in wire.replies(batch)]
+    found = [wire.elements(reply) for reply in nfnetlink.replies(batch)]
     assert {key: v for part in found for key, v in part.items()} == {element: value}

@@ -12,7 +12,7 @@ import os
 import socket
 from collections.abc import Mapping, Sequence
 
-from sampan.proxy import ruleset, wire
+from sampan.proxy import nfnetlink, ruleset, wire
 from sampan.proxy.contract import NftFault, NftLoader, SocketFactory, TableDrifted
 from sampan.proxy.ruleset import FamilyConstants
 from sampan.proxy.table import Change, Element, Fields, Table, diff
@@ -90,7 +90,7 @@ class KernelNft:
         return {family.suffix for family in self._families}
 
     async def _open_socket(self) -> socket.socket:
-        sock = await self._sockets(socket.AF_NETLINK, socket.SOCK_RAW, wire.NETLINK_NETFILTER)
+        sock = await self._sockets(socket.AF_NETLINK, socket.SOCK_RAW, nfnetlink.NETLINK_NETFILTER)
         for option, plain in ((_SO_SNDBUFFORCE, socket.SO_SNDBUF), (_SO_RCVBUFFORCE, socket.SO_RCVBUF)):
             try:
                 sock.setsockopt(socket.SOL_SOCKET, option, _SEND_BYTES)
@@ -112,8 +112,8 @@ def _verdict(sock: socket.socket, last: int) -> list[int]:
     """errnos of all refused messages up to the acknowledgement of message `last`; empty: done."""
     errors = []
     while True:
-        for reply in wire.replies(sock.recv(_RECEIVE_BYTES)):
-            if reply.kind != wire.NLMSG_ERROR:
+        for reply in nfnetlink.replies(sock.recv(_RECEIVE_BYTES)):
+            if reply.kind != nfnetlink.NLMSG_ERROR:
                 continue
             if reply.error:
                 errors.append(reply.error)
@@ -134,11 +134,11 @@ def _list_set(sock: socket.socket, name: str, sequence: int) -> Mapping[Element,
         found: Table = {}
         interrupted = done = False
         while not done:
-            for reply in wire.replies(sock.recv(_RECEIVE_BYTES)):
+            for reply in nfnetlink.replies(sock.recv(_RECEIVE_BYTES)):
                 interrupted |= reply.interrupted
                 if reply.error:
                     raise OSError(reply.error, f"{name}: {os.strerror(reply.error)}")
-                done |= reply.kind == wire.NLMSG_DONE
+                done |= reply.kind == nfnetlink.NLMSG_DONE
                 found.update(wire.elements(reply))
         if not interrupted:
             return found
