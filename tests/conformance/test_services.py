@@ -416,8 +416,7 @@ def test_life_of_an_ingress_class(scene: Scene) -> None:
 
 
 @conforms(
-    "[sig-network] EndpointSliceMirroring should mirror a custom Endpoints resource through create update and delete",
-    fails="hand-written Endpoints are not mirrored yet",
+    "[sig-network] EndpointSliceMirroring should mirror a custom Endpoints resource through create update and delete"
 )
 def test_hand_written_endpoints_are_mirrored(scene: Scene) -> None:
     body = {"metadata": {"name": "hand"}, "spec": {"ports": [{"name": "example", "port": 80}]}}

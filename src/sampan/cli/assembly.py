@@ -31,6 +31,7 @@ from sampan.controllers.deployment.controller import DeploymentController
 from sampan.controllers.disruption.controller import DisruptionController
 from sampan.controllers.endpoints.controller import EndpointsController
 from sampan.controllers.endpointslice.controller import EndpointSliceController
+from sampan.controllers.endpointslicemirroring.controller import EndpointSliceMirroringController
 from sampan.controllers.ephemeralvolume.controller import EphemeralVolumeController
 from sampan.controllers.garbagecollector.controller import GarbageCollector
 from sampan.controllers.namespace.controller import NamespaceController
@@ -66,6 +67,7 @@ CONTROLLERS: Mapping[str, Callable[[Client, Informers, EventRecorder], Controlle
     "replication-controller": ReplicationControllerController,
     "endpoint-slice-controller": EndpointSliceController,
     "endpoint-controller": EndpointsController,
+    "endpoint-slice-mirroring-controller": EndpointSliceMirroringController,
     "namespace-controller": NamespaceController,
     "garbage-collector-controller": GarbageCollector,
     "pod-garbage-collector-controller": PodGarbageCollector,

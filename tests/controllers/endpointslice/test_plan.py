@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from sampan.api.objects import Obj, mutable
 from sampan.controllers.endpointslice.endpoints import Group, desired, identity
-from sampan.controllers.endpointslice.plan import MOST_ENDPOINTS, Plan, plan
+from sampan.controllers.endpointslice.plan import MOST_ENDPOINTS, plan
+from sampan.controllers.slicewrites import Plan
 
 
 def service(**spec: Any) -> Obj:

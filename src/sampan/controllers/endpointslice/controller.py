@@ -4,10 +4,8 @@ change arrives in: no batching, no delay. Which Pod's change concerns which Serv
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from sampan.api.errors import StatusError
-from sampan.api.objects import Obj, is_deleting, key_of, labels_of, name_of, namespace_of, uid_of
+from sampan.api.objects import Obj, is_deleting, key_of, labels_of, name_of
 from sampan.api.resources import ENDPOINT_SLICES, NODES, PODS, SERVICES
 from sampan.client.client import Client
 from sampan.client.controller import Controller
@@ -15,20 +13,21 @@ from sampan.client.events import EventRecorder
 from sampan.client.informers import Informers
 from sampan.controllers import selection
 from sampan.controllers.endpointslice.endpoints import ZONE_LABEL, desired
-from sampan.controllers.endpointslice.plan import Plan, plan
-from sampan.controllers.endpointslice.tracker import Tracker, service_key
+from sampan.controllers.endpointslice.plan import MANAGER, plan
+from sampan.controllers.slicetracker import Tracker
+from sampan.controllers.slicewrites import Plan, SliceWriter
 
 
 class EndpointSliceController:
     def __init__(self, client: Client, informers: Informers, events: EventRecorder) -> None:
-        self._client = client
         self._events = events
         self._services = informers.informer(SERVICES)
         self._pods = informers.informer(PODS)
         self._nodes = informers.informer(NODES)
         self._slices = informers.informer(ENDPOINT_SLICES)
         self._zones: dict[str, str] = {}
-        self._tracker = Tracker(self._slices)
+        self._tracker = Tracker(self._slices, MANAGER)
+        self._writer = SliceWriter(client, self._tracker)
         self._controller = Controller("endpointslice", self.reconcile)
         selection.index_services(self._services)
         selection.index_pods(self._pods)
@@ -53,7 +52,7 @@ class EndpointSliceController:
                     self._controller.enqueue(key)
 
     def _slice_changed(self, old: Obj | None, new: Obj | None) -> None:
-        keys = {service_key(piece) for piece in (old, new) if piece is not None} - {""}
+        keys = {self._tracker.service_key(piece) for piece in (old, new) if piece is not None} - {""}
         if keys and self._tracker.observe(old, new):
             for key in keys:
                 self._controller.enqueue(key)
@@ -74,43 +73,20 @@ class EndpointSliceController:
         service = self._services.get(key)
         if service is None or is_deleting(service):
             # Its slices go with it, by their owner reference; a namesake finds none of the old.
-            await self._carry_out(key, Plan(delete=tuple(self._tracker.slices_of(key))))
+            await self._writer.carry_out(key, Plan(delete=tuple(self._tracker.slices_of(key))))
             return None
         existing = self._tracker.slices_of(key)
         if service["spec"].get("type") == "ExternalName" or not service["spec"].get("selector"):
             # Without a selector others write the slices; those made while it had one are left to them.
             external = service["spec"].get("type") == "ExternalName"
-            await self._carry_out(key, Plan(delete=tuple(existing) if external else ()))
+            await self._writer.carry_out(key, Plan(delete=tuple(existing) if external else ()))
             return None
         wanted = desired(service, selection.pods_of(self._pods, service), self._zones)
         try:
-            await self._carry_out(key, plan(service, wanted, existing))
+            await self._writer.carry_out(key, plan(service, wanted, existing))
         except StatusError as error:
             if error.code not in (404, 409):
                 message = f"Error updating Endpoint Slices for Service {key}: {error.message}"
                 self._events.event(service, "Warning", "FailedToUpdateEndpointSlices", message)
             raise
         return None
-
-    async def _carry_out(self, key: str, step: Plan) -> None:
-        """Creates first: an endpoint that moves between slices is in both for a moment, never in none."""
-        try:
-            for piece in step.create:
-                self._tracker.wrote(key, await self._client.create(ENDPOINT_SLICES, piece))
-            for piece in step.update:
-                self._tracker.wrote(key, await self._client.update(ENDPOINT_SLICES, piece))
-            await self._delete(key, step.delete)
-        except (StatusError, OSError):
-            self._tracker.distrust(key)
-            raise
-
-    async def _delete(self, key: str, pieces: Iterable[Obj]) -> None:
-        for piece in pieces:
-            try:
-                await self._client.delete(
-                    ENDPOINT_SLICES, name_of(piece), namespace=namespace_of(piece), uid=uid_of(piece)
-                )
-            except StatusError as error:
-                if error.code != 404:
-                    raise
-            self._tracker.deleted(key, key_of(piece))

@@ -7,29 +7,25 @@ they are in, a slice without changes is not touched, new endpoints go first wher
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
-from sampan.api.objects import Obj, is_deleting, labels_of, mutable, name_of, namespace_of, owner_reference
+from sampan.api.objects import (
+    Obj,
+    is_deleting,
+    labels_of,
+    mutable,
+    name_of,
+    namespace_of,
+    owner_reference,
+    uid_of,
+)
 from sampan.controllers.endpointslice.endpoints import Group, Ports, identity
+from sampan.controllers.slicetracker import MANAGED_BY, SERVICE_NAME
+from sampan.controllers.slicewrites import Plan, generate_name, is_owned, reused
 
 MOST_ENDPOINTS = 100
 """In one slice; the API itself allows 1,000."""
-SERVICE_NAME = "kubernetes.io/service-name"
-MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
 MANAGER = "endpointslice-controller.k8s.io"
 HEADLESS = "service.kubernetes.io/headless"
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """Whole objects; those to create have a generateName, those to update the revision they come from."""
-
-    create: tuple[Obj, ...] = ()
-    update: tuple[Obj, ...] = ()
-    delete: tuple[Obj, ...] = ()
-
-    def __bool__(self) -> bool:
-        return bool(self.create or self.update or self.delete)
 
 
 def plan(service: Obj, wanted: Mapping[Group, Mapping[str, Obj]], existing: Iterable[Obj]) -> Plan:
@@ -39,6 +35,9 @@ def plan(service: Obj, wanted: Mapping[Group, Mapping[str, Obj]], existing: Iter
     delete: list[Obj] = []
     for piece in existing:
         if is_deleting(piece):
+            continue
+        if not is_owned(piece, uid_of(service)):
+            delete.append(piece)  # of a Service that had this name before
             continue
         by_group.setdefault(group_of(piece), []).append(piece)
     create: list[Obj] = []
@@ -60,12 +59,7 @@ def plan(service: Obj, wanted: Mapping[Group, Mapping[str, Obj]], existing: Iter
         if not pieces and not fresh:
             fresh = [[]]
         create += [_new(service, group, content, labels) for content in fresh]
-    reused = _reuse(create, delete)
-    return Plan(
-        tuple(create[len(reused) :]),
-        (*update, *reused),
-        tuple(delete[len(reused) :]),
-    )
+    return reused(Plan(tuple(create), tuple(update), tuple(delete)), uid_of(service))
 
 
 def distribute(wanted: Mapping[str, Obj], pieces: Sequence[Obj]) -> tuple[list[list[Obj]], list[list[Obj]]]:
@@ -135,7 +129,7 @@ def _new(service: Obj, group: Group, content: list[Obj], labels: dict[str, str])
         "apiVersion": "discovery.k8s.io/v1",
         "kind": "EndpointSlice",
         "metadata": {
-            "generateName": f"{name_of(service)}-",
+            "generateName": generate_name(name_of(service)),
             "namespace": namespace_of(service),
             "labels": dict(labels),
             "ownerReferences": [owner_reference(service)],
@@ -154,19 +148,3 @@ def _ports(ports: Ports) -> list[Obj]:
             port["appProtocol"] = app_protocol
         listed.append(port)
     return listed
-
-
-def _reuse(create: Sequence[Obj], delete: Sequence[Obj]) -> list[Obj]:
-    """Slices to delete with the contents of slices to create: one write instead of two.
-
-    It also closes the gap in which a reader sees neither. Only address types that agree can be swapped, for
-    `addressType` is immutable; the pairing therefore stops at the first that differ.
-    """
-    reused = []
-    for new, old in zip(create, delete, strict=False):
-        if new["addressType"] != old["addressType"]:
-            break
-        changed = {**old, "endpoints": new["endpoints"], "ports": new["ports"]}
-        changed["metadata"] = {**mutable(old["metadata"]), "labels": new["metadata"]["labels"]}
-        reused.append(changed)
-    return reused

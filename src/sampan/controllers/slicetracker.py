@@ -1,4 +1,4 @@
-"""What this controller wrote and its informer has not shown yet, so that it can read its own writes.
+"""The EndpointSlices that one controller manages, as last written or as last seen, whichever is newer.
 
 A reconcile that came before the watch event of the last one's create would make the same slice again. Waiting
 for the event would cost the time that a Pod's traffic waits for; instead the written objects are laid over
@@ -9,32 +9,33 @@ from __future__ import annotations
 
 from sampan.api.objects import Obj, key_of, labels_of, namespace_of, revision_of
 from sampan.client.informer import Informer
-from sampan.controllers.endpointslice.plan import MANAGED_BY, MANAGER, SERVICE_NAME
 
-INDEX = "service"
-
-
-def service_key(piece: Obj) -> str:
-    """The key of the Service whose slice this is; "" for a slice that is not this controller's."""
-    labels = labels_of(piece)
-    if labels.get(MANAGED_BY) != MANAGER or SERVICE_NAME not in labels:
-        return ""
-    return f"{namespace_of(piece)}/{labels[SERVICE_NAME]}"
+SERVICE_NAME = "kubernetes.io/service-name"
+MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
 
 
 class Tracker:
     """Owned by the controller's tasks and its informer's handler, all on one loop; nothing here awaits."""
 
-    def __init__(self, slices: Informer) -> None:
+    def __init__(self, slices: Informer, manager: str) -> None:
+        """`manager` is what the slices of this controller are labelled with."""
         self._slices = slices
+        self._manager = manager
+        self._index = f"slices of {manager}"
         self._unseen: dict[str, dict[str, Obj | None]] = {}
         """By Service key, then slice key: the object as written, None for a delete."""
-        slices.add_index(INDEX, lambda piece: (key,) if (key := service_key(piece)) else ())
+        slices.add_index(self._index, lambda piece: (key,) if (key := self.service_key(piece)) else ())
+
+    def service_key(self, piece: Obj) -> str:
+        """The key of the Service whose slice this is; "" for a slice that is not this controller's."""
+        labels = labels_of(piece)
+        if labels.get(MANAGED_BY) != self._manager or SERVICE_NAME not in labels:
+            return ""
+        return f"{namespace_of(piece)}/{labels[SERVICE_NAME]}"
 
     def slices_of(self, service: str) -> list[Obj]:
-        """The slices of a Service, as last written or as last seen, whichever is newer."""
         view: dict[str, Obj | None] = {
-            key_of(piece): piece for piece in self._slices.by_index(INDEX, service)
+            key_of(piece): piece for piece in self._slices.by_index(self._index, service)
         }
         view.update(self._unseen.get(service, {}))
         return [piece for piece in view.values() if piece is not None]
@@ -56,7 +57,7 @@ class Tracker:
         """Takes a change of the cache; answers whether it was anything but the echo of an own write."""
         piece = new or old
         assert piece is not None
-        service, key = service_key(piece), key_of(piece)
+        service, key = self.service_key(piece), key_of(piece)
         unseen = self._unseen.get(service)
         if unseen is None or key not in unseen:
             return True

@@ -12,8 +12,9 @@ from sampan.api.resources import ENDPOINT_SLICES
 from sampan.client.client import Client
 from sampan.client.fake import FakeTransport
 from sampan.client.informers import Informers
-from sampan.controllers.endpointslice.plan import MANAGED_BY, MANAGER, SERVICE_NAME
-from sampan.controllers.endpointslice.tracker import Tracker, service_key
+from sampan.controllers.slicetracker import MANAGED_BY, SERVICE_NAME, Tracker
+
+MANAGER = "test-controller"
 
 SERVICE = "default/web"
 
@@ -39,7 +40,7 @@ def piece(name: str, revision: str = "", manager: str = MANAGER) -> Obj:
 async def tracker() -> AsyncIterator[Tracker]:
     """Over a cache that has seen the slice `old`, at revision 1."""
     informers = Informers(Client(FakeTransport(piece("old"))))
-    made = Tracker(informers.informer(ENDPOINT_SLICES))
+    made = Tracker(informers.informer(ENDPOINT_SLICES), MANAGER)
     running = asyncio.create_task(informers.run())
     await informers.wait_synced()
     yield made
@@ -84,6 +85,6 @@ async def test_after_a_failed_write_the_cache_counts(tracker: Tracker) -> None:
     assert names(tracker) == [("old", "1")]
 
 
-def test_slices_of_others_are_not_ours() -> None:
-    assert service_key(piece("a")) == SERVICE
-    assert service_key(piece("a", manager="me")) == ""
+async def test_slices_of_others_are_not_ours(tracker: Tracker) -> None:
+    assert tracker.service_key(piece("a")) == SERVICE
+    assert tracker.service_key(piece("a", manager="me")) == ""
