@@ -1,4 +1,6 @@
-"""Which kinds of the API's objects a Pod needs: a node without an API has none of them. Pure."""
+"""What of the API's objects a Pod needs: of which kinds (a node without an API has none of them), and which
+Secrets and ConfigMaps by name. Pure.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +9,7 @@ from typing import Any
 
 from sampan.api.objects import Obj
 from sampan.api.podspec import all_containers
+from sampan.api.resources import CONFIG_MAPS, SECRETS, Resource
 
 
 def api_references(spec: Obj) -> Iterator[str]:
@@ -49,3 +52,33 @@ _OF_VOLUMES = {
     "clusterTrustBundle": "clustertrustbundles",
     "podCertificate": "podcertificates",
 }
+
+
+def named(spec: Obj) -> Iterator[tuple[Resource, str]]:
+    """(resource, name) of every ConfigMap and Secret, as often as it is referred to."""
+    for volume in spec.get("volumes") or ():
+        yield from of_volume(volume)
+    for _, _, container in all_containers(spec):
+        for source in container.get("envFrom") or ():
+            yield from _of_ref(source.get("configMapRef"), source.get("secretRef"))
+        for variable in container.get("env") or ():
+            source = variable.get("valueFrom") or {}
+            yield from _of_ref(source.get("configMapKeyRef"), source.get("secretKeyRef"))
+    for ref in spec.get("imagePullSecrets") or ():
+        yield from _of_ref(None, ref)
+
+
+def of_volume(volume: Obj) -> Iterator[tuple[Resource, str]]:
+    """(resource, name) of what one volume shows."""
+    yield from _of_ref(volume.get("configMap"), None)
+    if secret := volume.get("secret"):
+        yield SECRETS, secret["secretName"]
+    for source in (volume.get("projected") or {}).get("sources") or ():
+        yield from _of_ref(source.get("configMap"), source.get("secret"))
+
+
+def _of_ref(config_map: Obj | None, secret: Obj | None) -> Iterator[tuple[Resource, str]]:
+    if config_map and config_map.get("name"):
+        yield CONFIG_MAPS, config_map["name"]
+    if secret and secret.get("name"):
+        yield SECRETS, secret["name"]

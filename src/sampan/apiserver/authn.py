@@ -1,4 +1,4 @@
-"""Who is asking: a client certificate of our CA, or a service account's token."""
+"""Who is asking: a client certificate of our CA, a service account's token, or a bootstrap token."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ import ssl
 from sampan.api import errors
 from sampan.api.request import UserInfo
 from sampan.apiserver.authz import ANONYMOUS, AUTHENTICATED
+from sampan.apiserver.bootstraptokens import BootstrapTokens
 from sampan.apiserver.connection import Connection
 from sampan.apiserver.exchange import Exchange
 from sampan.apiserver.tokens import InvalidToken, Tokens
 
 
 class Authenticator:
-    def __init__(self, tokens: Tokens) -> None:
-        self._tokens = tokens
+    def __init__(self, tokens: Tokens, bootstrap_tokens: BootstrapTokens) -> None:
+        self._tokens, self._bootstrap_tokens = tokens, bootstrap_tokens
 
     def user(self, exchange: Exchange) -> UserInfo:
         """The user of a request; ANONYMOUS without credentials, 401 with wrong ones."""
@@ -28,6 +29,8 @@ class Authenticator:
         token = _bearer(exchange)
         if token is None:
             return ANONYMOUS
+        if (machine := self._bootstrap_tokens.user(token)) is not None:
+            return machine
         try:
             return self._tokens.authenticate(token)[0]
         except InvalidToken:

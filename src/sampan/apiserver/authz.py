@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple, Protocol
 
 from sampan.api.request import UserInfo
 
 AUTHENTICATED = "system:authenticated"
 UNAUTHENTICATED = "system:unauthenticated"
+MASTERS = "system:masters"
+NODES_GROUP = "system:nodes"
+BOOTSTRAPPERS = "system:bootstrappers"
 ANONYMOUS = UserInfo("system:anonymous", (UNAUTHENTICATED,))
 
 
@@ -48,6 +52,31 @@ class AuthenticatedMay:
             [{"verbs": everything, "apiGroups": everything, "resources": everything}],
             [{"verbs": everything, "nonResourceURLs": everything}],
         )
+
+
+class Confining:
+    """Members of some groups may do what their group's own authorizer says, and nothing else.
+
+    All others (and whoever is a master besides) are `otherwise`'s to judge.
+    """
+
+    def __init__(self, groups: Mapping[str, Authorizer], otherwise: Authorizer) -> None:
+        self._groups, self._otherwise = groups, otherwise
+
+    def allows(self, user: UserInfo, wanted: Attributes) -> bool:
+        return self._of(user).allows(user, wanted)
+
+    def rules(
+        self, user: UserInfo, namespace: str
+    ) -> tuple[list[dict[str, list[str]]], list[dict[str, list[str]]]]:
+        return self._of(user).rules(user, namespace)
+
+    def _of(self, user: UserInfo) -> Authorizer:
+        if MASTERS not in user.groups:
+            for group in user.groups:
+                if (confined := self._groups.get(group)) is not None:
+                    return confined
+        return self._otherwise
 
 
 def refusal(user: UserInfo, wanted: Attributes) -> str:

@@ -31,12 +31,11 @@ from sampan.apiserver.watchcache import Cache
 
 _BINDING_RESOURCE = ("", "bindings")
 _DRY_RUN = "All"
-# An approval is a condition in a request's status.
 _PARTS = {
     "": "",
     "status": "status",
     "scale": "scale",
-    "approval": "status",
+    "approval": "approval",
     "finalize": "finalize",
     "ephemeralcontainers": "ephemeralcontainers",
     "resize": "resize",
@@ -90,7 +89,7 @@ class Dispatcher:
             resource.plural,
             request.subresource,
             request.namespace,
-            request.name,
+            request.name or _only_name(request),
         )
         if not self._authorizer.allows(user, wanted):
             raise errors.forbidden(resource, request.name, refusal(user, wanted))
@@ -210,6 +209,15 @@ class Dispatcher:
 
     async def _token(self, call: Call, body: Obj) -> Answer:
         return Answer(self._tokens.issue(call, body), 201)
+
+
+def _only_name(request: Request) -> str:
+    """The one object that a list or watch is confined to, if it is: who may read that may ask so, too."""
+    if request.verb not in ("list", "watch"):
+        return ""
+    head, _, name = request.params.get("fieldSelector", "").partition("=")
+    simple = head == "metadata.name" and not set(name) & set("=!,\\")
+    return name if simple else ""
 
 
 def _written_part(subresource: str) -> str:

@@ -11,7 +11,7 @@ import ipaddress
 import logging
 import socket
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,24 +21,35 @@ from sampan.api.errors import StatusError
 from sampan.api.objects import Obj
 from sampan.api.podsecurity.configuration import PodSecurityConfig
 from sampan.api.request import Transport, UserInfo
-from sampan.api.resources import COMPUTED, Resource
+from sampan.api.resources import COMPUTED, CONFIG_MAPS, PODS, Resource
 from sampan.api.streams import NodeStreams
 from sampan.apiserver import pki, rest, route
 from sampan.apiserver.admission.chain import Admission
 from sampan.apiserver.admission.podsecurity import PodSecurity
 from sampan.apiserver.authn import Authenticator
-from sampan.apiserver.authz import ANONYMOUS, AUTHENTICATED, AuthenticatedMay
+from sampan.apiserver.authz import (
+    ANONYMOUS,
+    AUTHENTICATED,
+    BOOTSTRAPPERS,
+    NODES_GROUP,
+    AuthenticatedMay,
+    Authorizer,
+    Confining,
+)
 from sampan.apiserver.bootstrap import Advertised, bootstrap, keep, provide_class
+from sampan.apiserver.bootstraptokens import BootstrapTokens
 from sampan.apiserver.dispatch import Dispatcher
 from sampan.apiserver.exchange import Exchange
 from sampan.apiserver.housekeeping import Housekeeping
 from sampan.apiserver.http import HttpServer, bound_socket
 from sampan.apiserver.kubeletport import KubeletPort
 from sampan.apiserver.metrics import Metrics
+from sampan.apiserver.nodeauthorizer import Bootstrapper, NodeAuthorizer
 from sampan.apiserver.nonresource import NonResource
-from sampan.apiserver.pipeline import Pipeline
+from sampan.apiserver.pipeline import Pipeline, scope_prefix
 from sampan.apiserver.proxying.connect import ProxyConnect
 from sampan.apiserver.registry import kinds
+from sampan.apiserver.registry.nodes import NodeHooks
 from sampan.apiserver.registry.services import ServiceHooks
 from sampan.apiserver.reviews import Reviews
 from sampan.apiserver.streams.connect import Connect
@@ -51,6 +62,7 @@ from sampan.store.contract import Store
 log = logging.getLogger(__name__)
 
 BOOKMARK_INTERVAL_S = 60.0
+CLUSTER_INFO_READER = UserInfo("system:anonymous", ("system:unauthenticated", AUTHENTICATED))
 _ITSELF = UserInfo("system:apiserver", ("system:masters", AUTHENTICATED))
 
 
@@ -71,6 +83,8 @@ class ServerConfig:
     listener: socket.socket | None = None
     sockets: Sequence[socket.socket] = ()
     service_cidrs: tuple[str, ...] = ("10.96.0.0/16",)
+    cluster_cidrs: tuple[str, ...] = ()
+    """Of which each Node gets its part as spec.podCIDRs, the primary family's first; none: they get none."""
     node_port_range: tuple[int, int] = (30000, 32767)
     cluster_domain: str = "cluster.local"
     advertise_host: str = ""
@@ -153,11 +167,16 @@ class ApiServer:
 
     def _assemble(self) -> None:
         services = ServiceHooks(self.hub, self.config.service_cidrs, self.config.node_port_range)
+        nodes = NodeHooks(self.hub, self.config.cluster_cidrs)
         admission = Admission(self.hub, ready=[PodSecurity(self.hub, self.config.pod_security)])
-        self.pipeline = Pipeline(self.store, self.hub, kinds.hooks(services), admission)
+        self.pipeline = Pipeline(self.store, self.hub, kinds.hooks(services, nodes), admission)
         issuer = f"https://kubernetes.default.svc.{self.config.cluster_domain}"
         self.tokens = Tokens(self.pki.service_account_key, issuer, self._live)
-        authorizer = AuthenticatedMay()
+        confined: dict[str, Authorizer] = {
+            NODES_GROUP: NodeAuthorizer(self._live, self._pods_of),
+            BOOTSTRAPPERS: Bootstrapper(),
+        }
+        authorizer = Confining(confined, AuthenticatedMay())
         reviews = Reviews(authorizer, self.tokens)
         usage = UsageMetrics(self.pipeline, self._streams)
         computed = dict.fromkeys(COMPUTED, usage.answer)
@@ -166,7 +185,7 @@ class ApiServer:
         self.metrics = Metrics(self.hub)
         checks = {"ping": lambda: True, "store": self._store_works, "poststarthook/bootstrap": self._is_ready}
         front = Front(
-            Authenticator(self.tokens),
+            Authenticator(self.tokens, BootstrapTokens(self._live)),
             self.dispatcher,
             NonResource(self.tokens, checks, self.metrics.text),
             Connect(self.dispatcher, self._streams),
@@ -186,6 +205,11 @@ class ApiServer:
     def _live(self, resource: Resource, namespace: str, name: str) -> Obj | None:
         entry = self.pipeline.find(resource, namespace, name)
         return entry.obj if entry is not None else None
+
+    def _pods_of(self, node_name: str, namespace: str) -> Iterator[Obj]:
+        for entry in self.pipeline.cache(PODS).scan(scope_prefix(PODS, namespace)):
+            if entry.obj["spec"].get("nodeName") == node_name:
+                yield entry.obj
 
     def _store_works(self) -> bool:
         return bool(self._tasks) and not self._tasks[0].done()
@@ -268,7 +292,7 @@ class Front:
                 self._dispatcher.authorize_path(user, exchange.method.lower(), exchange.path)
             self._nonresource.answer(exchange)
             return
-        user = self._known(exchange)
+        user = CLUSTER_INFO_READER if _is_cluster_info(exchange, found) else self._known(exchange)
         if found.subresource == "proxy":
             raise errors.no_such_path()  # spelled so that it is none of `proxied`
         if found.subresource in self._connect.subresources:
@@ -281,6 +305,11 @@ class Front:
         if user is ANONYMOUS:
             raise errors.unauthorized()
         return user
+
+
+def _is_cluster_info(exchange: Exchange, found: route.Route) -> bool:
+    """What anybody may read, as with kubeadm: where the cluster is, and whose certificates to trust there."""
+    return exchange.method == "GET" and found == route.Route(CONFIG_MAPS, "kube-public", "cluster-info", "")
 
 
 def _report(task: asyncio.Task[None]) -> None:

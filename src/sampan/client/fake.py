@@ -224,7 +224,7 @@ class FakeTransport:
         """Stores of `body` what the (sub)resource owns."""
         resource = request.resource
         new = mutable(old)
-        if request.subresource == "status":
+        if request.subresource in ("status", "approval"):
             new["status"] = body.get("status") or {}
         elif request.subresource == "finalize":
             new["spec"] = body.get("spec") or {}

@@ -8,14 +8,14 @@ does not wait for a watch. One task group owns the watches; everything else runs
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from sampan.api.errors import StatusError
 from sampan.api.objects import Obj, join_key, namespace_of, revision_of, uid_of
 from sampan.api.persistence import claims_of
-from sampan.api.podspec import all_containers
-from sampan.api.resources import CONFIG_MAPS, PERSISTENT_VOLUME_CLAIMS, SECRETS, Resource
+from sampan.api.podreferences import named
+from sampan.api.resources import PERSISTENT_VOLUME_CLAIMS, Resource
 from sampan.client.client import Client
 from sampan.client.informer import Informer
 
@@ -109,33 +109,4 @@ class References:
 def referenced(pod: Obj) -> set[tuple[Resource, str]]:
     """(resource, name) of every ConfigMap, Secret and claim that the Pod needs."""
     claims = {(PERSISTENT_VOLUME_CLAIMS, use.claim) for use in claims_of(pod)}
-    return claims | set(_referenced(pod["spec"]))
-
-
-def _referenced(spec: Obj) -> Iterator[tuple[Resource, str]]:
-    for volume in spec.get("volumes") or ():
-        yield from of_volume(volume)
-    for _, _, container in all_containers(spec):
-        for source in container.get("envFrom") or ():
-            yield from _of_ref(source.get("configMapRef"), source.get("secretRef"))
-        for variable in container.get("env") or ():
-            source = variable.get("valueFrom") or {}
-            yield from _of_ref(source.get("configMapKeyRef"), source.get("secretKeyRef"))
-    for ref in spec.get("imagePullSecrets") or ():
-        yield from _of_ref(None, ref)
-
-
-def of_volume(volume: Obj) -> Iterator[tuple[Resource, str]]:
-    """(resource, name) of what one volume shows."""
-    yield from _of_ref(volume.get("configMap"), None)
-    if secret := volume.get("secret"):
-        yield SECRETS, secret["secretName"]
-    for source in (volume.get("projected") or {}).get("sources") or ():
-        yield from _of_ref(source.get("configMap"), source.get("secret"))
-
-
-def _of_ref(config_map: Obj | None, secret: Obj | None) -> Iterator[tuple[Resource, str]]:
-    if config_map and config_map.get("name"):
-        yield CONFIG_MAPS, config_map["name"]
-    if secret and secret.get("name"):
-        yield SECRETS, secret["name"]
+    return claims | set(named(pod["spec"]))

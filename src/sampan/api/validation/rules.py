@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from sampan.api.errors import FieldError
 from sampan.api.objects import Obj
 from sampan.api.validation import (
+    certificates,
     claims,
     core,
     csi,
@@ -66,6 +67,12 @@ RULES: dict[tuple[str, str], Rules] = {
     ),
     ("discovery.k8s.io", "EndpointSlice"): Rules(endpoints.create_slice, endpoints.update_slice),
     ("events.k8s.io", "Event"): Rules(core.new_event),
+    ("certificates.k8s.io", "CertificateSigningRequest"): Rules(
+        certificates.request,
+        certificates.request_update,
+        certificates.status_update,
+        {"approval": certificates.approval_update},
+    ),
     ("coordination.k8s.io", "Lease"): Rules(core.lease, core.lease_update),
     ("node.k8s.io", "RuntimeClass"): Rules(runtimeclass.create, runtimeclass.update),
     ("scheduling.k8s.io", "PriorityClass"): Rules(core.priority_class, core.priority_class_update),

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from sampan.api.objects import Obj
 from sampan.api.quota import CLAIMS
 from sampan.api.resources import (
+    CERTIFICATE_REQUESTS,
     LEASES,
     NAMESPACES,
     NODES,
@@ -16,6 +17,7 @@ from sampan.api.resources import (
     SERVICES,
     Resource,
 )
+from sampan.apiserver.admission.certificatesubject import CertificateSubjectRestriction
 from sampan.apiserver.admission.claimresize import PersistentVolumeClaimResize
 from sampan.apiserver.admission.defaultclass import DefaultStorageClass
 from sampan.apiserver.admission.externalips import DenyServiceExternalIPs
@@ -51,6 +53,7 @@ PLUGINS: Mapping[Resource, Sequence[type[Plugin]]] = {
     PRIORITY_CLASSES: (Priority,),
     NODES: (NodeRestriction, TaintNodesByCondition),
     LEASES: (NodeRestriction,),
+    CERTIFICATE_REQUESTS: (CertificateSubjectRestriction,),
     SERVICES: (DenyServiceExternalIPs,),
     PERSISTENT_VOLUMES: (StorageObjectInUseProtection,),
     CLAIMS: (

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from sampan.api import clock
 from sampan.api.objects import Obj
+from sampan.apiserver.registry.certificates import CertificateRequestHooks
 from sampan.apiserver.registry.hooks import Call, Hooks
 from sampan.apiserver.registry.namespaces import NamespaceHooks
 from sampan.apiserver.registry.pods import PodHooks
@@ -54,12 +55,6 @@ class _VolumeAttachment(_ReturnsDeleted):
         obj["status"] = {"attached": False}
 
 
-class _Node(Hooks):
-    """A kubelet registers its node with its status."""
-
-    keeps_status_on_create = True
-
-
 class _Deployment(Hooks):
     """The status endpoint does not move labels."""
 
@@ -69,13 +64,13 @@ class _Deployment(Hooks):
             new["metadata"]["labels"] = old["metadata"]["labels"]
 
 
-def hooks(services: ServiceHooks) -> Mapping[tuple[str, str], Hooks]:
+def hooks(services: ServiceHooks, nodes: Hooks) -> Mapping[tuple[str, str], Hooks]:
     """All hooks by (group, plural) of the stored form."""
     return {
         ("", "pods"): PodHooks(),
         ("", "namespaces"): NamespaceHooks(),
         ("", "services"): services,
-        ("", "nodes"): _Node(),
+        ("", "nodes"): nodes,
         ("", "endpoints"): _Upsert(),
         ("", "events"): _Upsert(),
         ("", "limitranges"): _Upsert(),
@@ -85,6 +80,7 @@ def hooks(services: ServiceHooks) -> Mapping[tuple[str, str], Hooks]:
         ("", "resourcequotas"): _ReturnsDeleted(),
         ("", "serviceaccounts"): _ReturnsDeleted(),
         ("apps", "deployments"): _Deployment(),
+        ("certificates.k8s.io", "certificatesigningrequests"): CertificateRequestHooks(),
         ("coordination.k8s.io", "leases"): _Lease(),
         ("policy", "poddisruptionbudgets"): _Conditional(),
         ("rbac.authorization.k8s.io", "roles"): _Upsert(),

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from sampan.api.errors import StatusError
-from sampan.kubelet.references import References, of_volume
+from sampan.api.podreferences import of_volume
+from sampan.kubelet.references import References
 from sampan.kubelet.volumes import atomicwriter, ownership
 from sampan.kubelet.volumes.contract import Mounted, Mounter, Volume, VolumeFault
 from sampan.kubelet.volumes.payload import Context, PayloadError, payload, token_requests
