@@ -2,21 +2,25 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from sampan.api.errors import StatusError
 from sampan.api.objects import Obj
 from sampan.api.request import Request, Transport, UserInfo, WatchEvent
 from sampan.api.resources import SERVICE_ACCOUNTS, Resource
 from sampan.apiserver import pki
 from sampan.apiserver.server import ApiServer, ServerConfig
 from sampan.apiserver.streams.fake import FakeNode
+from sampan.store.contract import Store
 from sampan.store.memory import MemoryStore
 
 USER = UserInfo("tester", ("system:authenticated",))
+DUAL = ("10.96.0.0/16", "fd00:96::/112")
 HOSTS = ("localhost", "127.0.0.1", "::1", "kubernetes.default.svc.cluster.local")
 
 
@@ -63,21 +67,46 @@ class Api:
 def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A PKI that all tests of a session share: making keys takes longer than most tests."""
     directory = tmp_path_factory.mktemp("pki")
-    pki.load_or_create(directory, [*HOSTS, "10.96.0.1", "kubernetes", "kubernetes.default"])
+    pki.load_or_create(directory, [*HOSTS, "10.96.0.1", "fd00:96::1", "kubernetes", "kubernetes.default"])
     return directory
+
+
+@asynccontextmanager
+async def running(config: ServerConfig, store: Store | None = None) -> AsyncIterator[Api]:
+    """A server over `store`, or over one of its own in memory."""
+    node = FakeNode()
+    server = ApiServer(config, store or MemoryStore(), lambda name: node if name == "n1" else None)
+    await server.start()
+    api = Api(server, server.transport(USER), node)
+    try:
+        with suppress(StatusError):  # there already, in a store of before
+            await api.create(SERVICE_ACCOUNTS, {"metadata": {"name": "default"}})
+        yield api
+    finally:
+        await server.stop()
 
 
 @pytest.fixture
 async def api(keys: Path) -> AsyncIterator[Api]:
-    node = FakeNode()
-    server = ApiServer(ServerConfig(pki_dir=keys), MemoryStore(), lambda name: node if name == "n1" else None)
-    await server.start()
-    api = Api(server, server.transport(USER), node)
-    await api.create(SERVICE_ACCOUNTS, {"metadata": {"name": "default"}})
-    try:
+    async with running(ServerConfig(pki_dir=keys)) as api:
         yield api
-    finally:
-        await server.stop()
+
+
+@pytest.fixture
+async def dual(keys: Path) -> AsyncIterator[Api]:
+    """The API of a cluster that has Service ranges of both families, IPv4 first."""
+    async with running(ServerConfig(pki_dir=keys, service_cidrs=DUAL)) as api:
+        yield api
+
+
+@pytest.fixture
+def serve(keys: Path) -> Callable[..., AbstractAsyncContextManager[Api]]:
+    """Starts a server over a store, with settings: for what depends on either."""
+
+    def serve(store: Store | None = None, **settings: Any) -> AbstractAsyncContextManager[Api]:
+        return running(ServerConfig(pki_dir=keys, **settings), store)
+
+    return serve
 
 
 @pytest.fixture

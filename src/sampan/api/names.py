@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from ipaddress import AddressValueError, IPv4Address, IPv6Address
+from ipaddress import AddressValueError, IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 # No vowels and no digits that look like them: a random suffix spells no word.
 SAFE_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
@@ -198,10 +198,49 @@ def port_number(number: int) -> list[str]:
     return [] if 1 <= number <= 65535 else ["must be between 1 and 65535, inclusive"]
 
 
+_LEADING_ZEROS = re.compile(r"\b0+(?=\d)")
+
+
 def ip(text: str) -> list[str]:
-    if parse_ip(text) is None:
-        return ["must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"]
+    if parse_ip(text) is not None:
+        return []
+    if parse_ip(_LEADING_ZEROS.sub("", text)) is not None:
+        return ["must not have leading 0s"]
+    return ["must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"]
+
+
+def canonical_ip(text: str) -> list[str]:
+    """An address that has one spelling only (RFC 5952), so that it can be a name."""
+    address = parse_ip(text)
+    if address is None:
+        return ip(text)
+    if address.version == 6 and address.ipv4_mapped is not None:
+        return ["must not be an IPv4-mapped IPv6 address"]
+    return [] if str(address) == text else [f'must be in canonical form ("{address}")']
+
+
+def network(text: str) -> list[str]:
+    if parse_network(text) is None:
+        return ["must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"]
     return []
+
+
+def canonical_network(text: str) -> list[str]:
+    found = parse_network(text)
+    if found is None:
+        return network(text)
+    return [] if str(found) == text else [f'must be in canonical form ("{found}")']
+
+
+def parse_network(text: str) -> IPv4Network | IPv6Network | None:
+    """The network, or None if it is none; host bits may be set."""
+    address, slash, length = text.partition("/")
+    if not slash or parse_ip(address) is None or not (length.isascii() and length.isdigit()):
+        return None
+    try:
+        return (IPv6Network if ":" in address else IPv4Network)(text, strict=False)
+    except ValueError:
+        return None
 
 
 def parse_ip(text: str) -> IPv4Address | IPv6Address | None:

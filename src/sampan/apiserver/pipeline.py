@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -125,9 +125,12 @@ class Pipeline:
             return Entry(key, orjson.dumps(to_storage(resource, obj)), 0)
         stamped = stamp(to_storage(resource, obj))
         try:
-            return await self._put(resource, Put(key, stamped, ABSENT))
+            return await self._put(resource, Put(key, stamped, ABSENT), hooks.companions(call, obj, None))
         except TxnConflict as conflict:
             undo()
+            if conflict.key != key:
+                await self._catch_up(conflict)
+                raise errors.conflict(resource, name) from None
             current = conflict.current
             there = None if current is None else Entry(current.key, current.value, current.revision)
             raise _exists(resource, name, there) from None
@@ -246,7 +249,8 @@ class Pipeline:
             stored["metadata"]["resourceVersion"] = str(entry.revision)
             return Entry(entry.key, orjson.dumps(stored), entry.revision)
         try:
-            return await self._put(resource, Put(entry.key, stamp(stored), entry.revision))
+            put = Put(entry.key, stamp(stored), entry.revision)
+            return await self._put(resource, put, hooks.companions(call, new, old))
         except (TxnConflict, StatusError):
             undo()
             raise
@@ -332,7 +336,8 @@ class Pipeline:
         last = {**last, "metadata": dict(last["metadata"])}
         last["metadata"].pop("resourceVersion", None)
         stamped = stamp(last)
-        revision = await self._commit(Delete(entry.key, stamped, entry.revision))
+        companions = self.hooks(call.resource).companions(call, None, entry.obj)
+        revision = await self._commit(*companions, Delete(entry.key, stamped, entry.revision))
         return Entry(entry.key, stamped.at(revision), revision)
 
     def _reserve(self, call: Call, hooks: Hooks, new: Obj, old: Obj | None) -> Undo:
@@ -351,17 +356,18 @@ class Pipeline:
 
     # --- the store ------------------------------------------------------------------------------------
 
-    async def _put(self, resource: Resource, op: Put) -> Entry:
-        revision = await self._commit(op)
+    async def _put(self, resource: Resource, op: Put, companions: Sequence[Op] = ()) -> Entry:
+        revision = await self._commit(*companions, op)
         shown = self.cache(resource).get(op.key)
         if shown is not None and shown.revision == revision:
             return shown
         assert not isinstance(op.value, bytes)
         return Entry(op.key, op.value.at(revision), revision)
 
-    async def _commit(self, op: Op) -> int:
+    async def _commit(self, *ops: Op) -> int:
+        """All of `ops` or none; answers the revision of the last."""
         try:
-            (revision,) = await self.store.txn([op])
+            revision = (await self.store.txn(ops))[-1]
         except StoreFull as error:
             log.error("the store takes no writes: %s", error)
             raise errors.internal(

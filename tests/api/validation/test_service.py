@@ -131,7 +131,7 @@ HEADLESS = {"clusterIP": "None", "clusterIPs": ["None"]}
         ),
         (
             {"type": "LoadBalancer", "externalTrafficPolicy": "Local"},
-            ["spec.healthCheckNodePort: Required value"],
+            [],
         ),
         (
             {"type": "LoadBalancer", "loadBalancerSourceRanges": ["10.0.0.0"]},

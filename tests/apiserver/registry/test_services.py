@@ -9,6 +9,7 @@ from sampan.api.errors import StatusError
 from sampan.api.objects import mutable
 from sampan.api.resources import SERVICES
 from sampan.apiserver.registry.services import ServiceHooks
+from sampan.store.memory import MemoryStore
 
 
 def service(name: str, **spec: Any) -> dict[str, Any]:
@@ -39,7 +40,7 @@ async def test_an_address_belongs_to_one_service_at_a_time(api) -> None:
 
 async def test_an_address_outside_the_range_is_refused(api) -> None:
     error = await refused(api.create(SERVICES, service("a", clusterIP="10.1.2.3")))
-    assert "The range of valid IPs is 10.96.0.0/16" in error.message
+    assert "the provided network does not match the current range" in error.message
 
 
 async def test_many_at_once_share_nothing(api) -> None:
@@ -130,4 +131,224 @@ async def test_a_restart_remembers_who_has_what(api) -> None:
     hooks = ServiceHooks(api.server.hub, ["10.96.0.0/16"], (30000, 32767))
     uid = (await api.call("get", SERVICES, "a"))["metadata"]["uid"]
     port = held["ports"][0]["nodePort"]
-    assert hooks._ports.holder(port) == uid
+    assert hooks.ports.pool.holder(port) == uid
+
+
+# --- changes between any two types, in place ------------------------------------------------------------
+
+TYPES: dict[str, dict[str, Any]] = {
+    "ClusterIP": {"type": "ClusterIP"},
+    "Headless": {"type": "ClusterIP", "clusterIP": "None"},
+    "NodePort": {"type": "NodePort"},
+    "LoadBalancer": {"type": "LoadBalancer"},
+    "Local": {"type": "LoadBalancer", "externalTrafficPolicy": "Local"},
+    "Portless": {"type": "LoadBalancer", "allocateLoadBalancerNodePorts": False},
+    "ExternalName": {"type": "ExternalName", "externalName": "db.example.com"},
+}
+ADDRESSED = {"ClusterIP", "NodePort", "LoadBalancer", "Local", "Portless"}
+PORTED = {"NodePort", "LoadBalancer", "Local"}
+
+
+def held(api) -> tuple[int, int]:
+    """How many addresses and node ports of Services are out."""
+    hooks = api.server.pipeline.hooks(SERVICES)
+    return sum(map(len, hooks.addresses._pools.values())), len(hooks.ports.pool)
+
+
+def may_change(before: str, after: str) -> bool:
+    """An address cannot be given up for None nor the reverse, but by way of ExternalName."""
+    if before == after or "ExternalName" in (before, after):
+        return True
+    return (before == "Headless") == (after == "Headless")
+
+
+@pytest.mark.parametrize("verb", ["update", "patch"])
+@pytest.mark.parametrize("after", TYPES)
+@pytest.mark.parametrize("before", TYPES)
+async def test_a_service_changes_from_any_type_to_any(api, before: str, after: str, verb: str) -> None:
+    none = held(api)
+    made = await api.create(SERVICES, service("a", **mutable(TYPES[before])))
+    if verb == "update":
+        body = service("a", **mutable(TYPES[after]))
+    else:
+        said = {"clusterIP": None, "externalName": None, "externalTrafficPolicy": None} | TYPES[after]
+        if "allocateLoadBalancerNodePorts" in TYPES[before]:
+            said = {"allocateLoadBalancerNodePorts": None} | said
+        if TYPES[before].get("clusterIP") == TYPES[after].get("clusterIP") or after == "ExternalName":
+            said.pop("clusterIP", None)
+        body = {"spec": said}
+    change = api.call(verb, SERVICES, "a", body)
+    if not may_change(before, after) and not (before == "Headless" and "clusterIP" not in TYPES[after]):
+        assert "may not change once set" in (await refused(change)).message
+        return
+    if before == "Headless" and after not in ("Headless", "ExternalName"):
+        # None stays: silence about the address keeps it, and node ports need one.
+        if after == "ClusterIP":
+            assert (await change)["spec"]["clusterIP"] == "None"
+        else:
+            assert (
+                f"may not be set to 'None' for {TYPES[after]['type']} services"
+                in (await refused(change)).message
+            )
+        return
+    spec = (await change)["spec"]
+    assert spec["type"] == TYPES[after]["type"]
+    if after in ADDRESSED:
+        assert spec["clusterIPs"] == [spec["clusterIP"]] and spec["clusterIP"].startswith("10.96.")
+        if before in ADDRESSED:
+            assert spec["clusterIP"] == made["spec"]["clusterIP"]
+    else:
+        assert spec.get("clusterIP") == TYPES[after].get("clusterIP")
+    for port in spec["ports"]:
+        assert ("nodePort" in port) == (after in PORTED or (after == "Portless" and before in PORTED))
+    assert ("healthCheckNodePort" in spec) == (after == "Local")
+    assert ("externalTrafficPolicy" in spec) == (TYPES[after]["type"] in ("NodePort", "LoadBalancer"))
+    assert ("allocateLoadBalancerNodePorts" in spec) == (TYPES[after]["type"] == "LoadBalancer")
+    assert ("ipFamilies" in spec) == (after != "ExternalName")
+    await api.call("delete", SERVICES, "a")
+    assert held(api) == none
+
+
+# --- node ports of load balancers -----------------------------------------------------------------------
+
+
+async def test_a_health_check_port_is_chosen_kept_and_given_back(api) -> None:
+    none = held(api)
+    local = {"type": "LoadBalancer", "externalTrafficPolicy": "Local"}
+    port = (await api.create(SERVICES, service("a", **local)))["spec"]["healthCheckNodePort"]
+    assert 30000 <= port <= 32767
+    again = (await api.call("update", SERVICES, "a", service("a", **local)))["spec"]
+    assert again["healthCheckNodePort"] == port
+    error = await refused(api.call("patch", SERVICES, "a", {"spec": {"healthCheckNodePort": 31999}}))
+    assert "spec.healthCheckNodePort: Forbidden: field is immutable" in error.message
+    spec = (await api.call("patch", SERVICES, "a", {"spec": {"externalTrafficPolicy": "Cluster"}}))["spec"]
+    assert "healthCheckNodePort" not in spec
+    assert held(api)[1] == none[1] + 1  # that of port 80
+    await api.create(SERVICES, service("b", **local, healthCheckNodePort=port))
+
+
+async def test_a_health_check_port_that_is_taken_is_refused(api) -> None:
+    local = {"type": "LoadBalancer", "externalTrafficPolicy": "Local"}
+    await api.create(SERVICES, service("a", type="NodePort", ports=[{"port": 80, "nodePort": 30123}]))
+    error = await refused(api.create(SERVICES, service("b", **local, healthCheckNodePort=30123)))
+    assert error.message == (
+        "Internal error occurred: failed to allocate requested HealthCheck NodePort 30123: "
+        "provided port is already allocated"
+    )
+    ports = [{"port": 80, "nodePort": 30124}]
+    both = service("b", **local, healthCheckNodePort=30124, ports=ports)
+    assert "provided port is already allocated" in (await refused(api.create(SERVICES, both))).message
+
+
+async def test_load_balancers_may_do_without_node_ports(api) -> None:
+    spec = service("a", type="LoadBalancer", allocateLoadBalancerNodePorts=False)
+    made = (await api.create(SERVICES, spec))["spec"]
+    assert "nodePort" not in made["ports"][0]
+    asked = [{"port": 80, "nodePort": 30080}]
+    spec = service("b", type="LoadBalancer", allocateLoadBalancerNodePorts=False, ports=asked)
+    assert (await api.create(SERVICES, spec))["spec"]["ports"][0]["nodePort"] == 30080
+
+
+async def test_a_load_balancers_class_may_not_change(api) -> None:
+    await api.create(SERVICES, service("a", type="LoadBalancer", loadBalancerClass="example.com/one"))
+    error = await refused(
+        api.call("patch", SERVICES, "a", {"spec": {"loadBalancerClass": "example.com/two"}})
+    )
+    assert "spec.loadBalancerClass" in error.message and "may not change once set" in error.message
+    spec = (await api.call("patch", SERVICES, "a", {"spec": {"type": "NodePort"}}))["spec"]
+    assert "loadBalancerClass" not in spec
+
+
+# --- both families --------------------------------------------------------------------------------------
+
+
+def families(obj: dict[str, Any]) -> tuple[str, list[str], int]:
+    spec = obj["spec"]
+    assert spec["clusterIP"] == spec["clusterIPs"][0]
+    assert [("IPv6" if ":" in ip else "IPv4") for ip in spec["clusterIPs"]] == spec["ipFamilies"]
+    return spec["ipFamilyPolicy"], spec["ipFamilies"], len(spec["clusterIPs"])
+
+
+async def test_a_service_of_a_cluster_of_both_families_has_one_unless_it_wants_both(dual) -> None:
+    assert families(await dual.create(SERVICES, service("a"))) == ("SingleStack", ["IPv4"], 1)
+    prefer = service("b", ipFamilyPolicy="PreferDualStack")
+    assert families(await dual.create(SERVICES, prefer)) == ("PreferDualStack", ["IPv4", "IPv6"], 2)
+    reverse = service("c", ipFamilyPolicy="RequireDualStack", ipFamilies=["IPv6"])
+    assert families(await dual.create(SERVICES, reverse)) == ("RequireDualStack", ["IPv6", "IPv4"], 2)
+    six = service("d", ipFamilies=["IPv6"])
+    assert families(await dual.create(SERVICES, six)) == ("SingleStack", ["IPv6"], 1)
+
+
+async def test_fixed_addresses_of_both_families(dual) -> None:
+    asked = ["fd00:96::77", "10.96.0.77"]
+    spec = service("a", ipFamilyPolicy="RequireDualStack", clusterIP=asked[0], clusterIPs=list(asked))
+    assert (await dual.create(SERVICES, spec))["spec"]["clusterIPs"] == asked
+    other = service("b", ipFamilyPolicy="PreferDualStack", clusterIP="10.96.0.78")
+    other["spec"]["clusterIPs"] = ["10.96.0.78", "fd00:96::77"]
+    error = await refused(dual.create(SERVICES, other))
+    assert "failed to allocate IP fd00:96::77: provided IP is already allocated" in error.message
+    # what was taken before the refusal is free again
+    await dual.create(SERVICES, service("c", clusterIP="10.96.0.78"))
+
+
+async def test_the_second_family_comes_and_goes_in_place(dual) -> None:
+    made = await dual.create(SERVICES, service("a"))
+    two = await dual.call("patch", SERVICES, "a", {"spec": {"ipFamilyPolicy": "PreferDualStack"}})
+    assert families(two) == ("PreferDualStack", ["IPv4", "IPv6"], 2)
+    assert two["spec"]["clusterIP"] == made["spec"]["clusterIP"]
+    second = two["spec"]["clusterIPs"][1]
+    one = await dual.call("patch", SERVICES, "a", {"spec": {"ipFamilyPolicy": "SingleStack"}})
+    assert families(one) == ("SingleStack", ["IPv4"], 1)
+    await dual.create(SERVICES, service("b", clusterIP=second))
+
+
+async def test_a_second_address_may_be_named_at_the_upgrade(dual) -> None:
+    made = await dual.create(SERVICES, service("a"))
+    both = [made["spec"]["clusterIP"], "fd00:96::99"]
+    wanted = {"ipFamilyPolicy": "RequireDualStack", "clusterIPs": both, "ipFamilies": ["IPv4", "IPv6"]}
+    two = await dual.call("patch", SERVICES, "a", {"spec": wanted})
+    assert two["spec"]["clusterIPs"] == both
+    error = await refused(
+        dual.call("patch", SERVICES, "a", {"spec": {"clusterIPs": [both[0], "fd00:96::98"]}})
+    )
+    assert "spec.clusterIPs[1]" in error.message and "may not change once set" in error.message
+    error = await refused(dual.call("patch", SERVICES, "a", {"spec": {"clusterIPs": both[:1]}}))
+    assert "must be 'SingleStack' to release the secondary cluster IP" in error.message
+
+
+async def test_the_families_of_a_service_keep_their_order(dual) -> None:
+    await dual.create(SERVICES, service("a", ipFamilyPolicy="PreferDualStack"))
+    error = await refused(dual.call("patch", SERVICES, "a", {"spec": {"ipFamilies": ["IPv6", "IPv4"]}}))
+    assert error.code == 422
+
+
+async def test_a_cluster_of_one_family_says_so(api) -> None:
+    error = await refused(api.create(SERVICES, service("a", ipFamilyPolicy="RequireDualStack")))
+    assert error.message == (
+        'Service "a" is invalid: spec.ipFamilyPolicy: Invalid value: "RequireDualStack": '
+        "this cluster is not configured for dual-stack services"
+    )
+    error = await refused(api.create(SERVICES, service("a", ipFamilies=["IPv6"])))
+    assert 'spec.ipFamilies[0]: Invalid value: "IPv6": not configured on this cluster' in error.message
+    prefer = await api.create(SERVICES, service("a", ipFamilyPolicy="PreferDualStack"))
+    assert families(prefer) == ("PreferDualStack", ["IPv4"], 1)
+
+
+async def test_external_names_have_no_families(dual) -> None:
+    spec = service("a", type="ExternalName", externalName="example.com")
+    made = (await dual.create(SERVICES, spec))["spec"]
+    assert not {"clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"} & set(made)
+    change = {"spec": {"type": "ClusterIP", "externalName": None, "ipFamilyPolicy": "PreferDualStack"}}
+    both = await dual.call("patch", SERVICES, "a", change)
+    assert families(both) == ("PreferDualStack", ["IPv4", "IPv6"], 2)
+
+
+async def test_families_are_kept_when_the_cluster_gets_a_second_one(serve) -> None:
+    store = MemoryStore()
+    async with serve(store) as api:
+        await api.create(SERVICES, service("one", ipFamilyPolicy="PreferDualStack"))
+    async with serve(store, service_cidrs=("10.96.0.0/16", "fd00:96::/112")) as api:
+        kept = await api.call("patch", SERVICES, "one", {"metadata": {"labels": {"a": "b"}}})
+        assert families(kept) == ("PreferDualStack", ["IPv4"], 1)
+        asked = await api.call("patch", SERVICES, "one", {"spec": {"ipFamilyPolicy": "RequireDualStack"}})
+        assert families(asked) == ("RequireDualStack", ["IPv4", "IPv6"], 2)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import ipaddress
-from typing import Any
+from ipaddress import IPv4Network, IPv6Network
 
 from sampan.api import names
 from sampan.api.errors import forbidden_value, invalid_value, required
@@ -23,7 +22,6 @@ from sampan.api.validation.containers import PROTOCOLS
 
 PATH_TYPES = ("Exact", "ImplementationSpecific", "Prefix")
 POLICY_TYPES = ("Egress", "Ingress")
-NO_CIDR = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"
 _PATH_PARTS = ("//", "/./", "/../", "%2f", "%2F")
 _PATH_ENDS = ("/..", "/.")
 
@@ -204,24 +202,19 @@ def _ip_block(path: str, block: Obj) -> Errors:
     if not text:
         yield required(f"{path}.cidr")
         return
-    outer = _network(text)
+    yield from form(f"{path}.cidr", text, names.network)
+    outer = names.parse_network(text)
     if outer is None:
-        yield invalid_value(f"{path}.cidr", text, NO_CIDR)
         return
     for index, entry in enumerate(block.get("except") or ()):
-        at, inner = f"{path}.except[{index}]", _network(entry or "")
+        at, inner = f"{path}.except[{index}]", names.parse_network(entry or "")
         if inner is None:
-            yield invalid_value(at, entry, NO_CIDR)
-        elif inner.version != outer.version or inner == outer or not inner.subnet_of(outer):
+            yield from form(at, entry or "", names.network)
+        elif not _strictly_within(inner, outer):
             yield invalid_value(at, entry, "must be a strict subset of `cidr`")
 
 
-def _network(text: str) -> Any:
-    """None if it is none; host bits may be set."""
-    address, slash, length = text.partition("/")
-    if names.parse_ip(address) is None or not slash or not (length.isascii() and length.isdigit()):
-        return None
-    try:
-        return ipaddress.ip_network(text, strict=False)
-    except ValueError:
-        return None
+def _strictly_within(inner: IPv4Network | IPv6Network, outer: IPv4Network | IPv6Network) -> bool:
+    if isinstance(inner, IPv6Network):
+        return isinstance(outer, IPv6Network) and inner != outer and inner.subnet_of(outer)
+    return isinstance(outer, IPv4Network) and inner != outer and inner.subnet_of(outer)

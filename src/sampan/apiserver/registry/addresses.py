@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import ipaddress
 import random
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
 
 class Taken(Exception):
@@ -24,38 +25,81 @@ class Exhausted(Exception):
     """Nothing is left."""
 
 
-class Pool:
-    """Numbers `first` to `last`, each held by at most one owner.
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Numbers `first` to `last`, both included.
 
-    Automatic choice starts at random in the upper part: the lower `band` is left to those who ask for a
-    certain number, and used only when the upper part is full (KEP-3070, KEP-3668).
+    Automatic choice leaves the lower `band` to those who ask for a certain number, and uses it only when
+    the upper part is full (KEP-3070 for addresses, KEP-3668 for ports).
     """
 
-    def __init__(self, first: int, last: int, band: int) -> None:
-        self.first, self.last, self.band = first, last, band
+    first: int
+    last: int
+    band: int = 0
+
+    def __contains__(self, number: int) -> bool:
+        return self.first <= number <= self.last
+
+
+def address_range(cidr: str) -> Range:
+    """The usable addresses of a Service range: neither the network's nor, in IPv4, the broadcast address."""
+    network = ipaddress.ip_network(cidr)
+    first = int(network.network_address) + 1
+    last = int(network.broadcast_address) - (1 if network.version == 4 else 0)
+    return Range(first, last, _band(network.num_addresses, step=16, most=256))
+
+
+def port_range(first: int, last: int) -> Range:
+    return Range(first, last, _band(last - first + 1, step=32, most=128))
+
+
+def _band(size: int, *, step: int, most: int) -> int:
+    """A `step`th of the whole, at least 16 and at most `most`; ranges of up to 16 have none."""
+    return 0 if size <= 16 else min(max(16, size // step), most)
+
+
+def _nowhere(number: int) -> bool:
+    return False
+
+
+class Pool:
+    """The numbers of some ranges, each held by at most one owner.
+
+    Ranges may overlap, come and go; who holds a number keeps it. `elsewhere` says of a number that nobody
+    holds here whether it is taken all the same.
+    """
+
+    def __init__(self, ranges: Iterable[Range] = (), elsewhere: Callable[[int], bool] = _nowhere) -> None:
+        self.ranges: Sequence[Range] = tuple(ranges)
+        self._elsewhere = elsewhere
         self._holders: dict[int, str] = {}
 
     def take(self, number: int, owner: str) -> bool:
         """Reserves a number; False when the owner has it already. Raises Taken, OutOfRange."""
-        if not self.first <= number <= self.last:
-            raise OutOfRange(number)
         holder = self._holders.get(number)
         if holder == owner:
             return False
-        if holder is not None:
+        if not any(number in each for each in self.ranges):
+            raise OutOfRange(number)
+        if holder is not None or self._elsewhere(number):
             raise Taken(number)
         self._holders[number] = owner
         return True
 
     def take_any(self, owner: str) -> int:
-        """Reserves a free number; raises Exhausted."""
-        upper = self.first + self.band
-        for low, high in ((upper, self.last), (self.first, min(upper - 1, self.last))):
-            number = self._free(low, high)
-            if number is not None:
-                self._holders[number] = owner
-                return number
+        """Reserves a free number of the first range that has one; raises Exhausted."""
+        for each in self.ranges:
+            upper = each.first + each.band
+            for low, high in ((upper, each.last), (each.first, min(upper - 1, each.last))):
+                number = self._free(low, high)
+                if number is not None:
+                    self._holders[number] = owner
+                    return number
         raise Exhausted
+
+    def hold(self, number: int, owner: str) -> None:
+        """What is written is held, wherever it lies; who held it before keeps it."""
+        self._holders.setdefault(number, owner)
 
     def give_back(self, numbers: Iterable[int], owner: str) -> None:
         """Ends the owner's holdings; what others hold stays theirs."""
@@ -69,29 +113,17 @@ class Pool:
     def __len__(self) -> int:
         return len(self._holders)
 
+    def _is_free(self, number: int) -> bool:
+        return number not in self._holders and not self._elsewhere(number)
+
     def _free(self, low: int, high: int) -> int | None:
         if low > high:
             return None
         for _ in range(16):
             number = random.randint(low, high)
-            if number not in self._holders:
+            if self._is_free(number):
                 return number
         start = random.randint(low, high)
-        ahead = (number for number in range(start, high + 1) if number not in self._holders)
-        behind = (number for number in range(low, start) if number not in self._holders)
+        ahead = (number for number in range(start, high + 1) if self._is_free(number))
+        behind = (number for number in range(low, start) if self._is_free(number))
         return next(ahead, next(behind, None))
-
-
-def address_pool(cidr: str) -> Pool:
-    """The usable addresses of a Service range: neither the network's nor the broadcast address."""
-    network = ipaddress.ip_network(cidr)
-    first = int(network.network_address) + 1
-    last = int(network.broadcast_address) - (1 if network.version == 4 else 0)
-    size = last - first + 1
-    return Pool(first, last, min(max(16, size // 16), 256, max(size - 1, 0)))
-
-
-def port_pool(first: int, last: int) -> Pool:
-    """Node ports, both ends included."""
-    size = last - first + 1
-    return Pool(first, last, min(max(16, size // 32), 128) if size > 16 else 0)

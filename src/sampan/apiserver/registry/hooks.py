@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from sampan.api.objects import Obj
@@ -10,6 +10,7 @@ from sampan.api.request import Request, UserInfo
 from sampan.api.resources import Resource
 from sampan.apiserver.deletion import Options
 from sampan.apiserver.watchcache import Hub
+from sampan.store.contract import Op
 
 
 @dataclass(slots=True)
@@ -35,7 +36,8 @@ def _nothing() -> None:
 
 
 class Hooks:
-    """Called in this order: `check`, `prepare_*`, (admission, defaults, validation), `reserve`, commit."""
+    """Called in this order: `check`, `prepare_*`, (admission, defaults, validation), `reserve`,
+    `companions`, commit."""
 
     returns_deleted = False  # whether a delete answers with the object instead of a Status
     keeps_status_on_create = False
@@ -59,6 +61,12 @@ class Hooks:
     def reserve(self, call: Call, new: Obj, old: Obj | None) -> Undo:
         """Takes what can be had only once (addresses); the answer gives it back if nothing is written."""
         return _nothing
+
+    def companions(self, call: Call, new: Obj | None, old: Obj | None) -> Sequence[Op]:
+        """What is to be written in the same transaction, before the object itself; `new` is None when the
+        object goes.
+        """
+        return ()
 
     def check_delete(self, call: Call, obj: Obj) -> None:
         """Raises StatusError where deletion is forbidden."""
