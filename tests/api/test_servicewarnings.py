@@ -42,9 +42,7 @@ from sampan.api.servicewarnings import warnings_of
         ),
         (
             {"type": "ClusterIP", "clusterIPs": ["fd::0:1"]},
-            [
-                'spec.clusterIPs[0]: IPv6 address "fd::0:1" should be in RFC 5952 canonical format ("fd::1")'
-            ],
+            ['spec.clusterIPs[0]: IPv6 address "fd::0:1" should be in RFC 5952 canonical format ("fd::1")'],
         ),
     ],
 )

@@ -91,6 +91,19 @@ def test_unsafe_sysctls_are_allowed_until_another_up_says_otherwise(tmp_path: Pa
         assert kept is not None and kept.unsafe_sysctls == allowed
 
 
+def test_families_are_kept_and_the_primary_one_stays(tmp_path: Path) -> None:
+    cluster = Cluster("one", tmp_path)
+    for asked, kept in (("ipv6,ipv4", "ipv6,ipv4"), (None, "ipv6,ipv4"), ("ipv6", "ipv6")):
+        assert up._choose(cluster, up.Asked(ip_families=asked), 1).ip_families == kept
+    with pytest.raises(UserError, match="the primary family of 'one' is IPv6"):
+        up._choose(cluster, up.Asked(ip_families="ipv4,ipv6"), 1)
+    with pytest.raises(UserError, match="is none of ipv4, ipv6"):
+        up._choose(cluster, up.Asked(ip_families="ipv5"), 1)
+    cluster.keep(Choices(1, "node"))  # of an `up` that was not asked, or did not ask yet
+    with pytest.raises(UserError, match="is IPv4"):
+        up._choose(cluster, up.Asked(ip_families="ipv6"), 1)
+
+
 POD_SECURITY = """
 apiVersion: pod-security.admission.config.k8s.io/v1
 kind: PodSecurityConfiguration
@@ -142,3 +155,12 @@ def test_what_the_node_is_told_is_read_from_a_file_and_kept(tmp_path: Path) -> N
     file.write_text("maxPodz: 9\n")
     with pytest.raises(UserError, match=r"--kubelet-config .*: maxPodz: this node knows no such field"):
         up._document(file, up.KUBELET)
+
+
+def test_ranges_are_kept_from_one_up_to_the_next(tmp_path: Path) -> None:
+    cluster = Cluster("one", tmp_path)
+    assert up._choose(cluster, up.Asked(), 1).node_ports == [30000, 32767]
+    up._choose(cluster, up.Asked(node_ports=(8000, 9000), external_ips=["192.0.2.0/24"]), 1)
+    kept = up._choose(cluster, up.Asked(), 1)
+    assert tuple(kept.node_ports) == (8000, 9000) and kept.external_ips == ["192.0.2.0/24"]
+    assert up._choose(cluster, up.Asked(external_ips=[]), 1).external_ips == []

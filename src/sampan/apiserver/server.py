@@ -25,6 +25,7 @@ from sampan.api.resources import COMPUTED, CONFIG_MAPS, PODS, Resource
 from sampan.api.streams import NodeStreams
 from sampan.apiserver import pki, rest, route
 from sampan.apiserver.admission.chain import Admission
+from sampan.apiserver.admission.externalips import DenyServiceExternalIPs
 from sampan.apiserver.admission.podsecurity import PodSecurity
 from sampan.apiserver.authn import Authenticator
 from sampan.apiserver.authz import (
@@ -92,6 +93,8 @@ class ServerConfig:
     names: Sequence[str] = ()
     node_sockets: Mapping[str, socket.socket] = field(default_factory=dict)
     """By node name: where that node's own pages are asked for."""
+    external_ips: Sequence[str] = ()
+    """The networks that Services may have externalIPs of."""
     pod_security: PodSecurityConfig = field(default_factory=PodSecurityConfig)
 
 
@@ -168,7 +171,13 @@ class ApiServer:
     def _assemble(self) -> None:
         services = ServiceHooks(self.hub, self.config.service_cidrs, self.config.node_port_range)
         nodes = NodeHooks(self.hub, self.config.cluster_cidrs)
-        admission = Admission(self.hub, ready=[PodSecurity(self.hub, self.config.pod_security)])
+        admission = Admission(
+            self.hub,
+            ready=[
+                DenyServiceExternalIPs(self.hub, self.config.external_ips),
+                PodSecurity(self.hub, self.config.pod_security),
+            ],
+        )
         self.pipeline = Pipeline(self.store, self.hub, kinds.hooks(services, nodes), admission)
         issuer = f"https://kubernetes.default.svc.{self.config.cluster_domain}"
         self.tokens = Tokens(self.pki.service_account_key, issuer, self._live)

@@ -132,6 +132,8 @@ class Assembly:
             sockets=(await listening(node, str(family.node.ip), NODE_API_PORT),),
             node_sockets={self._choices.node_name: await listening(node, str(family.node.ip), KUBELET_PORT)},
             service_cidrs=tuple(str(each.service_cidr) for each in node.plan.families),
+            node_port_range=(self._choices.node_ports[0], self._choices.node_ports[1]),
+            external_ips=self._choices.external_ips,
             advertise_host=str(family.node.ip),
             advertise_port=NODE_API_PORT,
             pod_security=configuration.parse(chosen) if chosen else configuration.PodSecurityConfig(),

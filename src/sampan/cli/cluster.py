@@ -39,6 +39,10 @@ class Choices:
     """A PodSecurityConfiguration; empty for none."""
     kubelet: Mapping[str, Any] = field(default_factory=dict)
     """A KubeletConfiguration; empty for none."""
+    node_ports: Sequence[int] = field(default_factory=lambda: [30000, 32767])
+    """The first and the last node port that Services may have."""
+    external_ips: Sequence[str] = field(default_factory=list)
+    """The networks that Services may have externalIPs of."""
 
     @property
     def images(self) -> Path:

@@ -20,7 +20,7 @@ from sampan.api import yaml
 from sampan.api.podsecurity import configuration
 from sampan.apiserver.pki import Pki
 from sampan.cli import cluster as clusters
-from sampan.cli import daemon, requirements, revival
+from sampan.cli import daemon, ranges, requirements, revival
 from sampan.cli.cluster import Choices, Cluster
 from sampan.cli.errors import UserError
 from sampan.cli.terminal import Progress
@@ -66,12 +66,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="a KubeletConfiguration: what the node keeps back, when it evicts, how many Pods it takes",
     )
+    parser.add_argument(
+        "--service-node-port-range",
+        metavar="FIRST-LAST",
+        help="the node ports that Services may have (default: 30000-32767)",
+    )
+    parser.add_argument(
+        "--external-ips",
+        metavar="CIDRS",
+        help="networks that Services may have externalIPs of, e.g. 192.0.2.0/24 (default: none)",
+    )
     parser.add_argument("--foreground", action="store_true", help="do not go into the background")
 
 
 def run(parsed: argparse.Namespace) -> int:
     cluster = clusters.from_arguments(parsed)
     mirrors = _mirrors(parsed.registry_mirror)
+    ports, external = parsed.service_node_port_range, parsed.external_ips
+    node_ports = None if ports is None else ranges.node_ports(ports)
+    external_ips = None if external is None else ranges.networks("--external-ips", external)
     requirements.check()
     clusters.check_place(cluster)
     progress = Progress()
@@ -85,6 +98,8 @@ def run(parsed: argparse.Namespace) -> int:
         parsed.allowed_unsafe_sysctls,
         None if parsed.pod_security is None else _document(parsed.pod_security, POD_SECURITY),
         None if parsed.kubelet_config is None else _document(parsed.kubelet_config, KUBELET),
+        node_ports,
+        external_ips,
     )
     choices = _choose(cluster, asked, listener.getsockname()[1])
     target = parsed.kubeconfig
@@ -140,6 +155,8 @@ class Asked:
     unsafe_sysctls: list[str] | None = None
     pod_security: Mapping[str, Any] | None = None
     kubelet: Mapping[str, Any] | None = None
+    node_ports: tuple[int, int] | None = None
+    external_ips: list[str] | None = None
 
 
 def _choose(cluster: Cluster, asked: Asked, api_port: int) -> Choices:
@@ -153,6 +170,8 @@ def _choose(cluster: Cluster, asked: Asked, api_port: int) -> Choices:
         unsafe_sysctls=before.unsafe_sysctls if asked.unsafe_sysctls is None else asked.unsafe_sysctls,
         pod_security=before.pod_security if asked.pod_security is None else asked.pod_security,
         kubelet=before.kubelet if asked.kubelet is None else asked.kubelet,
+        node_ports=before.node_ports if asked.node_ports is None else asked.node_ports,
+        external_ips=before.external_ips if asked.external_ips is None else asked.external_ips,
     )
     cluster.keep(chosen)
     return chosen
