@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import cast
 from uuid import uuid4
@@ -61,39 +62,44 @@ def slice_of(name: str, ports: list[Obj], *endpoints: Obj, suffix: str = "a") ->
 class Place:
     """Somewhere packets start or end: the host, the node, or a Pod."""
 
-    def __init__(self, lab: Lab, path: str, ip: str) -> None:
-        self.ip = ip
+    def __init__(self, lab: Lab, path: str, *ips: str) -> None:
+        self.ips = ips
+        self.ip = ips[0]
         self.path = path
         self._lab = lab
 
-    async def socket(self, kind: socket.SocketKind) -> socket.socket:
+    async def socket(self, kind: socket.SocketKind, address: str = "") -> socket.socket:
+        """Of the family of `address`."""
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
         if not self.path:
-            return socket.socket(socket.AF_INET, kind | socket.SOCK_NONBLOCK)
-        return await self._lab.node.traveller.socket(self.path, socket.AF_INET, kind)
+            return socket.socket(family, kind | socket.SOCK_NONBLOCK)
+        return await self._lab.node.traveller.socket(self.path, family, kind)
 
     async def ask(self, address: str, port: int, timeout_s: float = 2.0) -> str:
         """The answer of one new TCP connection: who answered, and whom it saw."""
         loop = asyncio.get_running_loop()
-        with await self.socket(socket.SOCK_STREAM) as sock:
+        with await self.socket(socket.SOCK_STREAM, address) as sock:
             async with asyncio.timeout(timeout_s):
                 await loop.sock_connect(sock, (address, port))
                 return (await loop.sock_recv(sock, 100)).decode()
 
     async def serve(self, port: int) -> None:
-        """Tells every TCP client `PLACE CLIENT`, and the same by UDP."""
-        listener = await self.socket(socket.SOCK_STREAM)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((self.ip, port))
-        server = await asyncio.start_server(self._answer, sock=listener, backlog=1000)
-        datagrams = await self.socket(socket.SOCK_DGRAM)
-        datagrams.bind((self.ip, port))
-        transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
-            lambda: _Echo(self.ip), sock=datagrams
-        )
-        self._lab.closing += [server.close, transport.close]
+        """Tells every TCP client `PLACE CLIENT`, and the same by UDP, at each of its addresses."""
+        for ip in self.ips:
+            listener = await self.socket(socket.SOCK_STREAM, ip)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind((ip, port))
+            server = await asyncio.start_server(self._answer, sock=listener, backlog=1000)
+            datagrams = await self.socket(socket.SOCK_DGRAM, ip)
+            datagrams.bind((ip, port))
+            transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
+                functools.partial(_Echo, ip), sock=datagrams
+            )
+            self._lab.closing += [server.close, transport.close]
 
     async def _answer(self, _: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(f"{self.ip} {writer.get_extra_info('peername')[0]}".encode())
+        here, there = (writer.get_extra_info(name)[0] for name in ("sockname", "peername"))
+        writer.write(f"{here} {there}".encode())
         writer.close()
 
 
@@ -115,8 +121,8 @@ class Lab:
         self.family = node.plan.families[0]
         self.network = VethNetwork(node, root / "addresses")
         self.api = FakeTransport()
-        self.host = Place(self, "", str(self.family.host.ip))
-        self.inside = Place(self, node.path, node.plan.node_ips[0])
+        self.host = Place(self, "", *(str(row.host.ip) for row in node.plan.families))
+        self.inside = Place(self, node.path, *node.plan.node_ips)
         self.closing: list[Callable[[], None]] = []
         self.pods: list[Path] = []
 
@@ -124,9 +130,9 @@ class Lab:
         return ProxyConfig(
             NODE,
             self.node.plan.node_ips,
-            (str(self.family.pod_cidr),),
-            (str(self.family.service_cidr),),
-            frozenset({str(self.family.dns)}),
+            self.node.plan.pod_cidrs,
+            self.node.plan.service_cidrs,
+            frozenset(self.node.plan.dns_ips),
         )
 
     def vip(self, n: int) -> str:
@@ -159,7 +165,7 @@ class Lab:
         await asyncio.to_thread(namespace.create, pin)
         self.pods.append(pin)
         addresses = await self.network.attach(f"uid-{len(self.pods)}", str(pin))
-        return Place(self, str(pin), addresses.ips[0])
+        return Place(self, str(pin), *addresses.ips)
 
     async def settle(self) -> None:
         """Lets what was just stored reach the kernel."""
@@ -169,9 +175,10 @@ class Lab:
 
 
 @contextlib.asynccontextmanager
-async def lab_in(root: Path) -> AsyncIterator[Lab]:
+async def lab_in(root: Path, *, families: Sequence[int] = ()) -> AsyncIterator[Lab]:
     """A lab with its files below `root`; nothing of it is left afterwards."""
-    node = await ensure_node(f"test-{uuid4().hex[:8]}", root / "node", root / "network.json")
+    name = f"test-{uuid4().hex[:8]}"
+    node = await ensure_node(name, root / "node", root / "network.json", families=families)
     lab = Lab(root, node)
     await lab.network.open()
     try:

@@ -18,7 +18,9 @@ from sampan.kubelet.node import NodeReporter, capacity, node_object, node_status
 from sampan.kubelet.runtime.contract import Features
 
 MACHINE = Machine(2, 4 << 30, 10 << 30, "amd64", "6.1", "Debian", "m", "s", "b")
-CONFIG = KubeletConfig("n1", Path("/nowhere"), node_labels={"zone": "a"}, pod_cidr="10.244.0.0/24")
+CONFIG = KubeletConfig(
+    "n1", Path("/nowhere"), node_labels={"zone": "a"}, pod_cidrs=("10.244.0.0/24", "fd73::/64")
+)
 
 
 def test_object() -> None:
@@ -31,7 +33,7 @@ def test_object() -> None:
         "beta.kubernetes.io/arch": "amd64",
         "zone": "a",
     }
-    assert node["spec"] == {"podCIDR": "10.244.0.0/24", "podCIDRs": ["10.244.0.0/24"]}
+    assert node["spec"] == {"podCIDR": "10.244.0.0/24", "podCIDRs": ["10.244.0.0/24", "fd73::/64"]}
 
 
 def test_capacity_can_be_given() -> None:

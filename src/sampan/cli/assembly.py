@@ -45,6 +45,7 @@ from sampan.controllers.resourcequota.controller import ResourceQuotaController
 from sampan.controllers.serviceaccount.controller import ServiceAccountController
 from sampan.controllers.volumeexpansion.controller import VolumeExpansionController
 from sampan.dns.announce import announce
+from sampan.kubelet.network import families
 from sampan.kubelet.network.egress import EgressRelay
 from sampan.kubelet.network.node import NodeNamespace, ensure_node
 from sampan.scheduler.scheduler import Scheduler
@@ -104,7 +105,13 @@ class Assembly:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)
         progress("making the node")
-        node = await ensure_node(self._cluster.name, self._cluster.node_pin, self._cluster.address_plan)
+        asked = self._choices.ip_families
+        node = await ensure_node(
+            self._cluster.name,
+            self._cluster.node_pin,
+            self._cluster.address_plan,
+            families=families.parse(asked) if asked else (),
+        )
         try:
             async with self._egress(node), self._server(node) as server:
                 progress("starting the node's parts")
@@ -129,9 +136,10 @@ class Assembly:
             pki_dir=self._cluster.pki,
             port=self._choices.api_port,
             listener=self._listener,
-            sockets=(await listening(node, str(family.node.ip), NODE_API_PORT),),
+            names=node.plan.node_ips,
+            sockets=[await listening(node, ip, NODE_API_PORT) for ip in node.plan.node_ips],
             node_sockets={self._choices.node_name: await listening(node, str(family.node.ip), KUBELET_PORT)},
-            service_cidrs=tuple(str(each.service_cidr) for each in node.plan.families),
+            service_cidrs=node.plan.service_cidrs,
             node_port_range=(self._choices.node_ports[0], self._choices.node_ports[1]),
             external_ips=self._choices.external_ips,
             advertise_host=str(family.node.ip),

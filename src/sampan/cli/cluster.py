@@ -39,6 +39,8 @@ class Choices:
     """A PodSecurityConfiguration; empty for none."""
     kubelet: Mapping[str, Any] = field(default_factory=dict)
     """A KubeletConfiguration; empty for none."""
+    ip_families: str = ""
+    """`ipv4,ipv6` and the like, the primary first; "" for all that the kernel has, IPv4 first."""
     node_ports: Sequence[int] = field(default_factory=lambda: [30000, 32767])
     """The first and the last node port that Services may have."""
     external_ips: Sequence[str] = field(default_factory=list)

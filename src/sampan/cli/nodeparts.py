@@ -53,7 +53,7 @@ class NodeParts:
         self, node: NodeNamespace, settings: NodeSettings, reader: Client, informers: Informers, own: Client
     ) -> None:
         self._node, self._settings, self._informers = node, settings, informers
-        family = node.plan.families[0]
+        plan = node.plan
         self.proxy = Proxy(
             reader,
             informers,
@@ -61,10 +61,10 @@ class NodeParts:
             node.load_nft,
             ProxyConfig(
                 node_name=settings.name,
-                node_ips=node.plan.node_ips,
-                pod_cidrs=(str(family.pod_cidr),),
-                service_cidrs=(str(family.service_cidr),),
-                own_ips=frozenset((str(family.dns),)),
+                node_ips=plan.node_ips,
+                pod_cidrs=plan.pod_cidrs,
+                service_cidrs=plan.service_cidrs,
+                own_ips=frozenset(plan.dns_ips),
             ),
         )
         self.kubelet = Kubelet(
@@ -80,9 +80,9 @@ class NodeParts:
                     node_name=settings.name,
                     root=settings.data,
                     image_root=settings.images,
-                    cluster_dns=(str(family.dns),),
+                    cluster_dns=plan.dns_ips[:1],
                     cgroup_root=settings.cgroup,
-                    pod_cidr=str(family.pod_cidr),
+                    pod_cidrs=plan.pod_cidrs,
                     allowed_unsafe_sysctls=tuple(settings.unsafe_sysctls),
                 ),
                 **configfile.settings(settings.kubelet),
@@ -106,7 +106,8 @@ class NodeParts:
 
 async def listening(node: NodeNamespace, ip: str, port: int) -> socket.socket:
     """A TCP socket that listens inside the node's namespace."""
-    sock = await node.socket(socket.AF_INET, socket.SOCK_STREAM)
+    family = socket.AF_INET6 if ":" in ip else socket.AF_INET
+    sock = await node.socket(family, socket.SOCK_STREAM)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     sock.bind((ip, port))
     sock.listen(512)

@@ -26,6 +26,7 @@ from sampan.cli.errors import UserError
 from sampan.cli.terminal import Progress
 from sampan.client import kubeconfig
 from sampan.kubelet import configfile
+from sampan.kubelet.network import families
 
 API_PORT = 6443
 
@@ -67,6 +68,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a KubeletConfiguration: what the node keeps back, when it evicts, how many Pods it takes",
     )
     parser.add_argument(
+        "--ip-families",
+        metavar="FAMILIES",
+        help="ipv4, ipv6, ipv4,ipv6 or ipv6,ipv4: what addresses Pods, Services and nodes have, the primary "
+        "family first (default: all that the kernel has, IPv4 first)",
+    )
+    parser.add_argument(
         "--service-node-port-range",
         metavar="FIRST-LAST",
         help="the node ports that Services may have (default: 30000-32767)",
@@ -98,6 +105,7 @@ def run(parsed: argparse.Namespace) -> int:
         parsed.allowed_unsafe_sysctls,
         None if parsed.pod_security is None else _document(parsed.pod_security, POD_SECURITY),
         None if parsed.kubelet_config is None else _document(parsed.kubelet_config, KUBELET),
+        parsed.ip_families,
         node_ports,
         external_ips,
     )
@@ -155,6 +163,7 @@ class Asked:
     unsafe_sysctls: list[str] | None = None
     pod_security: Mapping[str, Any] | None = None
     kubelet: Mapping[str, Any] | None = None
+    ip_families: str | None = None
     node_ports: tuple[int, int] | None = None
     external_ips: list[str] | None = None
 
@@ -172,9 +181,28 @@ def _choose(cluster: Cluster, asked: Asked, api_port: int) -> Choices:
         kubelet=before.kubelet if asked.kubelet is None else asked.kubelet,
         node_ports=before.node_ports if asked.node_ports is None else asked.node_ports,
         external_ips=before.external_ips if asked.external_ips is None else asked.external_ips,
+        ip_families=_families(cluster, before.ip_families, asked.ip_families),
     )
     cluster.keep(chosen)
     return chosen
+
+
+def _families(cluster: Cluster, before: str, asked: str | None) -> str:
+    """The families chosen; the primary one stays for as long as the cluster does."""
+    if asked is None:
+        return before
+    try:
+        primary = families.parse(asked)[0]
+    except ValueError as error:
+        raise UserError(f"--ip-families: {error}", "For instance: --ip-families ipv4,ipv6") from error
+    was = families.parse(before)[0] if before else families.DEFAULT[0]
+    if primary != was and cluster.choices() is not None:
+        raise UserError(
+            f"--ip-families {asked}: the primary family of {cluster.name!r} is IPv{was}, and its Services "
+            "have addresses of it",
+            f"Name IPv{was} first, or begin anew with `sampan down --name {cluster.name}`.",
+        )
+    return asked
 
 
 @dataclass(frozen=True)

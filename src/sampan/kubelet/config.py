@@ -27,7 +27,8 @@ class KubeletConfig:
     cgroup_root: str = "/sampan/default"
     capacity: Mapping[str, str] = field(default_factory=dict)
     max_pods: int = 110
-    pod_cidr: str = ""
+    pod_cidrs: tuple[str, ...] = ()
+    """The node's own ranges, the primary family's first."""
     resolv_conf: Path = Path("/etc/resolv.conf")
     runtime_version: str = "sampan://0.1.0"
     default_seccomp: str = "RuntimeDefault"

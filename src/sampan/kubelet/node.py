@@ -76,7 +76,8 @@ def node_object(config: KubeletConfig, machine: Machine) -> Obj:
         "beta.kubernetes.io/os": "linux",
         "beta.kubernetes.io/arch": machine.architecture,
     }
-    spec: Obj = {"podCIDR": config.pod_cidr, "podCIDRs": [config.pod_cidr]} if config.pod_cidr else {}
+    cidrs = list(config.pod_cidrs)
+    spec: Obj = {"podCIDR": cidrs[0], "podCIDRs": cidrs} if cidrs else {}
     return {
         "apiVersion": "v1",
         "kind": "Node",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Interface, IPv6Network
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
 
 import pytest
 
@@ -53,6 +53,32 @@ GOLDEN = {
         "00000000 64000000 00000000 00000000"
         "09000300 6574683000 000000" "0a000100 0a5800000002 0000" "08001c00 09000000",
     ),
+    "give_no_address": (
+        netlink.give_no_address(7), 19, 0x5,
+        "00000000 07000000 00000000 00000000" "10001a00" "0c000a00" "05000800 01000000",
+    ),
+    "enslave_link": (
+        netlink.enslave_link(7, 3), 19, 0x5, "00000000 07000000 00000000 00000000" "08000a00 03000000",
+    ),
+    "add_route onlink": (
+        netlink.add_route(
+            IPv4Network("10.244.1.0/24"), 9, gateway=IPv4Address("10.244.1.0"), protocol=83, on_link=True
+        ),
+        24, 0x505, "02 18 00 00 fe 53 00 01 04000000"
+        "08000100 0af40100" "08000500 0af40100" "08000400 09000000",
+    ),
+    "delete_neighbour": (
+        netlink.delete_neighbour(IPv6Address("fe80::2"), 7), 29, 0x5,
+        "0a000000 07000000 0000 00 00" "14000100 fe800000000000000000000000000002",
+    ),
+    "add_far_port": (
+        netlink.add_far_port(IPv4Address("100.64.0.3"), bytes.fromhex("0a580af40100"), 9),
+        28, 0x505, "07000000 09000000 8000 02 00" "08000100 64400003" "0a000200 0a580af40100 0000",
+    ),
+    "add_mark_rule": (
+        netlink.add_mark_rule(6, 0x80000000, 100), 32, 0x605,
+        "0a 00 00 00 64 00 00 01 00000000" "08000a00 00000080" "08001000 00000080",
+    ),
 }  # fmt: skip
 
 
@@ -86,7 +112,7 @@ def test_address_and_route_of_a_dump() -> None:
     assert netlink.addresses([netlink.Reply(20, 0, 1, address.body)]) == [(IPv4Network("10.1.2.0/24"), 4)]
     route = netlink.add_route(IPv6Network("fd00::/8"), 3)
     assert netlink.routes([netlink.Reply(24, 0, 1, route.body)]) == [
-        netlink.Route(IPv6Network("fd00::/8"), 3, netlink.MAIN_TABLE)
+        netlink.Route(IPv6Network("fd00::/8"), 3, netlink.MAIN_TABLE, 6, netlink.PROTOCOL_STATIC)
     ]
 
 

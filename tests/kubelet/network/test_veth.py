@@ -1,14 +1,16 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 from pathlib import Path
 
 import pytest
 
-from harness.lab import Lab
+from harness.lab import Lab, Place, lab_in
 from sampan.kubelet.network import namespace
-from sampan.kubelet.network.contract import NetworkFault
+from sampan.kubelet.network.contract import NetworkFault, PodAddresses
+from sampan.kubelet.network.node import ensure_node
 from sampan.kubelet.network.veth import VethNetwork, next_free
 
 
@@ -26,11 +28,11 @@ def test_addresses_go_round_robin() -> None:
 async def test_pods_reach_each_other_the_node_and_the_host(lab: Lab) -> None:
     one, two = await lab.pod(), await lab.pod()
     await one.serve(80)
-    assert await two.ask(one.ip, 80) == f"{one.ip} {two.ip}"
-    assert await lab.inside.ask(one.ip, 80) == f"{one.ip} {lab.inside.ip}"
-    assert await lab.host.ask(one.ip, 80) == f"{one.ip} {lab.host.ip}"
     await lab.inside.serve(80)
-    assert await one.ask(lab.inside.ip, 80) == f"{lab.inside.ip} {one.ip}"
+    for row, pod in enumerate(one.ips):
+        for place in (two, lab.inside, lab.host):
+            assert await place.ask(pod, 80) == f"{pod} {place.ips[row]}"
+        assert await one.ask(lab.inside.ips[row], 80) == f"{lab.inside.ips[row]} {pod}"
 
 
 @pytest.mark.root
@@ -38,7 +40,8 @@ async def test_first_packets_of_a_new_pod_are_not_lost(lab: Lab) -> None:
     """A lost one is sent again after a second: the kernel attaches a new veth's queue too late for it."""
     for _ in range(25):
         pod = await lab.pod()
-        for place, address in ((lab.inside, pod.ip), (pod, lab.inside.ip)):
+        ways = [(lab.inside, ip) for ip in pod.ips] + [(pod, ip) for ip in lab.inside.ips]
+        for place, address in ways:
             with pytest.raises(ConnectionRefusedError):
                 await place.ask(address, 9, timeout_s=0.5)
 
@@ -46,7 +49,7 @@ async def test_first_packets_of_a_new_pod_are_not_lost(lab: Lab) -> None:
 @pytest.mark.root
 async def test_attach_twice_is_the_same_address(lab: Lab) -> None:
     pod = await lab.pod()
-    assert (await lab.network.attach("uid-1", pod.path)).ips == (pod.ip,)
+    assert (await lab.network.attach("uid-1", pod.path)).ips == pod.ips
     assert lab.network.addresses("uid-1") is not None
     assert lab.network.addresses("uid-2") is None
 
@@ -57,7 +60,7 @@ async def test_network_survives_a_restart(lab: Lab) -> None:
     await one.serve(80)
     again = VethNetwork(lab.node, lab.root / "addresses")
     await again.open()
-    assert (await again.attach("uid-1", one.path)).ips == (one.ip,)
+    assert (await again.attach("uid-1", one.path)).ips == one.ips
     assert await two.ask(one.ip, 80)
     lab.network.close()
     lab.network = again
@@ -81,7 +84,7 @@ async def test_new_namespace_of_the_same_pod_keeps_the_address(lab: Lab) -> None
     one, two = await lab.pod(), await lab.pod()
     namespace.unpin(Path(one.path))
     await asyncio.to_thread(namespace.create, Path(one.path))
-    assert (await lab.network.attach("uid-1", one.path)).ips == (one.ip,)
+    assert (await lab.network.attach("uid-1", one.path)).ips == one.ips
     await one.serve(80)
     assert await two.ask(one.ip, 80)
 
@@ -101,7 +104,8 @@ async def test_detached_address_is_unreachable_and_rests(lab: Lab) -> None:
 async def test_attach_after_detach_in_the_same_namespace(lab: Lab) -> None:
     one, two = await lab.pod(), await lab.pod()
     await lab.network.detach("uid-1")
-    one.ip = (await lab.network.attach("uid-9", one.path)).ips[0]
+    one.ips = (await lab.network.attach("uid-9", one.path)).ips
+    one.ip = one.ips[0]
     await one.serve(80)
     assert await two.ask(one.ip, 80)
 
@@ -109,21 +113,60 @@ async def test_attach_after_detach_in_the_same_namespace(lab: Lab) -> None:
 @pytest.mark.root
 async def test_pod_cannot_send_with_another_address(lab: Lab) -> None:
     one, two, three = await lab.pod(), await lab.pod(), await lab.pod()
-    await one.serve(80)
-    await lab.node.execute(
-        ("nsenter", f"--net={two.path}", "ip", "addr", "add", f"{three.ip}/32", "dev", "eth0")
-    )
-    listener = await one.socket(socket.SOCK_DGRAM)
-    sender = await two.socket(socket.SOCK_DGRAM)
-    honest = await two.socket(socket.SOCK_DGRAM)
-    with listener, sender, honest:
-        listener.bind((one.ip, 81))
-        sender.bind((three.ip, 0))
-        honest.bind((two.ip, 0))
-        sender.sendto(b"forged", (one.ip, 81))
-        honest.sendto(b"honest", (one.ip, 81))
-        async with asyncio.timeout(1):
-            assert await asyncio.get_running_loop().sock_recv(listener, 100) == b"honest"
+    for row, prefix in enumerate((32, 128)):
+        address, stolen = one.ips[row], three.ips[row]
+        enter = ("nsenter", f"--net={two.path}", "ip", "addr", "add", f"{stolen}/{prefix}", "dev", "eth0")
+        await lab.node.execute((*enter, "nodad") if prefix == 128 else enter)
+        listener, sender, honest = [
+            await place.socket(socket.SOCK_DGRAM, address) for place in (one, two, two)
+        ]
+        with listener, sender, honest:
+            listener.bind((address, 81))
+            sender.bind((stolen, 0))
+            honest.bind((two.ips[row], 0))
+            sender.sendto(b"forged", (address, 81))
+            honest.sendto(b"honest", (address, 81))
+            async with asyncio.timeout(1):
+                assert await asyncio.get_running_loop().sock_recv(listener, 100) == b"honest"
+
+
+@pytest.mark.root
+async def test_pod_from_before_the_second_family_keeps_what_it_has(tmp_path: Path) -> None:
+    async with lab_in(tmp_path, families=(4,)) as lab:
+        old = await lab.pod()
+        assert len(old.ips) == 1
+        await old.serve(80)
+        held = lab.root / "addresses" / old.ip
+        held.write_text(json.dumps({"uid": "uid-1", "inode": json.loads(held.read_text())["inode"]}))
+        node = await ensure_node(
+            lab.node.plan.name, lab.node.plan.pin, lab.root / "network.json", families=(4, 6)
+        )
+        network = VethNetwork(node, lab.root / "addresses")
+        await network.open()
+        lab.network.close()
+        lab.node.close()
+        lab.network, lab.node = network, node
+        assert (await network.attach("uid-1", old.path)).ips == old.ips
+        new = await lab.pod()
+        await new.serve(80)
+        assert await new.ask(old.ip, 80) == f"{old.ip} {new.ip}"
+        assert await Place(lab, "", "").ask(new.ips[1], 80)
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("families", [(6,), (6, 4)])
+async def test_ipv6_first_or_alone(tmp_path: Path, families: tuple[int, ...]) -> None:
+    async with lab_in(tmp_path, families=families) as lab:
+        one, two = await lab.pod(), await lab.pod()
+        assert [6 if ":" in ip else 4 for ip in one.ips] == list(families)
+        await one.serve(80)
+        for row, ip in enumerate(one.ips):
+            assert await two.ask(ip, 80) == f"{ip} {two.ips[row]}"
+            assert await lab.host.ask(ip, 80) == f"{ip} {lab.host.ips[row]}"
+        again = VethNetwork(lab.node, lab.root / "addresses")
+        await again.open()
+        again.close()
+        assert again.addresses("uid-1") == PodAddresses(one.ips)
 
 
 @pytest.mark.root

@@ -10,7 +10,15 @@ import socket
 import struct
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
+from ipaddress import (
+    IPv4Address,
+    IPv4Interface,
+    IPv4Network,
+    IPv6Address,
+    IPv6Interface,
+    IPv6Network,
+    ip_address,
+)
 from typing import NamedTuple, TypeAlias
 
 Address: TypeAlias = IPv4Address | IPv6Address
@@ -21,7 +29,8 @@ NLMSG_ERROR, NLMSG_DONE = 2, 3
 NEW_LINK, DEL_LINK, GET_LINK, SET_LINK = 16, 17, 18, 19
 NEW_ADDRESS, GET_ADDRESS = 20, 22
 NEW_ROUTE, DEL_ROUTE, GET_ROUTE = 24, 25, 26
-NEW_NEIGHBOUR = 28
+NEW_NEIGHBOUR, DEL_NEIGHBOUR = 28, 29
+NEW_RULE = 32
 
 REQUEST, ACK, DUMP_INTERRUPTED, DUMP = 0x01, 0x04, 0x10, 0x300
 REPLACE, EXCLUSIVE, CREATE = 0x100, 0x200, 0x400
@@ -31,15 +40,20 @@ SCOPE_UNIVERSE, SCOPE_LINK, SCOPE_HOST = 0, 253, 254
 _SCOPE_NOWHERE = 255
 UNICAST, LOCAL, UNREACHABLE = 1, 2, 7
 MAIN_TABLE, LOCAL_TABLE = 254, 255
-_PROTOCOL_STATIC = 4
+PROTOCOL_STATIC = 4
 _PERMANENT = 0x80
 _NO_DAD = 0x02
 
-_IFLA_ADDRESS, _IFLA_NAME, _IFLA_LINK, _IFLA_LINKINFO = 1, 3, 5, 18
-_IFLA_ALIAS, _IFLA_NET_NS_FD = 20, 28
+_IFLA_ADDRESS, _IFLA_NAME, _IFLA_MTU, _IFLA_LINK, _IFLA_MASTER, _IFLA_LINKINFO = 1, 3, 4, 5, 10, 18
+_IFLA_ALIAS, _IFLA_AF_SPEC, _IFLA_NET_NS_FD = 20, 26, 28
+_IFLA_INET6_ADDR_GEN_MODE, _NO_GENERATED_ADDRESS = 8, 1
 _INFO_KIND, _INFO_DATA, _VETH_PEER = 1, 2, 1
 _IFA_ADDRESS, _IFA_LOCAL = 1, 2
 _RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_SOURCE = 1, 4, 5, 7
+_ON_LINK = 0x04
+_FRA_MARK, _FRA_MARK_MASK = 10, 16
+_TO_TABLE = 1
+_ITSELF = 0x02
 _NDA_DST, _NDA_LLADDR = 1, 2
 _ERROR_TEXT = 1
 _CAPPED, _EXTENDED = 0x100, 0x200
@@ -50,6 +64,7 @@ _LINK = struct.Struct("=BxHiII")
 _ADDRESS = struct.Struct("=BBBBI")
 _ROUTE = struct.Struct("=BBBBBBBBI")
 _NEIGHBOUR = struct.Struct("=BxxxiHBB")
+_RULE = struct.Struct("=BBBBBBBBI")
 
 
 class Request(NamedTuple):
@@ -71,7 +86,7 @@ class Reply(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class LinkEnd:
-    """One end of a veth; `mac` is six bytes.
+    """One end of a veth; `mac` is six bytes, or none for one of the kernel's choice.
 
     Index 0 lets the kernel choose. It heeds the peer's index only when the near end has one too.
     """
@@ -98,6 +113,9 @@ class Route:
     network: Network | None
     index: int
     table: int
+    version: int = 4
+    protocol: int = 0
+    gateway: Address | None = None
 
 
 def attribute(kind: int, payload: bytes) -> bytes:
@@ -145,23 +163,43 @@ def error_of(reply: Reply) -> tuple[int, str]:
     return -number, text
 
 
-def create_veth(end: LinkEnd, peer: LinkEnd, peer_namespace_fd: int) -> Request:
+def create_veth(end: LinkEnd, peer: LinkEnd, peer_namespace_fd: int, mtu: int = 0) -> Request:
     """A veth: `end` here and up, `peer` in the namespace behind the descriptor and down.
 
     The kernel refuses a peer that wants to be up before the two are joined (ENOTCONN).
     """
+    size = attribute(_IFLA_MTU, struct.pack("=I", mtu)) if mtu else b""
     other = (
         _LINK.pack(0, 0, peer.index, 0, 0)
         + _link_attributes(peer)
+        + size
         + attribute(_IFLA_NET_NS_FD, struct.pack("=I", peer_namespace_fd))
     )
-    info = attribute(_INFO_KIND, b"veth") + attribute(_INFO_DATA, attribute(_VETH_PEER, other))
-    body = _LINK.pack(0, 0, end.index, UP, UP) + _link_attributes(end) + attribute(_IFLA_LINKINFO, info)
-    return Request(NEW_LINK, REQUEST | ACK | CREATE | EXCLUSIVE, body)
+    return create_link("veth", end, attribute(_VETH_PEER, other), size)
+
+
+def create_link(kind: str, end: LinkEnd, data: bytes = b"", more: bytes = b"") -> Request:
+    """A link that is up; `data` is what its kind asks for, `more` are further attributes of any link."""
+    info = attribute(_INFO_KIND, kind.encode()) + attribute(_INFO_DATA, data)
+    body = _LINK.pack(0, 0, end.index, UP, UP) + _link_attributes(end) + more
+    return Request(NEW_LINK, REQUEST | ACK | CREATE | EXCLUSIVE, body + attribute(_IFLA_LINKINFO, info))
 
 
 def raise_link(index: int) -> Request:
     return Request(SET_LINK, REQUEST | ACK, _LINK.pack(0, 0, index, UP, UP))
+
+
+def give_no_address(index: int) -> Request:
+    """The kernel makes no fe80:: of its own here: nothing solicits, detects or reports for its sake."""
+    mode = attribute(_IFLA_INET6_ADDR_GEN_MODE, bytes((_NO_GENERATED_ADDRESS,)))
+    body = _LINK.pack(0, 0, index, 0, 0) + attribute(_IFLA_AF_SPEC, attribute(socket.AF_INET6, mode))
+    return Request(SET_LINK, REQUEST | ACK, body)
+
+
+def enslave_link(index: int, master: int) -> Request:
+    """Makes a link a port of the bridge `master`."""
+    body = _LINK.pack(0, 0, index, 0, 0) + attribute(_IFLA_MASTER, struct.pack("=I", master))
+    return Request(SET_LINK, REQUEST | ACK, body)
 
 
 def name_link_owner(index: int, alias: str) -> Request:
@@ -200,6 +238,19 @@ def add_address(interface: Interface, index: int, scope: int = SCOPE_UNIVERSE) -
     return Request(NEW_ADDRESS, REQUEST | ACK | CREATE | REPLACE, body)
 
 
+def own_address(interface: Interface, index: int, scope: int = SCOPE_UNIVERSE) -> list[Request]:
+    """An address that answers when the kernel has acknowledged it.
+
+    To an IPv6 address the kernel itself adds the route that makes packets its own in a work item some time
+    later; what comes before that is dropped, and a connection waits one second for its second try.
+    """
+    requests = [add_address(interface, index, scope)]
+    if interface.version == 6:
+        own = IPv6Network(interface.ip)
+        requests.append(add_route(own, index, kind=LOCAL, table=LOCAL_TABLE))
+    return requests
+
+
 def add_route(
     network: Network,
     index: int = 0,
@@ -208,12 +259,14 @@ def add_route(
     source: Address | None = None,
     scope: int = SCOPE_UNIVERSE,
     kind: int = UNICAST,
+    table: int = MAIN_TABLE,
+    protocol: int = PROTOCOL_STATIC,
+    on_link: bool = False,
     replace: bool = True,
 ) -> Request:
-    """A route in the main table; a network of length 0 is the default route."""
-    body = _ROUTE.pack(
-        _family(network), network.prefixlen, 0, 0, MAIN_TABLE, _PROTOCOL_STATIC, scope, kind, 0
-    )
+    """A network of length 0 is the default route. `on_link`: the gateway is there whatever routes say."""
+    flags = _ON_LINK if on_link else 0
+    body = _ROUTE.pack(_family(network), network.prefixlen, 0, 0, table, protocol, scope, kind, flags)
     if network.prefixlen:
         body += attribute(_RTA_DST, network.network_address.packed)
     if gateway is not None:
@@ -228,7 +281,9 @@ def add_route(
 def delete_route(network: Network) -> Request:
     """Takes a route of the main table away, wherever it leads."""
     body = _ROUTE.pack(_family(network), network.prefixlen, 0, 0, MAIN_TABLE, 0, _SCOPE_NOWHERE, 0, 0)
-    return Request(DEL_ROUTE, REQUEST | ACK, body + attribute(_RTA_DST, network.network_address.packed))
+    if network.prefixlen:
+        body += attribute(_RTA_DST, network.network_address.packed)
+    return Request(DEL_ROUTE, REQUEST | ACK, body)
 
 
 def add_neighbour(address: Address, mac: bytes, index: int) -> Request:
@@ -236,6 +291,32 @@ def add_neighbour(address: Address, mac: bytes, index: int) -> Request:
     body = _NEIGHBOUR.pack(_family(address), index, _PERMANENT, 0, 0)
     body += attribute(_NDA_DST, address.packed) + attribute(_NDA_LLADDR, mac)
     return Request(NEW_NEIGHBOUR, REQUEST | ACK | CREATE | REPLACE, body)
+
+
+def delete_neighbour(address: Address, index: int) -> Request:
+    body = _NEIGHBOUR.pack(_family(address), index, 0, 0, 0) + attribute(_NDA_DST, address.packed)
+    return Request(DEL_NEIGHBOUR, REQUEST | ACK, body)
+
+
+def add_far_port(address: Address, mac: bytes, index: int) -> Request:
+    """A VXLAN link's forwarding entry: frames for `mac` go to the machine at `address`."""
+    body = _NEIGHBOUR.pack(socket.AF_BRIDGE, index, _PERMANENT, _ITSELF, 0)
+    body += attribute(_NDA_DST, address.packed) + attribute(_NDA_LLADDR, mac)
+    return Request(NEW_NEIGHBOUR, REQUEST | ACK | CREATE | REPLACE, body)
+
+
+def delete_far_port(address: Address, mac: bytes, index: int) -> Request:
+    body = _NEIGHBOUR.pack(socket.AF_BRIDGE, index, _PERMANENT, _ITSELF, 0)
+    body += attribute(_NDA_DST, address.packed) + attribute(_NDA_LLADDR, mac)
+    return Request(DEL_NEIGHBOUR, REQUEST | ACK, body)
+
+
+def add_mark_rule(version: int, mark: int, table: int) -> Request:
+    """Packets of this family with all bits of `mark` look into `table` first. EEXIST if it stands."""
+    family = socket.AF_INET if version == 4 else socket.AF_INET6
+    body = _RULE.pack(family, 0, 0, 0, table, 0, 0, _TO_TABLE, 0)
+    body += attribute(_FRA_MARK, struct.pack("=I", mark)) + attribute(_FRA_MARK_MASK, struct.pack("=I", mark))
+    return Request(NEW_RULE, REQUEST | ACK | CREATE | EXCLUSIVE, body)
 
 
 def links(replies: Iterable[Reply]) -> list[Link]:
@@ -266,11 +347,13 @@ def routes(replies: Iterable[Reply]) -> list[Route]:
     found = []
     for reply in replies:
         if reply.kind == NEW_ROUTE:
-            family, length, _, _, table, *_ = _ROUTE.unpack_from(reply.body)
+            family, length, _, _, table, protocol, *_ = _ROUTE.unpack_from(reply.body)
             values = attributes(reply.body, _ROUTE.size)
             index = struct.unpack("=I", values[_RTA_OIF])[0] if _RTA_OIF in values else 0
             network = _network(family, values[_RTA_DST], length) if _RTA_DST in values else None
-            found.append(Route(network, index, table))
+            gateway = ip_address(values[_RTA_GATEWAY]) if _RTA_GATEWAY in values else None
+            version = 4 if family == socket.AF_INET else 6
+            found.append(Route(network, index, table, version, protocol, gateway))
     return found
 
 
@@ -280,7 +363,8 @@ def mac_of(address: Address) -> bytes:
 
 
 def _link_attributes(end: LinkEnd) -> bytes:
-    return attribute(_IFLA_NAME, end.name.encode() + b"\0") + attribute(_IFLA_ADDRESS, end.mac)
+    name = attribute(_IFLA_NAME, end.name.encode() + b"\0")
+    return name + attribute(_IFLA_ADDRESS, end.mac) if end.mac else name
 
 
 def _family(value: Address | Interface | Network) -> int:

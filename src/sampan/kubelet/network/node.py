@@ -1,8 +1,8 @@
 """The node: a network namespace with an uplink to the host, kept exactly as its plan says.
 
-`ensure` looks at what is there and adds what is missing, so the first start, a start after a crash and a
-repeated call are the same thing. `remove` takes away whatever it finds. Work inside the namespace runs on the
-traveller's thread, work on the host's side on a pool thread; the two never run at the same time.
+`ensure` looks at what is there and adds what is missing, so the first start, a start after a crash, one after
+an upgrade and a repeated call are the same thing. `remove` takes away whatever it finds. Work inside
+namespaces runs on the traveller's thread, work on the host's side on a pool thread; never at the same time.
 """
 
 from __future__ import annotations
@@ -12,28 +12,58 @@ import errno
 import json
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from socket import socket as Socket
+from typing import Unpack
 
-from sampan.kubelet.network import namespace, netlink, rtnetlink
+from sampan.kubelet.network import families, namespace, netlink, rtnetlink, uplink
 from sampan.kubelet.network.contract import NetworkFault
-from sampan.kubelet.network.netlink import Link, LinkEnd, Network, Request, mac_of
-from sampan.kubelet.network.plan import MAX_INDEX, NodePlan, free_index, node_plan
+from sampan.kubelet.network.netlink import Link, LinkEnd, Network, Request
+from sampan.kubelet.network.plan import (
+    MAX_INDEX,
+    FamilyPlan,
+    NodePlan,
+    PlanOptions,
+    free_index,
+    node_plan,
+)
+from sampan.kubelet.network.uplink import HOST_PORT, NODE_LINK, IndexTaken, Span, port_of
 
-NODE_LINK = "uplink"
 _LOOPBACK = 1
-_SYSCTLS: dict[str, str] = {
-    "net/ipv4/ip_forward": "1",
-    # Strict reverse-path check on every device: a Pod cannot send with another's address.
-    "net/ipv4/conf/all/rp_filter": "1",
-    # From 127.0.0.1 to a Pod by its host port; the proxy's rules drop what else this would let in.
-    "net/ipv4/conf/all/route_localnet": "1",
+_SYSCTLS: dict[int, dict[str, str]] = {
+    4: {
+        "net/ipv4/ip_forward": "1",
+        # Strict reverse-path check on every device: a Pod cannot send with another's address.
+        "net/ipv4/conf/all/rp_filter": "1",
+        # From 127.0.0.1 to a Pod by its host port; the proxy's rules drop what else this would let in.
+        "net/ipv4/conf/all/route_localnet": "1",
+        # What comes by the uplink and leaves by it is meant to: other nodes' Pods behind this node's routes.
+        "net/ipv4/conf/all/send_redirects": "0",
+        "net/ipv4/conf/default/send_redirects": "0",
+    },
+    6: {
+        "net/ipv6/conf/all/forwarding": "1",
+        # No router speaks here, whatever a Pod sends; and no link needs a name of its own.
+        "net/ipv6/conf/all/accept_ra": "0",
+        "net/ipv6/conf/default/accept_ra": "0",
+        "net/ipv6/conf/default/addr_gen_mode": "1",
+    },
 }
-
-
-class IndexTaken(NetworkFault):
-    """Somebody else owns a link or a route of this plan's index."""
+_HOST_SYSCTLS: dict[str, str] = {"disable_ipv6": "0", "accept_ra": "0"}
+"""Of the host's end of the uplink alone: wherever the host has IPv6 off, it is on here."""
+_ANTI_SPOOFING = """table ip6 sampan_sources {
+}
+delete table ip6 sampan_sources
+table ip6 sampan_sources {
+	chain pods {
+		type filter hook prerouting priority raw; policy accept;
+		iifname "pod*" fib saddr . iif oif missing drop
+	}
+}
+"""
+"""What rp_filter is for IPv4: the way back to a packet's source leads through the link that it came by."""
 
 
 class NodeNamespace:
@@ -46,19 +76,40 @@ class NodeNamespace:
 
     async def ensure(self) -> None:
         """Brings the namespace and its uplink to the plan. Raises IndexTaken, NetworkFault."""
-        if not namespace.is_pinned(self.plan.pin):
-            await asyncio.to_thread(namespace.create, self.plan.pin)
-        uplink = await self.inside(self._prepare)
-        await asyncio.to_thread(self._connect_host, uplink)
+        plan = self.plan
+        if not namespace.is_pinned(plan.pin):
+            await asyncio.to_thread(namespace.create, plan.pin)
+        if plan.lan is not None and not namespace.is_pinned(plan.lan):
+            if plan.number:
+                raise NetworkFault(
+                    f"the cluster has no network for node {plan.number}: its first node makes it"
+                )
+            await asyncio.to_thread(namespace.create, plan.lan)
+        end = await self.inside(self._prepare)
+        if plan.lan is None:
+            await asyncio.to_thread(self._connect_host, end, plan.pin)
+        else:
+            await self._connect_lan(plan.lan, end)
         await self.inside(self._connect_node)
-        await asyncio.to_thread(rtnetlink.settle_carrier, self.plan.host_link)
+        if not plan.number:
+            await asyncio.to_thread(rtnetlink.settle_carrier, plan.host_link)
+        if any(family.version == 6 for family in plan.families):
+            await self.load_nft(_ANTI_SPOOFING)
 
     async def remove(self) -> None:
-        """Leaves nothing: no link, route, mount or file. Also right when only half of it exists."""
+        """Leaves nothing: no link, route, mount or file. Also right when only half of it exists.
+
+        The first node takes the LAN with it: it goes last.
+        """
+        plan = self.plan
         try:
             await asyncio.to_thread(self._disconnect)
+            if plan.lan is not None and plan.number and namespace.is_pinned(plan.lan):
+                await self.traveller.run(plan.lan, self._unplug)
         finally:
-            await asyncio.to_thread(namespace.unpin, self.plan.pin)
+            await asyncio.to_thread(namespace.unpin, plan.pin)
+            if plan.lan is not None and not plan.number:
+                await asyncio.to_thread(namespace.unpin, plan.lan)
 
     def close(self) -> None:
         """Lets go of the helper thread; the namespace stays."""
@@ -101,96 +152,138 @@ class NodeNamespace:
 
     def _prepare(self) -> Link | None:
         """Sysctls and loopback. Returns the node's end of the uplink if it exists."""
-        for name, value in _SYSCTLS.items():
-            Path("/proc/sys", name).write_text(value)
-        with rtnetlink.open_socket() as sock:
-            self.traveller.fence(sock)
+        with self._socket() as sock:
             addresses = [netlink.raise_link(_LOOPBACK)]
             for family in self.plan.families:
+                for name, value in _SYSCTLS[family.version].items():
+                    Path("/proc/sys", name).write_text(value)
                 dns = type(family.node)(str(family.dns))
-                addresses.append(netlink.add_address(dns, _LOOPBACK, netlink.SCOPE_HOST))
+                addresses += netlink.own_address(dns, _LOOPBACK, netlink.SCOPE_HOST)
             rtnetlink.carry_out(sock, addresses)
-            links = netlink.links(rtnetlink.dump(sock, netlink.get_links()))
-        return next((link for link in links if link.name == NODE_LINK), None)
+            return uplink.find_links(sock).get(NODE_LINK)
 
-    def _connect_host(self, uplink: Link | None) -> None:
-        """The veth, and addresses and routes of its host end."""
+    def _connect_host(self, far: Link | None, pin: Path) -> None:
+        """The veth to `far` (in the namespace at `pin`), and addresses and routes of its host end."""
         plan = self.plan
+        there = LinkEnd(HOST_PORT if plan.lan else NODE_LINK, 0, b"" if plan.lan else plan.node_mac)
         with rtnetlink.open_socket() as sock:
-            index = self._adopt_host_link(sock, uplink)
-            if not index:
-                index = self._create_uplink(sock)
-            host_routes = netlink.routes(rtnetlink.dump(sock, netlink.get_routes()))
-            held = {route.network: route.index for route in host_routes if route.table == netlink.MAIN_TABLE}
+            span = Span(LinkEnd(plan.host_link, 0, plan.host_mac), there, pin, plan.owner)
+            index = uplink.lay(sock, span, far)
+            if any(family.version == 6 for family in plan.families):
+                for name, value in _HOST_SYSCTLS.items():
+                    Path("/proc/sys/net/ipv6/conf", plan.host_link, name).write_text(value)
+            held = _held_routes(sock)
             requests: list[Request] = []
             for family in plan.families:
-                requests.append(netlink.add_address(family.host, index))
-                requests.append(netlink.add_neighbour(family.node.ip, mac_of(family.node.ip), index))
-                for network in (family.pod_cidr, family.service_cidr):
-                    if held.get(network, index) != index:
-                        raise IndexTaken(
-                            f"the host already routes {network} elsewhere (`ip route`); "
-                            f"cluster {plan.name!r} needs it"
-                        )
-                    if network not in held:
-                        requests.append(
-                            netlink.add_route(network, index, gateway=family.node.ip, replace=False)
-                        )
+                requests += netlink.own_address(family.host, index)
+                ranges = (family.cluster_cidr, family.service_cidr, family.load_balancers)
+                requests += self._host_requests(family, index, ranges, held)
             rtnetlink.carry_out(sock, requests)
 
-    def _adopt_host_link(self, sock: Socket, uplink: Link | None) -> int:
-        """The index of our own, whole uplink; 0 when it has to be made. A broken one is deleted."""
-        plan = self.plan
-        for link in netlink.links(rtnetlink.dump(sock, netlink.get_links())):
-            if link.name != plan.host_link:
-                continue
-            if uplink and (link.index, link.peer_index) == (uplink.peer_index, uplink.index):
-                return link.index
-            if link.alias != plan.owner:
-                # Without a name its owner is making it just now; ours would have its end in our namespace.
+    def _host_requests(
+        self, family: FamilyPlan, index: int, ranges: Sequence[Network], held: dict[Network | None, int]
+    ) -> Iterator[Request]:
+        """What the host needs to reach these ranges through this node."""
+        yield netlink.add_neighbour(family.node.ip, self.plan.node_mac, index)
+        for network in ranges:
+            if held.get(network, index) != index:
                 raise IndexTaken(
-                    f"address plan {plan.index} of cluster {plan.name!r} is in use: "
-                    f"{link.name} belongs to {link.alias or 'somebody'!r}; take that cluster down first"
+                    f"the host already routes {network} elsewhere (`ip route`); "
+                    f"cluster {self.plan.name!r} needs it"
                 )
-            rtnetlink.carry_out(sock, [netlink.delete_link(link.index)], {errno.ENODEV})
-        return 0
+            if network not in held:
+                yield netlink.add_route(network, index, gateway=family.node.ip, replace=False)
 
-    def _create_uplink(self, sock: Socket) -> int:
-        primary = self.plan.families[0]
-        here = LinkEnd(self.plan.host_link, 0, mac_of(primary.host.ip))
-        there = LinkEnd(NODE_LINK, 0, mac_of(primary.node.ip))
-        with self.plan.pin.open("rb") as pin:
-            try:
-                rtnetlink.carry_out(sock, [netlink.create_veth(here, there, pin.fileno())])
-            except rtnetlink.NetlinkFault as fault:
-                if fault.number == errno.EEXIST:
-                    raise IndexTaken(f"{here.name} was made by somebody else just now") from fault
-                raise
-        index = socket.if_nametoindex(here.name)
-        rtnetlink.carry_out(sock, [netlink.name_link_owner(index, self.plan.owner)])
-        return index
+    async def _connect_lan(self, lan: Path, end: Link | None) -> None:
+        """This node's leg of the LAN, and the host's if this is the first node."""
+        found = await self.traveller.run(lan, lambda: self._in_lan(uplink.prepare_lan))
+        if not uplink.is_joined(end, found.get(port_of(self.plan.number))) and end is not None:
+            # It hung on the host directly, or its LAN is gone.
+            await self.inside(self._drop_uplink)
+            end = None
+        if not self.plan.number:
+            await asyncio.to_thread(self._connect_host, found.get(HOST_PORT), lan)
+        else:
+            await asyncio.to_thread(self._reach_from_host)
+        await self.traveller.run(lan, lambda: self._in_lan(lambda sock: self._plug(sock, end)))
+
+    def _in_lan(self, work: Callable[[Socket], namespace.T]) -> namespace.T:
+        with self._socket() as sock:
+            return work(sock)
+
+    def _plug(self, sock: Socket, end: Link | None) -> None:
+        port = port_of(self.plan.number)
+        far = LinkEnd(NODE_LINK, 0, self.plan.node_mac)
+        uplink.lay(sock, Span(LinkEnd(port, 0, b""), far, self.plan.pin), end)
+        for name in (port,) if self.plan.number else (port, HOST_PORT):
+            uplink.plug(sock, name)
+
+    def _unplug(self) -> None:
+        with self._socket() as sock:
+            port = uplink.find_links(sock).get(port_of(self.plan.number))
+            if port is not None:
+                rtnetlink.carry_out(sock, [netlink.delete_link(port.index)], {errno.ENODEV})
+
+    def _drop_uplink(self) -> None:
+        with self._socket() as sock:
+            index = socket.if_nametoindex(NODE_LINK)
+            rtnetlink.carry_out(sock, [netlink.delete_link(index)], {errno.ENODEV})
+
+    def _reach_from_host(self) -> None:
+        """The host's direct way to the Pods of a further node."""
+        with rtnetlink.open_socket() as sock:
+            link = uplink.find_links(sock).get(self.plan.host_link)
+            if link is None or link.alias != self.plan.owner:
+                raise NetworkFault(
+                    f"the host has no way into cluster {self.plan.name!r}: its first node makes it"
+                )
+            held = _held_routes(sock)
+            for family in self.plan.families:
+                requests = self._host_requests(family, link.index, (family.pod_cidr,), held)
+                rtnetlink.carry_out(sock, list(requests))
 
     def _connect_node(self) -> None:
+        plan = self.plan
         index = socket.if_nametoindex(NODE_LINK)
         requests = [netlink.raise_link(index)]
-        for family in self.plan.families:
+        for family in plan.families:
             requests += [
-                netlink.add_address(family.node, index),
-                netlink.add_neighbour(family.host.ip, mac_of(family.host.ip), index),
+                *netlink.own_address(family.node, index),
+                netlink.add_neighbour(family.host.ip, plan.host_mac, index),
                 netlink.add_route(family.default, index, gateway=family.host.ip, source=family.node.ip),
                 # A Pod address nobody has must not travel to the host and back until its TTL ends.
                 netlink.add_route(family.pod_cidr, kind=netlink.UNREACHABLE),
             ]
-        with rtnetlink.open_socket() as sock:
-            self.traveller.fence(sock)
+        with self._socket() as sock:
             rtnetlink.carry_out(sock, requests)
 
     def _disconnect(self) -> None:
-        """Deletes our host link; its routes, addresses and the node's end go with it."""
+        """Deletes our host link, with its routes, addresses and far end; a further node's routes alone."""
+        plan = self.plan
         with rtnetlink.open_socket() as sock:
-            for link in netlink.links(rtnetlink.dump(sock, netlink.get_links())):
-                if link.name == self.plan.host_link and link.alias == self.plan.owner:
-                    rtnetlink.carry_out(sock, [netlink.delete_link(link.index)], {errno.ENODEV})
+            link = uplink.find_links(sock).get(plan.host_link)
+            if link is None or link.alias != plan.owner:
+                return
+            gone: list[Request] = [netlink.delete_link(link.index)]
+            if plan.number:
+                gone = []
+                for family in plan.families:
+                    gone.append(netlink.delete_route(family.pod_cidr))
+                    gone.append(netlink.delete_neighbour(family.node.ip, link.index))
+            rtnetlink.carry_out(sock, gone, {errno.ENODEV, errno.ESRCH, errno.ENOENT})
+
+    @contextmanager
+    def _socket(self) -> Iterator[Socket]:
+        """An rtnetlink socket where the traveller is."""
+        with rtnetlink.open_socket() as sock:
+            self.traveller.fence(sock)
+            yield sock
+
+
+def _held_routes(sock: Socket) -> dict[Network | None, int]:
+    """Link index by network, of the main table."""
+    found = netlink.routes(rtnetlink.dump(sock, netlink.get_routes()))
+    return {route.network: route.index for route in found if route.table == netlink.MAIN_TABLE}
 
 
 def host_networks() -> list[Network]:
@@ -201,19 +294,19 @@ def host_networks() -> list[Network]:
     return [route.network for route in routes if route.network is not None] + [net for net, _ in addresses]
 
 
-def choose_plan(name: str, pin: Path, memory: Path) -> NodePlan:
+def choose_plan(name: str, pin: Path, memory: Path, **more: Unpack[PlanOptions]) -> NodePlan:
     """The plan cluster `name` had before, as remembered in the file `memory`, or a new one that is free.
 
     The index must outlive a reboot: the Services in the store carry addresses of its range.
     """
     try:
-        return node_plan(int(json.loads(memory.read_text())["index"]), name, pin)
+        return node_plan(int(json.loads(memory.read_text())["index"]), name, pin, **more)
     except FileNotFoundError:
         index = free_index(host_networks())
     except (ValueError, LookupError, TypeError) as error:
         index = uplink_index(name, pin, NetworkFault(f"{memory} cannot be read: {error}"))
     remember(memory, index)
-    return node_plan(index, name, pin)
+    return node_plan(index, name, pin, **more)
 
 
 def uplink_index(name: str, pin: Path, otherwise: NetworkFault) -> int:
@@ -235,11 +328,17 @@ def remember(memory: Path, index: int) -> None:
     draft.replace(memory)
 
 
-async def ensure_node(name: str, pin: Path, memory: Path, attempts: int = 5) -> NodeNamespace:
-    """A ready node for cluster `name`. A first choice of index that another cluster wins is made again."""
+async def ensure_node(
+    name: str, pin: Path, memory: Path, *, attempts: int = 5, **more: Unpack[PlanOptions]
+) -> NodeNamespace:
+    """A ready node for cluster `name`. A first choice of index that another cluster wins is made again.
+
+    Without `families`, all that the kernel has. `memory` is the cluster's: further nodes only read it.
+    """
+    more["families"] = families.usable(tuple(more.get("families", ())))
     new = not memory.exists()
     for attempt in range(attempts):
-        node = NodeNamespace(await asyncio.to_thread(choose_plan, name, pin, memory))
+        node = NodeNamespace(await asyncio.to_thread(choose_plan, name, pin, memory, **more))
         try:
             await node.ensure()
             return node

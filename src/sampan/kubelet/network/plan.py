@@ -1,21 +1,42 @@
 """The address plan of a node: pure values and the choice of a cluster index that clashes with nothing.
 
-Index k of a machine's clusters: Pods 10.(244+k).0.0/16, Services 10.(96+k).0.0/16, uplink 100.64.k.0/24
-with the host on .1 and the node on .2. Families are rows, so that a second one is a row and not a branch.
+Index k of a machine's clusters, node i of the cluster (the first is 0):
+
+|                | IPv4              | IPv6, below fd73:616d:70KK::/48 (KK is k in hex) |
+|----------------|-------------------|--------------------------------------------------|
+| Pods           | 10.(244+k).0.0/16 | :0::/56                                          |
+| Pods of node i | 10.(244+k).i.0/24 | :i::/64                                          |
+| Services       | 10.(96+k).0.0/16  | :100::/112                                       |
+| load balancers | 100.65.k.0/24     | :200::/112                                       |
+| uplink         | 100.64.k.0/24     | :300::/64                                        |
+
+On the uplink the host has .1 and node i has .(2+i); Services begin with `kubernetes`, the tenth is the DNS.
+IPv6 addresses are unique local ones (RFC 4193). The global ID is not drawn at random as it should be for a
+network that may be merged with another's: these never leave the machine, and `free_index` keeps clusters and
+the machine's own networks apart. Families are rows: a second one is a row and not a branch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network, ip_address
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Interface, IPv6Network, ip_address
 from pathlib import Path
+from typing import TypedDict, Unpack
 
 from sampan.kubelet.network.contract import NetworkFault
-from sampan.kubelet.network.netlink import Address, Interface, Network
+from sampan.kubelet.network.netlink import Address, Interface, Network, mac_of
 
 MAX_INDEX = 11
 """10.(244+k) ends at 10.255."""
+MAX_NUMBER = 199
+UNDERLAY_MTU = 1500
+_VXLAN_OVERHEAD: Mapping[int, int] = {4: 50, 6: 70}
+"""Outer Ethernet, IP, UDP and VXLAN headers by the family of the nodes' addresses (RFC 7348)."""
+_OFFSETS_END = 1 << 16
+_SITE_LENGTH = 32
+_ULA = 0xFD73616D7000 << 80
+"""fd, then `samp`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +48,13 @@ class FamilyPlan:
     pod_cidr: Network
     cluster_cidr: Network
     service_cidr: Network
+    load_balancers: Network
     kubernetes: Address
     dns: Address
+
+    @property
+    def version(self) -> int:
+        return self.node.version
 
     @property
     def gateway(self) -> Interface:
@@ -40,18 +66,26 @@ class FamilyPlan:
         return DEFAULT_ROUTES[self.node.version]
 
 
-POD_GATEWAYS: Mapping[int, Interface] = {4: IPv4Interface("169.254.1.1/32")}
-DEFAULT_ROUTES: Mapping[int, Network] = {4: IPv4Network("0.0.0.0/0")}
+POD_GATEWAYS: Mapping[int, Interface] = {4: IPv4Interface("169.254.1.1/32"), 6: IPv6Interface("fe80::1/128")}
+GATEWAY_MAC = mac_of(POD_GATEWAYS[4].ip)
+DEFAULT_ROUTES: Mapping[int, Network] = {4: IPv4Network("0.0.0.0/0"), 6: IPv6Network("::/0")}
 
 
 @dataclass(frozen=True, slots=True)
 class NodePlan:
-    """Everything a node's namespace needs to know. `families`: the primary one first."""
+    """Everything a node's namespace needs to know. `families`: the primary one first.
+
+    `lan` is where the namespace of the cluster's own network is pinned; None for a node that hangs on the
+    host directly. With `overlay`, Pods of different nodes talk by VXLAN.
+    """
 
     name: str
     index: int
     pin: Path
     families: tuple[FamilyPlan, ...]
+    number: int = 0
+    lan: Path | None = None
+    overlay: bool = False
 
     @property
     def host_link(self) -> str:
@@ -67,34 +101,70 @@ class NodePlan:
     def node_ips(self) -> tuple[str, ...]:
         return tuple(str(family.node.ip) for family in self.families)
 
+    @property
+    def pod_cidrs(self) -> tuple[str, ...]:
+        return tuple(str(family.pod_cidr) for family in self.families)
 
-def node_plan(index: int, name: str, pin: Path) -> NodePlan:
-    """The plan of cluster `name` with index k; the namespace is pinned at `pin`."""
+    @property
+    def service_cidrs(self) -> tuple[str, ...]:
+        return tuple(str(family.service_cidr) for family in self.families)
+
+    @property
+    def dns_ips(self) -> tuple[str, ...]:
+        return tuple(str(family.dns) for family in self.families)
+
+    @property
+    def host_mac(self) -> bytes:
+        return self.uplink_mac(1)
+
+    @property
+    def node_mac(self) -> bytes:
+        return self.uplink_mac(2 + self.number)
+
+    def uplink_mac(self, offset: int) -> bytes:
+        """Of who has this offset on the uplink. It does not depend on which families the cluster has."""
+        return mac_of(_uplink(self.index)[offset])
+
+    def pod_mac(self, offset: int) -> bytes:
+        return mac_of(_v4_pods(self.index, self.number).network_address + offset)
+
+    @property
+    def pod_offsets(self) -> range:
+        """Offsets that Pods may have in the ranges of all families: the same in each."""
+        return min((pod_addresses(family.pod_cidr) for family in self.families), key=len)
+
+    @property
+    def mtu(self) -> int:
+        """Of Pods' links."""
+        return UNDERLAY_MTU - (_VXLAN_OVERHEAD[self.families[0].version] if self.overlay else 0)
+
+
+class PlanOptions(TypedDict, total=False):
+    """What a plan may be told: the families' versions, the primary first, and fields of NodePlan."""
+
+    families: Sequence[int]
+    number: int
+    lan: Path | None
+    overlay: bool
+
+
+def node_plan(index: int, name: str, pin: Path, **more: Unpack[PlanOptions]) -> NodePlan:
+    """The plan of a node of cluster `name` with index k; the namespace is pinned at `pin`."""
+    number = more.get("number", 0)
     if not 0 <= index <= MAX_INDEX:
         raise ValueError(f"cluster index {index} is not in 0..{MAX_INDEX}")
-    service_cidr = IPv4Network(f"10.{96 + index}.0.0/16")
-    family = FamilyPlan(
-        host=IPv4Interface(f"100.64.{index}.1/24"),
-        node=IPv4Interface(f"100.64.{index}.2/24"),
-        pod_cidr=IPv4Network(f"10.{244 + index}.0.0/24"),
-        cluster_cidr=IPv4Network(f"10.{244 + index}.0.0/16"),
-        service_cidr=service_cidr,
-        kubernetes=service_cidr[1],
-        dns=service_cidr[10],
-    )
-    return NodePlan(name, index, pin, (family,))
+    if not 0 <= number <= MAX_NUMBER:
+        raise ValueError(f"node number {number} is not in 0..{MAX_NUMBER}")
+    make = {4: _family_v4, 6: _family_v6}
+    rows = tuple(make[version](index, number) for version in more.get("families", (4,)))
+    return NodePlan(name, index, pin, rows, number, more.get("lan"), more.get("overlay", False))
 
 
 def free_index(taken: Iterable[Network]) -> int:
     """The lowest index none of whose ranges meets a network that the host already routes or owns."""
     occupied = [network for network in taken if network.prefixlen]
     for index in range(MAX_INDEX + 1):
-        if not any(
-            mine.overlaps(network)
-            for mine in _ranges(index)
-            for network in occupied
-            if isinstance(network, IPv4Network)
-        ):
+        if not any(_overlap(mine, network) for mine in _ranges(index) for network in occupied):
             return index
     raise NetworkFault(
         f"all {MAX_INDEX + 1} address plans clash with this machine's routes; "
@@ -104,16 +174,70 @@ def free_index(taken: Iterable[Network]) -> int:
 
 def pod_addresses(cidr: Network) -> range:
     """Offsets in a Pod range that Pods may have: not the network, the first, nor the broadcast address."""
-    return range(2, min(cidr.num_addresses, 1 << 16) - 1)
+    return range(2, min(cidr.num_addresses, _OFFSETS_END) - 1)
 
 
 def offset_of(address: str, cidr: Network) -> int:
     return int(ip_address(address)) - int(cidr.network_address)
 
 
-def _ranges(index: int) -> tuple[IPv4Network, ...]:
+def _family_v4(index: int, number: int) -> FamilyPlan:
+    services, uplink = IPv4Network(f"10.{96 + index}.0.0/16"), _uplink(index)
+    return FamilyPlan(
+        host=IPv4Interface((uplink[1], uplink.prefixlen)),
+        node=IPv4Interface((uplink[2 + number], uplink.prefixlen)),
+        pod_cidr=_v4_pods(index, number),
+        cluster_cidr=IPv4Network(f"10.{244 + index}.0.0/16"),
+        service_cidr=services,
+        load_balancers=_v4_pool(index),
+        kubernetes=services[1],
+        dns=services[10],
+    )
+
+
+def _family_v6(index: int, number: int) -> FamilyPlan:
+    services, uplink = _subnet(index, 0x100, 112), _subnet(index, 0x300, 64)
+    return FamilyPlan(
+        host=IPv6Interface((uplink[1], uplink.prefixlen)),
+        node=IPv6Interface((uplink[2 + number], uplink.prefixlen)),
+        pod_cidr=_subnet(index, number, 64),
+        cluster_cidr=_subnet(index, 0, 56),
+        service_cidr=services,
+        load_balancers=_subnet(index, 0x200, 112),
+        kubernetes=services[1],
+        dns=services[10],
+    )
+
+
+def _v4_pods(index: int, number: int) -> IPv4Network:
+    return IPv4Network(f"10.{244 + index}.{number}.0/24")
+
+
+def _v4_pool(index: int) -> IPv4Network:
+    return IPv4Network(f"100.65.{index}.0/24")
+
+
+def _uplink(index: int) -> IPv4Network:
+    return IPv4Network((int(IPv4Address("100.64.0.0")) + (index << 8), 24))
+
+
+def _subnet(index: int, subnet: int, length: int) -> IPv6Network:
+    """The 16-bit subnet ID of the cluster's /48, as a network of this prefix length."""
+    return IPv6Network((_ULA | index << 80 | subnet << 64, length))
+
+
+def _ranges(index: int) -> tuple[Network, ...]:
     return (
         IPv4Network(f"10.{244 + index}.0.0/16"),
         IPv4Network(f"10.{96 + index}.0.0/16"),
-        IPv4Network((int(IPv4Address("100.64.0.0")) + (index << 8), 24)),
+        _v4_pool(index),
+        _uplink(index),
+        _subnet(index, 0, 48),
     )
+
+
+def _overlap(one: Network, other: Network) -> bool:
+    if isinstance(one, IPv4Network):
+        return isinstance(other, IPv4Network) and one.overlaps(other)
+    # A way to all unique local addresses, such as a VPN's fd00::/8, says of none of them that it is in use.
+    return isinstance(other, IPv6Network) and other.prefixlen >= _SITE_LENGTH and one.overlaps(other)

@@ -1,11 +1,13 @@
 """Pods on routed veths: no bridge, the node routes between them.
 
-Node side: `podN` with the link-local gateway and a /32 route to the Pod whose source is the node's own
-address. Pod side: `eth0` with the Pod's /32, and everything by way of the gateway. Both ends know the other's
-MAC for good, so no neighbour discovery ever delays a first packet. Index and name follow from the address, so
-nothing has to be looked up: two datagrams to the kernel make a Pod's network.
+Node side: `podN` with the link-local gateway and a host route to the Pod whose source is the node's own
+address. Pod side: `eth0` with the Pod's addresses, and everything by way of the gateway. Both ends know the
+other's MAC for good, so no neighbour discovery ever delays a first packet. Index and name follow from the
+address, so nothing has to be looked up: two datagrams to the kernel make a Pod's network, whatever its
+families. A Pod keeps the addresses it began with when the cluster gets another family.
 
-Who holds which address stands in one file per address; the kernel's links are the other half of the truth.
+Who holds which addresses stands in one file per Pod, named by the first; the kernel's links are the other
+half of the truth.
 Everything here runs on the traveller's thread, one Pod after the other.
 """
 
@@ -15,18 +17,18 @@ import errno
 import json
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from ipaddress import ip_address
+from dataclasses import dataclass, replace
+from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_address
 from pathlib import Path
 from typing import TypeVar
 
 from sampan.kubelet.network import netlink, rtnetlink
 from sampan.kubelet.network.contract import NetworkFault, PodAddresses
-from sampan.kubelet.network.netlink import Address, LinkEnd, Request, mac_of
+from sampan.kubelet.network.netlink import Address, LinkEnd, Network, Request
 from sampan.kubelet.network.node import NodeNamespace
-from sampan.kubelet.network.plan import FamilyPlan, offset_of, pod_addresses
+from sampan.kubelet.network.plan import GATEWAY_MAC, FamilyPlan, offset_of
 
 _T = TypeVar("_T")
 
@@ -41,11 +43,16 @@ _LAST = "last"
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """An address and who holds it; `inode` is the namespace its veth leads to, 0 while that is not known."""
+    """Addresses and who holds them; `inode` is the namespace their veth leads to, 0 while not known."""
 
     uid: str
-    ip: str
+    ips: tuple[str, ...]
     inode: int
+
+    @property
+    def name(self) -> str:
+        """Of the file."""
+        return self.ips[0]
 
 
 class VethNetwork:
@@ -54,7 +61,8 @@ class VethNetwork:
     def __init__(self, node: NodeNamespace, state_dir: Path) -> None:
         self.node_ips: tuple[str, ...] = node.plan.node_ips
         self._node = node
-        self._family: FamilyPlan = node.plan.families[0]
+        self._plan = node.plan
+        self._families: Mapping[int, FamilyPlan] = {row.version: row for row in node.plan.families}
         self._state = state_dir
         self._leases: dict[str, Lease] = {}
         self._taken: set[int] = set()
@@ -72,8 +80,8 @@ class VethNetwork:
             changed = path.stat().st_mtime_ns
             if path.name == _LAST:
                 offset = int(path.read_text() or 1)
-            elif lease := _read(path):
-                offset = self._offset(lease.ip)
+            elif (lease := _read(path)) and self._rows(lease):
+                offset = self._offset(lease.name)
                 if _FIRST_INDEX + offset in indexes:
                     self._leases[lease.uid] = lease
                     self._taken.add(offset)
@@ -90,27 +98,27 @@ class VethNetwork:
         try:
             wired = await self._inside(lambda: self._wire(lease, netns, complete))
         except (OSError, NetworkFault) as error:
-            raise NetworkFault(f"cannot set up the network of Pod {uid} ({lease.ip}): {error}") from error
+            raise NetworkFault(f"cannot set up the network of Pod {uid} ({lease.name}): {error}") from error
         if uid in self._leases:
             self._leases[uid] = wired
             self._wired.discard(lease)
             self._wired.add(wired)
-        return PodAddresses((wired.ip,))
+        return PodAddresses(wired.ips)
 
     async def detach(self, uid: str) -> None:
         lease = self._leases.get(uid)
         if lease is None:
             return
         await self._inside(lambda: self._unwire(lease))
-        (self._state / lease.ip).unlink(missing_ok=True)
+        (self._state / lease.name).unlink(missing_ok=True)
         (self._state / _LAST).write_text(str(self._last))
         if self._leases.pop(uid, None) is not None:
-            self._taken.discard(self._offset(lease.ip))
+            self._taken.discard(self._offset(lease.name))
             self._wired.discard(lease)
 
     def addresses(self, uid: str) -> PodAddresses | None:
         lease = self._leases.get(uid)
-        return PodAddresses((lease.ip,)) if lease else None
+        return PodAddresses(lease.ips) if lease else None
 
     def close(self) -> None:
         """Lets go of the netlink socket; every Pod keeps its network."""
@@ -119,19 +127,25 @@ class VethNetwork:
             self._socket = None
 
     def _lease(self, uid: str) -> Lease:
-        """Takes the next free address. No await: two attaches cannot get the same one."""
-        offset = next_free(self._last, self._taken, pod_addresses(self._family.pod_cidr))
+        """Takes the next free addresses. No await: two attaches cannot get the same ones."""
+        offset = next_free(self._last, self._taken, self._plan.pod_offsets)
         self._taken.add(offset)
         self._last = offset
-        lease = Lease(uid, str(self._family.pod_cidr[offset]), 0)
+        lease = Lease(uid, tuple(str(row.pod_cidr[offset]) for row in self._plan.families), 0)
         self._leases[uid] = lease
         return lease
 
     def _write(self, lease: Lease) -> None:
-        (self._state / lease.ip).write_text(json.dumps({"uid": lease.uid, "inode": lease.inode}))
+        value = {"uid": lease.uid, "inode": lease.inode, "ips": lease.ips}
+        (self._state / lease.name).write_text(json.dumps(value))
+
+    def _rows(self, lease: Lease) -> list[tuple[Address, FamilyPlan]]:
+        """Each of its addresses with the family's row; none of a family that the cluster has no more."""
+        found = [ip_address(ip) for ip in lease.ips]
+        return [(ip, self._families[ip.version]) for ip in found if ip.version in self._families]
 
     def _offset(self, ip: str) -> int:
-        return offset_of(ip, self._family.pod_cidr)
+        return offset_of(ip, self._families[ip_address(ip).version].pod_cidr)
 
     async def _inside(self, work: Callable[[], _T]) -> _T:
         return await self._node.inside(work)
@@ -139,27 +153,33 @@ class VethNetwork:
     def _wire(self, lease: Lease, netns: str, complete: bool) -> Lease:
         """The veth and both its ends. On the traveller's thread, in the node's namespace."""
         sock = self._node_socket()
-        index = _FIRST_INDEX + self._offset(lease.ip)
-        address, family = ip_address(lease.ip), self._family
+        offset = self._offset(lease.name)
+        index, mac = _FIRST_INDEX + offset, self._plan.pod_mac(offset)
+        rows = self._rows(lease)
+        near = node_requests(rows, index, mac)
         with Path(netns).open("rb") as namespace:
-            wanted = Lease(lease.uid, lease.ip, os.fstat(namespace.fileno()).st_ino)
+            wanted = replace(lease, inode=os.fstat(namespace.fileno()).st_ino)
             if lease != wanted or not _exists(index):
                 # Noted first: nobody would know whose a veth without a note is.
                 self._write(wanted)
-                here = LinkEnd(_name(index), index, mac_of(family.gateway.ip))
-                there = LinkEnd(_POD_LINK, _POD_INDEX, mac_of(address))
-                self._create(sock, netlink.create_veth(here, there, namespace.fileno()), index, netns)
+                here = LinkEnd(_name(index), index, GATEWAY_MAC)
+                there = LinkEnd(_POD_LINK, _POD_INDEX, mac)
+                mtu = self._plan.mtu if self._plan.overlay else 0
+                veth = netlink.create_veth(here, there, namespace.fileno(), mtu)
+                self._create(sock, [veth, *near], index, netns)
             elif complete:
                 return lease
-        rtnetlink.carry_out(sock, node_requests(address, family, index))
+            else:
+                rtnetlink.carry_out(sock, near)
         with self._inside_pod(netns) as pod:
-            rtnetlink.carry_out(pod, pod_requests(address, family))
+            rtnetlink.carry_out(pod, pod_requests(rows))
         rtnetlink.settle_carrier(_name(index))
         return wanted
 
-    def _create(self, sock: socket.socket, veth: Request, index: int, netns: str) -> None:
+    def _create(self, sock: socket.socket, requests: list[Request], index: int, netns: str) -> None:
+        """The first of `requests` makes the veth."""
         try:
-            rtnetlink.carry_out(sock, [veth])
+            rtnetlink.carry_out(sock, requests)
         except rtnetlink.NetlinkFault as fault:
             if fault.number != errno.EEXIST:
                 raise
@@ -167,12 +187,12 @@ class VethNetwork:
             rtnetlink.carry_out(sock, [netlink.delete_link(index)], {errno.ENODEV})
             with self._inside_pod(netns) as pod:
                 rtnetlink.carry_out(pod, [netlink.delete_link(_POD_INDEX)], {errno.ENODEV})
-            rtnetlink.carry_out(sock, [veth])
+            rtnetlink.carry_out(sock, requests)
 
     def _unwire(self, lease: Lease) -> None:
-        """Makes the address unreachable at once. Deleting the link would cost 40 ms of the kernel's lock."""
-        network = type(self._family.pod_cidr)(lease.ip)
-        rtnetlink.carry_out(self._node_socket(), [netlink.delete_route(network)], {errno.ESRCH})
+        """The addresses are unreachable at once. Deleting the link would cost 40 ms of the kernel's lock."""
+        gone = [netlink.delete_route(host_route(ip)) for ip, _ in self._rows(lease)]
+        rtnetlink.carry_out(self._node_socket(), gone, {errno.ESRCH})
 
     def _link_indexes(self) -> set[int]:
         links = netlink.links(rtnetlink.dump(self._node_socket(), netlink.get_links()))
@@ -200,32 +220,49 @@ def next_free(last: int, taken: set[int], offsets: range) -> int:
     raise NetworkFault(f"no free Pod address: all {len(offsets)} are in use")
 
 
-def node_requests(pod: Address, family: FamilyPlan, index: int) -> list[Request]:
-    """What the node's end of a Pod's veth needs besides the link."""
-    return [
-        netlink.add_address(family.gateway, index, netlink.SCOPE_LINK),
-        netlink.add_neighbour(pod, mac_of(pod), index),
-        netlink.add_route(
-            type(family.pod_cidr)(str(pod)),
-            index,
-            # Without it, the node's own packets to the Pod would come from the gateway's address.
-            source=family.node.ip,
-            scope=netlink.SCOPE_LINK,
-        ),
-    ]
+def host_route(address: Address) -> Network:
+    """The network of this address alone."""
+    return IPv4Network(address) if isinstance(address, IPv4Address) else IPv6Network(address)
 
 
-def pod_requests(pod: Address, family: FamilyPlan) -> list[Request]:
-    """What the Pod's end needs: its address, and the gateway as the way to everything."""
-    gateway = family.gateway
-    return [
-        netlink.raise_link(_LOOPBACK),
-        netlink.raise_link(_POD_INDEX),
-        netlink.add_address(type(gateway)(str(pod)), _POD_INDEX),
-        netlink.add_neighbour(gateway.ip, mac_of(gateway.ip), _POD_INDEX),
-        netlink.add_route(gateway.network, _POD_INDEX, scope=netlink.SCOPE_LINK),
-        netlink.add_route(family.default, _POD_INDEX, gateway=gateway.ip),
-    ]
+def node_requests(rows: Sequence[tuple[Address, FamilyPlan]], index: int, mac: bytes) -> list[Request]:
+    """What the node's end of a Pod's veth needs besides the link; `mac` is the Pod's.
+
+    Only IPv4 has the gateway's address on the link: with it, a Pod whose entry for the gateway is gone asks
+    and is answered. IPv6 addresses go with such an entry, so there is nobody left to ask.
+    """
+    requests = []
+    for pod, family in rows:
+        if pod.version == 4:
+            requests.append(netlink.add_address(family.gateway, index, netlink.SCOPE_LINK))
+        requests += [
+            netlink.add_neighbour(pod, mac, index),
+            netlink.add_route(
+                host_route(pod),
+                index,
+                # Without it, the node's own packets to the Pod would come from the gateway's address.
+                source=family.node.ip,
+                scope=netlink.SCOPE_LINK,
+            ),
+        ]
+    return requests
+
+
+def pod_requests(rows: Sequence[tuple[Address, FamilyPlan]]) -> list[Request]:
+    """What the Pod's end needs: its addresses, and the gateway as the way to everything."""
+    requests = [netlink.raise_link(_LOOPBACK), netlink.raise_link(_POD_INDEX)]
+    if any(pod.version == 6 for pod, _ in rows):
+        requests.insert(0, netlink.give_no_address(_POD_INDEX))
+    for pod, family in rows:
+        gateway = family.gateway
+        requests += [
+            *netlink.own_address(type(gateway)(str(pod)), _POD_INDEX),
+            netlink.add_neighbour(gateway.ip, GATEWAY_MAC, _POD_INDEX),
+        ]
+        if pod.version == 4:  # fe80::1 is on its link by itself
+            requests.append(netlink.add_route(gateway.network, _POD_INDEX, scope=netlink.SCOPE_LINK))
+        requests.append(netlink.add_route(family.default, _POD_INDEX, gateway=gateway.ip))
+    return requests
 
 
 def _name(index: int) -> str:
@@ -244,7 +281,7 @@ def _read(path: Path) -> Lease | None:
     """A lease file; None for one that a crash left unfinished (its Pod gets attached anew)."""
     try:
         value = json.loads(path.read_text())
-        return Lease(value["uid"], path.name, value["inode"])
+        return Lease(value["uid"], tuple(value.get("ips") or (path.name,)), value["inode"])
     except (ValueError, KeyError):
         path.unlink()
         return None

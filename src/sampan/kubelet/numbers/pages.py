@@ -111,7 +111,7 @@ class NumberPages:
             "clusterDNS": list(config.cluster_dns),
             "clusterDomain": config.cluster_domain,
             "maxPods": config.max_pods,
-            "podCIDR": config.pod_cidr,
+            "podCIDR": ",".join(config.pod_cidrs),
             "podPidsLimit": config.pod_pids_limit or -1,
             "staticPodPath": str(config.manifests),
             "allowedUnsafeSysctls": list(config.allowed_unsafe_sysctls),
