@@ -12,7 +12,7 @@ from sampan.api.objects import Obj, key_of
 from sampan.client.cache import Cache
 from sampan.client.informer import Informer
 from sampan.controllers import selection
-from sampan.controllers.endpointslice.endpoints import desired, selects
+from sampan.controllers.endpointslice.endpoints import desired
 
 LABELS = st.dictionaries(st.sampled_from("abc"), st.sampled_from(("x", "y", "long")), max_size=3)
 NAMESPACES = st.sampled_from(("one", "two"))
@@ -27,6 +27,14 @@ def service(namespace: str, selector: dict[str, str] | None, **spec: object) -> 
 
 def pod(namespace: str, labels: dict[str, str]) -> Obj:
     return {"metadata": {"name": "p", "namespace": namespace, "labels": labels}, "spec": {}}
+
+
+def selects(service: Obj, pod: Obj) -> bool:
+    """By the letter of the API, without any index."""
+    selector = service["spec"]["selector"]
+    labels = pod["metadata"]["labels"]
+    same = service["metadata"]["namespace"] == pod["metadata"]["namespace"]
+    return same and bool(selector) and all(labels.get(key) == value for key, value in selector.items())
 
 
 def informer(*objects: Obj) -> Informer:
@@ -44,11 +52,7 @@ def test_the_services_of_a_pod_are_those_that_select_it(services: list[Obj], ask
     selection.index_services(known)
     found = list(selection.services_of(known, asked))
     assert len(found) == len(set(found))
-    assert set(found) == {
-        key_of(each)
-        for each in services
-        if each["metadata"]["namespace"] == asked["metadata"]["namespace"] and selects(each, asked)
-    }
+    assert set(found) == {key_of(each) for each in services if selects(each, asked)}
 
 
 @given(st.lists(st.builds(pod, NAMESPACES, LABELS), max_size=5), st.builds(service, NAMESPACES, LABELS))
@@ -56,11 +60,12 @@ def test_the_pods_of_a_service_are_those_it_selects(pods: list[Obj], asked: Obj)
     known = informer(*pods)
     selection.index_pods(known)
     found = [key_of(each) for each in selection.pods_of(known, asked)]
-    assert sorted(found) == sorted(
-        key_of(each)
-        for each in pods
-        if each["metadata"]["namespace"] == asked["metadata"]["namespace"] and selects(asked, each)
-    )
+    assert sorted(found) == sorted(key_of(each) for each in pods if selects(asked, each))
+
+
+@given(st.builds(pod, NAMESPACES, LABELS), st.builds(service, NAMESPACES, LABELS))
+def test_one_pod_is_asked_as_all_are(asked: Obj, by: Obj) -> None:
+    assert selection.selects(by, asked) == selects(by, asked)
 
 
 def test_a_service_of_another_name_has_no_pods_whatever_it_selects() -> None:
@@ -69,6 +74,7 @@ def test_a_service_of_another_name_has_no_pods_whatever_it_selects() -> None:
     selection.index_pods(pods)
     selection.index_services(services)
     assert selection.pods_of(pods, external) == []
+    assert not selection.selects(external, pod("one", {"a": "x"}))
     assert list(selection.services_of(services, pod("one", {"a": "x"}))) == []
 
 
@@ -115,7 +121,9 @@ def test_a_change_that_is_not_relevant_changes_no_endpoint(
     after = {**before, part: {**before[part], key: donor[part].get(key)}}
     asking = service("one", {"a": "x"}, ipFamilies=["IPv4", "IPv6"], publishNotReadyAddresses=publish)
     if selection.relevant(before) == selection.relevant(after):
-        assert desired(asking, [before], {}) == desired(asking, [after], {})
+        assert desired(asking, [before], {"n1": "z", "n2": ""}) == desired(
+            asking, [after], {"n1": "z", "n2": ""}
+        )
         assert selects(asking, before) == selects(asking, after)
 
 

@@ -43,6 +43,14 @@ def pods_of(pods: Informer, service: Obj) -> list[Obj]:
     ]
 
 
+def selects(service: Obj, pod: Obj) -> bool:
+    return (
+        namespace_of(pod) == namespace_of(service)
+        and bool(_service_values(service))
+        and _selects(service, labels_of(pod))
+    )
+
+
 def relevant(pod: Obj) -> tuple[Any, ...]:
     """Two states of a Pod with equal values here make equal endpoints."""
     spec = pod["spec"]

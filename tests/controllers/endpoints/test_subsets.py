@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from sampan.api.objects import Obj
-from sampan.controllers.endpoints.subsets import MOST_ADDRESSES, endpoints, subsets
+from sampan.controllers.endpoints.subsets import MOST_ADDRESSES, endpoints, size, subsets
 
 
 def service(ports: list[Obj], **spec: Any) -> Obj:
@@ -30,6 +32,10 @@ def pod(number: int, ready: bool = True, declares: dict[str, int] | None = None,
 
 HTTP = {"name": "http", "port": 80, "targetPort": "http", "protocol": "TCP"}
 ADMIN = {"name": "admin", "port": 81, "targetPort": "admin", "protocol": "TCP"}
+
+
+def stored(made: Obj) -> Obj:
+    return {**made, "metadata": {**made["metadata"], "resourceVersion": "1"}}
 
 
 def brief(found: list[Obj]) -> list[tuple[list[str], list[str], list[int]]]:
@@ -77,6 +83,79 @@ def test_no_more_than_a_thousand_addresses_ready_ones_first() -> None:
     (subset,) = found["subsets"]
     assert len(subset["addresses"]) == 750
     assert len(subset["notReadyAddresses"]) == MOST_ADDRESSES - 750
+
+
+def test_of_what_does_not_fit_every_subset_keeps_its_proportion() -> None:
+    pods = [pod(number, declares={"http": 80 if number < 1000 else 8080}) for number in range(1501)]
+    pods += [pod(1501, ready=False, declares={"http": 80})]
+    found, truncated = subsets(service([HTTP]), pods)
+    assert truncated
+    assert [len(subset["addresses"]) for subset in found] == [667, 333]
+    assert not any("notReadyAddresses" in subset for subset in found)
+
+
+def test_a_thousand_fit() -> None:
+    found = endpoints(service([HTTP]), [pod(n, declares={"http": 80}) for n in range(MOST_ADDRESSES)], None)
+    assert found is not None
+    assert "annotations" not in found["metadata"]
+    assert size(found) == MOST_ADDRESSES
+    more = endpoints(service([HTTP]), [pod(n, declares={"http": 80}) for n in range(1001)], stored(found))
+    assert more is not None and size(more) == MOST_ADDRESSES
+    fewer = endpoints(service([HTTP]), [pod(0, declares={"http": 80})], stored(more))
+    assert fewer is not None
+    assert "annotations" not in fewer["metadata"], "no longer truncated"
+    assert size(None) == 0
+
+
+def test_the_primary_family_is_shown() -> None:
+    both = pod(0, declares={"http": 80})
+    both["status"]["podIPs"] = [{"ip": "10.0.0.1"}, {"ip": "fd00::1"}]
+    for families, shown in ((["IPv6", "IPv4"], "fd00::1"), (["IPv4", "IPv6"], "10.0.0.1")):
+        (subset,), _ = subsets(service([HTTP], ipFamilies=families), [both, pod(1)])
+        assert [address["ip"] for address in subset["addresses"]] == [shown]
+
+
+@pytest.mark.parametrize(
+    ("phase", "deleting", "publish", "listed"),
+    [
+        ("Running", False, False, True),
+        ("Running", True, False, False),
+        ("Running", True, True, True),
+        ("Succeeded", False, False, False),
+        ("Failed", False, True, False),
+    ],
+)
+@pytest.mark.parametrize("policy", ["Always", "OnFailure", "Never"])
+def test_who_has_ended_or_is_about_to_is_left_out(
+    phase: str, deleting: bool, publish: bool, listed: bool, policy: str
+) -> None:
+    one = pod(0, declares={"http": 80}, restartPolicy=policy)
+    one["status"]["phase"] = phase
+    if deleting:
+        one["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    assert bool(subsets(service([HTTP], publishNotReadyAddresses=publish), [one])[0]) is listed
+
+
+def test_two_pods_on_the_nodes_own_address_are_two() -> None:
+    a, b = (pod(0, declares={"http": port}, hostNetwork=True) for port in (80, 8080))
+    b["metadata"] |= {"name": "q", "uid": "other"}
+    found, _ = subsets(service([HTTP]), [a, b])
+    assert brief(found) == [(["p0"], [], [80]), (["q"], [], [8080])]
+
+
+def test_the_trigger_time_is_noted_but_no_reason_to_write() -> None:
+    asked, pods = service([HTTP]), [pod(0, declares={"http": 80})]
+    found = endpoints(asked, pods, None, "2026-01-01T00:00:09Z")
+    assert found is not None
+    assert found["metadata"]["annotations"] == {
+        "endpoints.kubernetes.io/last-change-trigger-time": "2026-01-01T00:00:09Z"
+    }
+    found["metadata"]["resourceVersion"] = "1"
+    assert endpoints(asked, pods, found) is None
+    assert endpoints(asked, pods, found, "2026-01-01T00:00:10Z") is None
+    emptied = endpoints(asked, [], found)
+    assert emptied is not None
+    assert "annotations" not in emptied["metadata"]
 
 
 def test_nothing_to_write_twice() -> None:

@@ -16,9 +16,9 @@ from sampan.controllers.endpointslice.endpoints import (
     endpoint_of,
     identity,
     ports_of,
-    selects,
 )
 
+NODES = {"n1": ""}
 HTTP = {
     "name": "http",
     "port": 80,
@@ -28,11 +28,10 @@ HTTP = {
 }
 
 
-def service(*ports: Obj, **spec: Any) -> Obj:
-    return {
-        "metadata": {"name": "web", "namespace": "default"},
-        "spec": {"selector": {"app": "web"}, "ports": list(ports), **spec},
-    }
+def service(*ports: Obj, annotations: dict[str, str] | None = None, **spec: Any) -> Obj:
+    body = {"selector": {"app": "web"}, "clusterIP": "10.96.0.7", "ports": list(ports), **spec}
+    metadata = {"name": "web", "namespace": "default", "annotations": annotations or {}}
+    return {"metadata": metadata, "spec": body}
 
 
 def pod(
@@ -124,30 +123,32 @@ def names(found: dict[Group, dict[str, Obj]]) -> dict[Group, list[str]]:
 def test_pods_that_serve_on_other_ports_are_another_group() -> None:
     old, new = ([{"name": "web", "containerPort": port}] for port in (80, 8080))
     pods = [pod("a", ports=old), pod("b", ports=new), pod("c", ports=old), pod("portless")]
-    assert names(desired(service(HTTP), pods, {})) == {
+    assert names(desired(service(HTTP), pods, NODES)) == {
         Group("IPv4", (("http", 80, "TCP", "kubernetes.io/h2c"),)): ["a", "c"],
         Group("IPv4", (("http", 8080, "TCP", "kubernetes.io/h2c"),)): ["b"],
+        Group("IPv4", ()): ["portless"],
     }
 
 
 def test_a_headless_service_without_ports_still_has_its_pods() -> None:
-    assert names(desired(service(clusterIP="None"), [pod("a")], {})) == {Group("IPv4", ()): ["a"]}
+    headless = service(clusterIP="None", ipFamilies=["IPv4"])
+    assert names(desired(headless, [pod("a")], NODES)) == {Group("IPv4", ()): ["a"]}
 
 
 @pytest.mark.parametrize("gone", [pod(phase="Succeeded"), pod(phase="Failed"), pod(ips=[])])
 def test_a_pod_that_has_ended_or_has_no_address_is_no_endpoint(gone: Obj) -> None:
-    assert names(desired(service({"port": 80}), [gone], {})) == {Group("IPv4", ()): []}
+    assert names(desired(service({"port": 80}), [gone], NODES)) == {Group("IPv4", ()): []}
 
 
 def test_each_family_of_the_service_has_a_group_be_it_empty() -> None:
     dual = service({"port": 80}, ipFamilies=["IPv6", "IPv4"])
     both, four = pod("both", ips=["10.0.0.1", "fd00::1", "10.0.0.9"]), pod("four", ips=["10.0.0.2"])
     ports = (("", 80, "TCP", ""),)
-    assert names(desired(dual, [both, four], {})) == {
+    assert names(desired(dual, [both, four], NODES)) == {
         Group("IPv6", ports): ["both"],
         Group("IPv4", ports): ["both", "four"],
     }
-    assert names(desired(dual, [four], {})) == {Group("IPv4", ports): ["four"], Group("IPv6", ()): []}
+    assert names(desired(dual, [four], NODES)) == {Group("IPv4", ports): ["four"], Group("IPv6", ()): []}
     assert address_types(service()) == ["IPv4"]
     assert by_family(["fd00::2", "10.0.0.1", "10.0.0.2"]) == {"IPv6": "fd00::2", "IPv4": "10.0.0.1"}
 
@@ -160,8 +161,52 @@ def test_a_namesake_or_a_new_address_is_another_endpoint() -> None:
 
 
 @pytest.mark.parametrize(
-    ("selector", "expected"),
-    [({"app": "web"}, True), ({"app": "web", "tier": "x"}, False), ({}, False), (None, False)],
+    ("spec", "families"),
+    [
+        ({"ipFamilies": ["IPv6", "IPv4"]}, ["IPv6", "IPv4"]),
+        ({"clusterIP": "10.96.0.7"}, ["IPv4"]),
+        ({"clusterIP": "fd00::7"}, ["IPv6"]),
+        ({"clusterIP": "None"}, ["IPv4", "IPv6"]),
+    ],
 )
-def test_no_selector_selects_nothing(selector: Obj | None, expected: bool) -> None:
-    assert selects(service(selector=selector), pod()) is expected
+def test_the_families_of_a_service(spec: Obj, families: list[str]) -> None:
+    assert address_types(service(**spec)) == families
+
+
+def test_a_pod_whose_node_has_gone_is_no_endpoint_unless_all_are_published() -> None:
+    ports = (("", 80, "TCP", ""),)
+    asked = service({"port": 80})
+    assert names(desired(asked, [pod("a")], {})) == {Group("IPv4", ()): []}
+    assert names(desired(asked, [pod("a", nodeName="")], {})) == {Group("IPv4", ports): ["a"]}
+    published = service({"port": 80}, publishNotReadyAddresses=True)
+    assert names(desired(published, [pod("a")], {})) == {Group("IPv4", ports): ["a"]}
+
+
+def test_the_order_of_the_services_ports_makes_no_other_group() -> None:
+    a, b = {"name": "a", "port": 1}, {"name": "b", "port": 2}
+    assert list(desired(service(a, b), [pod()], NODES)) == list(desired(service(b, a), [pod()], NODES))
+
+
+ZONE, NODE = {"forZones": [{"name": "z1"}]}, {"forNodes": [{"name": "n1"}]}
+AUTO = {"service.kubernetes.io/topology-mode": "Auto"}
+
+
+@pytest.mark.parametrize(
+    ("distribution", "zone", "ready", "annotations", "hints"),
+    [
+        ("PreferClose", "z1", True, {}, ZONE),
+        ("PreferSameZone", "z1", True, {}, ZONE),
+        ("PreferSameNode", "z1", True, {}, {**ZONE, **NODE}),
+        ("PreferSameNode", "", True, {}, NODE),
+        ("PreferClose", "", True, {}, None),
+        ("PreferClose", "z1", False, {}, None),
+        (None, "z1", True, {}, None),
+        ("PreferClose", "z1", True, AUTO, None),
+        ("PreferClose", "z1", True, {**AUTO, "service.kubernetes.io/topology-aware-hints": "no"}, ZONE),
+    ],
+)
+def test_traffic_distribution(
+    distribution: str | None, zone: str, ready: bool, annotations: dict[str, str], hints: Obj | None
+) -> None:
+    asked = service({"port": 80}, annotations=annotations, trafficDistribution=distribution)
+    assert endpoint_of(asked, pod(ready=ready), "10.0.0.1", {"n1": zone}).get("hints") == hints

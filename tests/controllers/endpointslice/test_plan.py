@@ -13,6 +13,8 @@ from sampan.controllers.endpointslice.endpoints import Group, desired, identity
 from sampan.controllers.endpointslice.plan import MOST_ENDPOINTS, plan
 from sampan.controllers.slicewrites import Plan
 
+NODES = {"n1": ""}
+
 
 def service(**spec: Any) -> Obj:
     return {
@@ -70,7 +72,7 @@ class Slices:
             del self.kept[piece["metadata"]["name"]]
 
     def step(self, of: Obj, pods: list[Obj]) -> Plan:
-        step = plan(of, desired(of, pods, {}), list(self.kept.values()))
+        step = plan(of, desired(of, pods, NODES), list(self.kept.values()))
         self.apply(step)
         return step
 
@@ -136,18 +138,18 @@ def test_a_service_without_pods_has_one_empty_slice_that_the_first_pod_takes_ove
 
 
 def test_a_terminating_pod_serves_but_is_not_ready() -> None:
-    (found,) = desired(service(), [pod(0, deleting=True)], {}).values()
+    (found,) = desired(service(), [pod(0, deleting=True)], NODES).values()
     assert found["u0/10.244.0.1"]["conditions"] == {"ready": False, "serving": True, "terminating": True}
 
 
 def test_unready_pods_are_published_when_asked_for() -> None:
     asked = service(publishNotReadyAddresses=True)
-    (found,) = desired(asked, [pod(0, ready=False)], {}).values()
+    (found,) = desired(asked, [pod(0, ready=False)], NODES).values()
     assert found["u0/10.244.0.1"]["conditions"] == {"ready": True, "serving": False, "terminating": False}
 
 
 def test_finished_pods_leave() -> None:
-    assert desired(service(), [pod(0, phase="Succeeded"), pod(1, phase="Failed")], {}) == {
+    assert desired(service(), [pod(0, phase="Succeeded"), pod(1, phase="Failed")], NODES) == {
         Group("IPv4", ()): {}
     }
 
@@ -159,12 +161,13 @@ def test_named_target_ports_group_pods_by_what_they_declare() -> None:
         ports = [{"name": "web", "containerPort": port}]
         return pod(number, containers=[{"name": "c", "ports": ports}])
 
-    found = desired(asked, [declares(0, 8080), declares(1, 9090), declares(2, 8080), pod(3)], {})
-    assert {group.ports[0][1]: len(endpoints) for group, endpoints in found.items()} == {8080: 2, 9090: 1}
+    found = desired(asked, [declares(0, 8080), declares(1, 9090), declares(2, 8080), pod(3)], NODES)
+    sizes = {group.ports[0][1] if group.ports else 0: len(found[group]) for group in found}
+    assert sizes == {8080: 2, 9090: 1, 0: 1}
 
 
 def test_headless_hostname_and_zone() -> None:
-    asked = service(clusterIP="None", ports=[])
+    asked = service(clusterIP="None", ipFamilies=["IPv4"], ports=[])
     found = desired(asked, [pod(0, hostname="db-0", subdomain="web")], {"n1": "z"})
     (endpoint,) = found[Group("IPv4", ())].values()
     assert (endpoint["hostname"], endpoint["zone"]) == ("db-0", "z")
@@ -194,6 +197,96 @@ def test_one_pod_of_many_changes_one_slice() -> None:
     assert (len(step.create), len(step.update), len(step.delete)) == (0, 1, 0)
 
 
+def test_what_is_left_over_goes_where_it_fits_in_one_write() -> None:
+    slices = Slices()
+    pods = [pod(number) for number in range(150)]
+    slices.step(service(), pods)
+    step = slices.step(service(), [*pods, *(pod(number) for number in range(150, 200))])
+    assert (len(step.create), len(step.update)) == (0, 1)
+    assert sorted(len(piece["endpoints"]) for piece in slices.kept.values()) == [100, 100]
+    # A hundred and more fill a slice of their own first; only what remains looks for room.
+    slices = Slices()
+    slices.step(service(), pods)
+    step = slices.step(service(), [*pods, *(pod(number) for number in range(150, 270))])
+    assert (len(step.create), len(step.update)) == (1, 1)
+    assert sorted(len(piece["endpoints"]) for piece in slices.kept.values()) == [70, 100, 100]
+
+
+def test_the_trigger_time_is_noted_but_no_reason_to_write() -> None:
+    of, when = service(), "2026-01-01T00:00:09Z"
+    key = "endpoints.kubernetes.io/last-change-trigger-time"
+    slices = Slices()
+    (made,) = plan(of, desired(of, [pod(0)], NODES), [], when).create
+    assert made["metadata"]["annotations"] == {key: when}
+    slices.step(of, [pod(0)])
+    assert not plan(of, desired(of, [pod(0)], NODES), slices.kept.values(), when)
+    (piece,) = slices.kept.values()
+    piece["metadata"]["annotations"] = {"theirs": "kept", key: "older"}
+    (changed,) = plan(of, desired(of, [pod(1)], NODES), [piece], when).update
+    assert changed["metadata"]["annotations"] == {"theirs": "kept", key: when}
+    (changed,) = plan(of, desired(of, [pod(1)], NODES), [piece]).update
+    assert changed["metadata"]["annotations"] == {"theirs": "kept"}
+
+
+def test_labels_follow_the_service() -> None:
+    slices = Slices()
+    pods = [pod(number) for number in range(150)]
+    slices.step(service(), pods)
+    relabelled = service()
+    relabelled["metadata"]["labels"] = {"team": "b", "kubernetes.io/service-name": "no"}
+    step = slices.step(relabelled, [*pods, pod(150)])
+    assert (len(step.create), len(step.update), len(step.delete)) == (0, 2, 0)
+    assert {piece["metadata"]["labels"]["team"] for piece in slices.kept.values()} == {"b"}
+    assert {piece["metadata"]["labels"]["kubernetes.io/service-name"] for piece in slices.kept.values()} == {
+        "web"
+    }
+    assert sum(len(piece["endpoints"]) for piece in slices.kept.values()) == 151
+
+
+def test_slices_of_a_predecessor_go() -> None:
+    slices = Slices()
+    slices.step(service(), [pod(0)])
+    (old,) = slices.kept
+    successor = service()
+    successor["metadata"]["uid"] = "another"
+    step = slices.step(successor, [pod(0)])
+    assert [piece["metadata"]["name"] for piece in step.delete] == [old]
+    assert len(step.create) == 1 and not step.update
+
+
+def test_a_service_on_its_way_out_gets_no_new_slices_but_keeps_true_ones() -> None:
+    slices = Slices()
+    slices.step(service(), [pod(0), pod(1)])
+    going = service()
+    going["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    assert len(slices.step(going, [pod(0)]).update) == 1
+    assert not plan(going, desired(going, [pod(0)], NODES), []).create
+
+
+def test_a_family_that_comes_or_goes_takes_its_slices_along() -> None:
+    both = pod(0)
+    both["status"]["podIPs"].append({"ip": "fd00::1"})
+    slices = Slices()
+    slices.step(service(ipFamilies=["IPv4"]), [both])
+    step = slices.step(service(ipFamilies=["IPv4", "IPv6"]), [both])
+    assert [piece["addressType"] for piece in step.create] == ["IPv6"]
+    assert not step.update and not step.delete
+    step = slices.step(service(ipFamilies=["IPv6"]), [both])
+    assert [piece["addressType"] for piece in step.delete] == ["IPv4"]
+    assert not step.update and not step.create
+
+
+def test_an_overfull_slice_is_brought_down() -> None:
+    slices = Slices()
+    pods = [pod(number) for number in range(150)]
+    slices.step(service(), pods)
+    full, rest = sorted(slices.kept.values(), key=lambda piece: -len(piece["endpoints"]))
+    full["endpoints"] += rest["endpoints"]  # as somebody else might
+    slices.step(service(), pods)
+    assert max(len(piece["endpoints"]) for piece in slices.kept.values()) == MOST_ENDPOINTS
+    assert len(slices.endpoints()) == 150
+
+
 states = st.tuples(st.booleans(), st.booleans(), st.sampled_from([8080, 9090]))
 
 
@@ -213,7 +306,7 @@ def test_slices_hold_what_is_wanted_each_endpoint_once(history: list[dict[int, A
             for number, (ready, deleting, port) in state.items()
         ]
         slices.step(asked, pods)
-        wanted = desired(asked, pods, {})
+        wanted = desired(asked, pods, NODES)
         expected = {key: endpoint for group in wanted.values() for key, endpoint in group.items()}
         present = slices.endpoints()
         assert len(present) == len(expected)

@@ -7,18 +7,21 @@ the revision it was made from.
 from __future__ import annotations
 
 from sampan.api.errors import StatusError
-from sampan.api.objects import Obj, is_deleting, key_of, labels_of, split_key
+from sampan.api.objects import Obj, is_deleting, key_of, labels_of, revision_of, split_key
 from sampan.api.resources import ENDPOINTS, PODS, SERVICES
 from sampan.client.client import Client
 from sampan.client.controller import Controller
 from sampan.client.events import EventRecorder
 from sampan.client.informers import Informers
 from sampan.controllers import selection
-from sampan.controllers.endpoints.subsets import MANAGED_BY, MANAGER, endpoints
+from sampan.controllers.endpoints.subsets import MANAGED_BY, MANAGER, endpoints, size
+from sampan.controllers.triggertimes import TriggerTimes
 
 COALESCE_S = 0.005
-"""Endpoints follow Pods a bit later than EndpointSlices, which traffic waits for, and in one write for many
-Pods that change together: the object is rewritten whole each time.
+COALESCE_EACH_S = 0.0001
+"""For every address there is. Endpoints follow Pods a bit later than EndpointSlices, which traffic waits for,
+and in one write for many Pods that change together: the object is rewritten whole each time, so the longer it
+is, the longer others are waited for.
 """
 
 
@@ -32,10 +35,13 @@ class EndpointsController:
         self._controller = Controller("endpoints", self.reconcile)
         selection.index_services(self._services)
         selection.index_pods(self._pods)
+        self._triggers = TriggerTimes()
+        self._written: dict[str, int] = {}
+        """By key, the revision of a write whose echo is still to come."""
         self._orphaned: set[str] = set()
         """Keys of Services that have gone and whose Endpoints, whoever wrote them, have to go too."""
         self._controller.follow(self._services)
-        self._controller.follow(self._endpoints)
+        self._endpoints.subscribe(self._endpoints_changed)
         self._services.subscribe(self._service_changed)
         self._pods.subscribe(self._pod_changed)
 
@@ -49,6 +55,15 @@ class EndpointsController:
             self._orphaned.discard(key_of(new))
         elif old is not None:
             self._orphaned.add(key_of(old))
+            self._triggers.forget(old)
+
+    def _endpoints_changed(self, old: Obj | None, new: Obj | None) -> None:
+        """What others do to them is undone; the echo of an own write is nothing to look at."""
+        obj = new or old
+        assert obj is not None
+        written = self._written.pop(key_of(obj), None)
+        if new is None or revision_of(new) != written:
+            self._controller.enqueue(key_of(obj))
 
     def _pod_changed(self, old: Obj | None, new: Obj | None) -> None:
         if old is not None and new is not None and selection.relevant(old) == selection.relevant(new):
@@ -56,9 +71,12 @@ class EndpointsController:
         for pod in (old, new):
             if pod is not None:
                 for key in selection.services_of(self._services, pod):
-                    self._controller.queue.add_after(key, COALESCE_S)
+                    self._controller.queue.add_after(key, self._patience_s(key))
 
-    async def reconcile(self, key: str) -> float | None:
+    def _patience_s(self, key: str) -> float:
+        return COALESCE_S + COALESCE_EACH_S * size(self._endpoints.get(key))
+
+    async def reconcile(self, key: str) -> None:
         service = self._services.get(key)
         existing = self._endpoints.get(key)
         if service is None:
@@ -66,27 +84,30 @@ class EndpointsController:
             if key in self._orphaned or managed:
                 await self._remove(key, existing)
             self._orphaned.discard(key)
-            return None
-        if not service["spec"].get("selector") or is_deleting(service):
-            return None
+            return
+        if not service["spec"].get("selector") or (is_deleting(service) and existing is None):
+            return
         if service["spec"].get("type") == "ExternalName":
             await self._remove(key, existing)
-            return None
-        wanted = endpoints(service, selection.pods_of(self._pods, service), existing)
+            return
+        pods = selection.pods_of(self._pods, service)
+        wanted = endpoints(service, pods, existing, self._triggers.look(service, pods))
         if wanted is None:
-            return None
+            return
         try:
-            if existing is None:
-                await self._client.create(ENDPOINTS, wanted)
-            else:
-                await self._client.update(ENDPOINTS, wanted)
+            write = self._client.create if existing is None else self._client.update
+            self._wrote(key, await write(ENDPOINTS, wanted))
         except StatusError as error:
             if error.code not in (404, 409):
                 verb = "Create" if existing is None else "Update"
                 message = f"Failed to {verb.lower()} endpoint {key}: {error.message}"
                 self._events.event(service, "Warning", f"FailedTo{verb}Endpoint", message)
             raise
-        return None
+
+    def _wrote(self, key: str, obj: Obj) -> None:
+        seen = self._endpoints.get(key)
+        if seen is None or revision_of(seen) < revision_of(obj):
+            self._written[key] = revision_of(obj)
 
     async def _remove(self, key: str, existing: Obj | None) -> None:
         if existing is None:

@@ -13,6 +13,7 @@ from typing import TypeAlias
 
 from sampan.api.objects import Obj, is_deleting, labels_of, name_of, namespace_of, uid_of
 from sampan.api.podspec import is_ready, is_terminal, pod_ips, resolve_port
+from sampan.controllers.triggertimes import ANNOTATION as TRIGGER_TIME
 
 MOST_ADDRESSES = 1000
 OVER_CAPACITY = "endpoints.kubernetes.io/over-capacity"
@@ -119,47 +120,52 @@ def _port(port: Port) -> Obj:
 
 
 def _truncate(packed: list[Obj]) -> tuple[list[Obj], bool]:
-    """Keeps ready addresses before others, every subset in proportion."""
+    """Keeps ready addresses before others; of those that do not all fit, every subset its proportion."""
     ready = sum(len(subset.get("addresses", ())) for subset in packed)
     waiting = sum(len(subset.get("notReadyAddresses", ())) for subset in packed)
     if ready + waiting <= MOST_ADDRESSES:
         return packed, False
-    room = {
-        "addresses": (min(ready, MOST_ADDRESSES), ready),
-        "notReadyAddresses": (max(MOST_ADDRESSES - ready, 0), waiting),
-    }
+    if ready > MOST_ADDRESSES:
+        field, total, room = "addresses", ready, MOST_ADDRESSES
+    else:
+        field, total, room = "notReadyAddresses", waiting, MOST_ADDRESSES - ready
     kept = []
+    left = room
     for subset in packed:
         smaller = dict(subset)
-        for field, (allowed, total) in room.items():
-            if field in subset:
-                count = len(subset[field]) * allowed // total
-                smaller[field] = subset[field][:count]
-                if not count:
-                    del smaller[field]
+        if ready > MOST_ADDRESSES:
+            smaller.pop("notReadyAddresses", None)
+        # Rounded up, so that all room is used; the last subset may get a bit less.
+        count = min(left, -(-len(subset.get(field, ())) * room // total))
+        left -= count
+        smaller[field] = subset.get(field, [])[:count]
+        if not count:
+            del smaller[field]
         if "addresses" in smaller or "notReadyAddresses" in smaller:
             kept.append(smaller)
     return kept, True
 
 
-def endpoints(service: Obj, pods: Iterable[Obj], existing: Obj | None) -> Obj | None:
-    """The Endpoints object to write, or None if `existing` says all of it already."""
+def endpoints(service: Obj, pods: Iterable[Obj], existing: Obj | None, trigger_time: str = "") -> Obj | None:
+    """The Endpoints object to write, or None if `existing` says all of it already.
+
+    `trigger_time` is noted on what is written anyway; it is no reason to write.
+    """
     packed, truncated = subsets(service, pods)
     labels = {key: value for key, value in labels_of(service).items() if key not in OWN_LABELS}
     if service["spec"].get("clusterIP") == "None":
         labels[HEADLESS] = ""
     labels[MANAGED_BY] = MANAGER
     metadata = existing["metadata"] if existing else {}
-    annotations = {k: v for k, v in (metadata.get("annotations") or {}).items() if k != OVER_CAPACITY}
+    had = {key: value for key, value in (metadata.get("annotations") or {}).items() if key != TRIGGER_TIME}
+    annotations = {key: value for key, value in had.items() if key != OVER_CAPACITY}
     if truncated:
         annotations[OVER_CAPACITY] = "truncated"
-    said = (
-        (metadata.get("labels") or {}, metadata.get("annotations") or {}, existing.get("subsets") or [])
-        if existing
-        else None
-    )
+    said = (metadata.get("labels") or {}, had, existing.get("subsets") or []) if existing else None
     if said == (labels, annotations, packed):
         return None
+    if trigger_time:
+        annotations[TRIGGER_TIME] = trigger_time
     wanted: Obj = {
         "apiVersion": "v1",
         "kind": "Endpoints",
@@ -175,3 +181,11 @@ def endpoints(service: Obj, pods: Iterable[Obj], existing: Obj | None) -> Obj | 
     if existing:
         wanted["metadata"]["resourceVersion"] = metadata["resourceVersion"]
     return wanted
+
+
+def size(existing: Obj | None) -> int:
+    """How many addresses an Endpoints object lists."""
+    listed = (existing or {}).get("subsets") or ()
+    return sum(
+        len(subset.get("addresses") or ()) + len(subset.get("notReadyAddresses") or ()) for subset in listed
+    )

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from sampan.api.objects import (
     Obj,
+    annotations_of,
     is_deleting,
     labels_of,
     mutable,
@@ -21,6 +22,7 @@ from sampan.api.objects import (
 from sampan.controllers.endpointslice.endpoints import Group, Ports, identity
 from sampan.controllers.slicetracker import MANAGED_BY, SERVICE_NAME
 from sampan.controllers.slicewrites import Plan, generate_name, is_owned, reused
+from sampan.controllers.triggertimes import ANNOTATION as TRIGGER_TIME
 
 MOST_ENDPOINTS = 100
 """In one slice; the API itself allows 1,000."""
@@ -28,8 +30,13 @@ MANAGER = "endpointslice-controller.k8s.io"
 HEADLESS = "service.kubernetes.io/headless"
 
 
-def plan(service: Obj, wanted: Mapping[Group, Mapping[str, Obj]], existing: Iterable[Obj]) -> Plan:
-    """`existing` are all slices of the Service that this controller manages."""
+def plan(
+    service: Obj, wanted: Mapping[Group, Mapping[str, Obj]], existing: Iterable[Obj], trigger_time: str = ""
+) -> Plan:
+    """`existing` are all slices of the Service that this controller manages.
+
+    `trigger_time` is noted on what is written anyway; it is no reason to write.
+    """
     labels = slice_labels(service)
     by_group: dict[Group, list[Obj]] = {group: [] for group in wanted}
     delete: list[Obj] = []
@@ -46,7 +53,7 @@ def plan(service: Obj, wanted: Mapping[Group, Mapping[str, Obj]], existing: Iter
         if group not in wanted:
             delete += pieces
             continue
-        contents, fresh = distribute(wanted[group], pieces)
+        contents, fresh = distribute(wanted[group], pieces, labels)
         # A group that is wanted keeps a slice, even an empty one; any other slice that runs empty goes.
         keep_one = not fresh and not any(contents)
         for piece, content in zip(pieces, contents, strict=True):
@@ -54,40 +61,54 @@ def plan(service: Obj, wanted: Mapping[Group, Mapping[str, Obj]], existing: Iter
                 delete.append(piece)
                 continue
             keep_one = keep_one and bool(content)
-            if content != piece.get("endpoints", []) or labels != labels_of(piece):
-                update.append(_changed(piece, content, labels))
+            if content != (piece.get("endpoints") or []) or labels != labels_of(piece):
+                update.append(_changed(piece, content, labels, trigger_time))
         if not pieces and not fresh:
             fresh = [[]]
-        create += [_new(service, group, content, labels) for content in fresh]
+        create += [_new(service, group, content, labels, trigger_time) for content in fresh]
+    if is_deleting(service):
+        create = []  # they would only race with the garbage collector
     return reused(Plan(tuple(create), tuple(update), tuple(delete)), uid_of(service))
 
 
-def distribute(wanted: Mapping[str, Obj], pieces: Sequence[Obj]) -> tuple[list[list[Obj]], list[list[Obj]]]:
-    """(endpoints of each existing slice, endpoints of each new slice) for one group."""
+def distribute(
+    wanted: Mapping[str, Obj], pieces: Sequence[Obj], labels: Mapping[str, str] | None = None
+) -> tuple[list[list[Obj]], list[list[Obj]]]:
+    """(endpoints of each existing slice, endpoints of each new slice) for one group.
+
+    A slice whose labels are not `labels` is written anyway.
+    """
     left = dict(wanted)
     contents: list[list[Obj]] = []
     touched: list[bool] = []
     for piece in pieces:
-        content = []
+        content: list[Obj] = []
         for endpoint in piece.get("endpoints") or ():
             now = left.pop(identity(endpoint), None)
-            if now is not None:
+            if now is not None and len(content) < MOST_ENDPOINTS:
                 content.append(now)
+            elif now is not None:
+                left[identity(now)] = now
         contents.append(content)
-        touched.append(content != (piece.get("endpoints") or []))
+        relabelled = labels is not None and labels != labels_of(piece)
+        touched.append(relabelled or content != (piece.get("endpoints") or []))
     if not left:
         return contents, []
     rest = list(left.values())
     # Slices that are written anyway first, the fullest of them first, so that few stay half empty.
     for number in sorted(range(len(pieces)), key=lambda n: -len(contents[n])):
-        if touched[number] and len(contents[number]) < MOST_ENDPOINTS:
+        if touched[number]:
             rest = _fill(contents[number], rest)
+    fresh = []
+    while len(rest) >= MOST_ENDPOINTS:
+        fresh.append(rest[:MOST_ENDPOINTS])
+        rest = rest[MOST_ENDPOINTS:]
     if rest:
         # Then the fullest that takes all of the rest in one write.
         roomy = [n for n, content in enumerate(contents) if len(content) + len(rest) <= MOST_ENDPOINTS]
         if roomy:
             rest = _fill(contents[max(roomy, key=lambda n: len(contents[n]))], rest)
-    return contents, [rest[at : at + MOST_ENDPOINTS] for at in range(0, len(rest), MOST_ENDPOINTS)]
+    return contents, [*fresh, rest] if rest else fresh
 
 
 def _fill(content: list[Obj], rest: list[Obj]) -> list[Obj]:
@@ -97,7 +118,7 @@ def _fill(content: list[Obj], rest: list[Obj]) -> list[Obj]:
 
 
 def group_of(piece: Obj) -> Group:
-    ports: Ports = tuple(
+    ports = [
         (
             port.get("name") or "",
             port.get("port") or 0,
@@ -105,8 +126,8 @@ def group_of(piece: Obj) -> Group:
             port.get("appProtocol") or "",
         )
         for port in piece.get("ports") or ()
-    )
-    return Group(piece["addressType"], ports)
+    ]
+    return Group(piece["addressType"], tuple(sorted(ports)))
 
 
 def slice_labels(service: Obj) -> dict[str, str]:
@@ -117,23 +138,29 @@ def slice_labels(service: Obj) -> dict[str, str]:
     return {**labels, SERVICE_NAME: name_of(service), MANAGED_BY: MANAGER}
 
 
-def _changed(piece: Obj, content: list[Obj], labels: dict[str, str]) -> Obj:
-    changed = mutable({**piece, "endpoints": []})
-    changed["endpoints"] = content
-    changed["metadata"]["labels"] = dict(labels)
-    return changed
+def _changed(piece: Obj, content: list[Obj], labels: dict[str, str], trigger_time: str) -> Obj:
+    metadata = {**mutable(piece["metadata"]), "labels": dict(labels)}
+    annotations = {**annotations_of(piece), TRIGGER_TIME: trigger_time}
+    if not trigger_time:
+        del annotations[TRIGGER_TIME]
+    if annotations or "annotations" in metadata:
+        metadata["annotations"] = annotations
+    return {**piece, "metadata": metadata, "endpoints": content}
 
 
-def _new(service: Obj, group: Group, content: list[Obj], labels: dict[str, str]) -> Obj:
+def _new(service: Obj, group: Group, content: list[Obj], labels: dict[str, str], trigger_time: str) -> Obj:
+    metadata: Obj = {
+        "generateName": generate_name(name_of(service)),
+        "namespace": namespace_of(service),
+        "labels": dict(labels),
+        "ownerReferences": [owner_reference(service)],
+    }
+    if trigger_time:
+        metadata["annotations"] = {TRIGGER_TIME: trigger_time}
     return {
         "apiVersion": "discovery.k8s.io/v1",
         "kind": "EndpointSlice",
-        "metadata": {
-            "generateName": generate_name(name_of(service)),
-            "namespace": namespace_of(service),
-            "labels": dict(labels),
-            "ownerReferences": [owner_reference(service)],
-        },
+        "metadata": metadata,
         "addressType": group.address_type,
         "endpoints": content,
         "ports": _ports(group.ports),
