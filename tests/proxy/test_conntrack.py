@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from sampan.proxy.conntrack import forget_endpoint, forget_node_port
+from sampan.proxy.conntrack import forget_endpoint, forget_front
+from sampan.proxy.frontends import Front
 from sampan.proxy.rules import Flows
 
 
@@ -15,8 +16,17 @@ def test_flows_of_a_service_port_to_one_endpoint() -> None:
 
 
 def test_flows_to_a_port_before_it_was_a_node_port() -> None:
-    assert forget_node_port(4, 30053).hex(" ", -4) == (
+    assert forget_front(Front(4, "", 30053)).hex(" ", -4) == (
         "40000000 02010500 00000000 00000000 02000000"
         " 18000180 14000280 05000100 11000000 06000300 75650000"
         " 14001980 08000100 28000000 08000200 00000000"
+    )
+
+
+def test_flows_to_an_address_that_is_a_services_no_more() -> None:
+    assert forget_front(Front(4, "100.65.0.1", 53)).hex(" ", -4) == (
+        "4c000000 02010500 00000000 00000000 02000000"
+        " 24000180 0c000180 08000200 64410001"
+        " 14000280 05000100 11000000 06000300 00350000"
+        " 14001980 08000100 2a000000 08000200 00000000"
     )

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from sampan.api.objects import Obj
+from sampan.proxy.frontends import Front
 from sampan.proxy.hostports import fragment, has_host_ports, host_ports
 from sampan.proxy.keys import Keys
 from sampan.proxy.rules import EMPTY, Flows, NodeFacts
-from sampan.proxy.table import LOCAL, Element
+from sampan.proxy.table import KEEP, LOCAL, Element
 
 FACTS = NodeFacts("node-1", ("10.244.0.0/24",), ips=("100.64.0.2",))
 BOTH = NodeFacts("node-1", (), families=(4, 6), ips=("100.64.0.2", "fd00:64::2"))
@@ -30,10 +31,12 @@ def table(*pods: Obj, facts: NodeFacts = FACTS) -> list[str]:
     lines = []
     for (name, key), (mark, *_) in found.elements.items():
         if name.startswith("hp"):
-            assert found.elements[Element("svc", (mark,))] == (1,)
-            end = found.elements[Element(f"ep{name[-1]}", (mark, 0))]
+            assert int(mark) & KEEP, "the client's address is kept"
+            kind = int(mark) & ~KEEP
+            assert found.elements[Element("svc", (kind,))] == (1,)
+            end = found.elements[Element(f"ep{name[-1]}", (kind, 0))]
             assert Element(f"hair{name[-1]}", (end[0], end[0])) in found.shared
-            assert int(mark) & LOCAL, "the client's address is kept"
+            assert kind & LOCAL
             lines.append(f"{' '.join(map(str, key))} -> {end[0]} {end[1]}")
     return lines
 
@@ -97,5 +100,5 @@ def test_the_older_of_two_pods_has_the_port() -> None:
 def test_what_conntrack_may_remember() -> None:
     found = fragment([pod({**NODE, "protocol": "UDP"}, {**NODE, "hostPort": 81})], FACTS, Keys().key)
     assert found.flows == {Flows(1, "10.244.0.5", 80)}
-    assert found.udp_node_ports == {(4, 8080)}
+    assert found.udp_fronts == {Front(4, "100.64.0.2", 8080)}
     assert found.ready == {"10.244.0.5"}

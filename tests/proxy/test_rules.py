@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from harness.lab import endpoint, service, slice_of
 from sampan.api.objects import Obj
+from sampan.proxy.frontends import Front
 from sampan.proxy.keys import Frontend, Keys
-from sampan.proxy.rules import EMPTY, Flows, Fragment, NodeFacts, fragment, place
-from sampan.proxy.table import EXTERNAL, LOCAL
+from sampan.proxy.rules import EMPTY, Flows, Fragment, NodeFacts, fragment
+from sampan.proxy.table import EXTERNAL, KEEP, LOCAL
 
 FACTS = NodeFacts("node-1", ("10.244.0.0/24",), frozenset({"10.96.0.10"}))
 TCP = [{"name": "", "port": 8080, "protocol": "TCP"}]
@@ -18,7 +17,7 @@ VIP = "10.96.0.20"
 
 
 def rules(svc: Obj, *slices: Obj, before: Fragment = EMPTY) -> Fragment:
-    return fragment(svc, slices, FACTS, Keys().key, before.slots)
+    return fragment(svc, slices, FACTS, Keys().key, before)
 
 
 def lines(found: Fragment) -> list[str]:
@@ -84,8 +83,8 @@ def test_node_port() -> None:
     found = rules(
         service("web", VIP, {"port": 80, "nodePort": 30080, "protocol": "UDP"}, type="NodePort"),
     )
-    assert lines(found) == ["fe4 10.96.0.20 udp 80 : 1", "np4 udp 30080 : 1"]
-    assert found.udp_node_ports == {(4, 30080)}
+    assert lines(found) == ["fe4 10.96.0.20 udp 80 : 1", f"np4 udp 30080 : {1 | EXTERNAL}"]
+    assert found.udp_fronts == {Front(4, "", 30080)}
 
 
 @pytest.mark.parametrize(
@@ -156,7 +155,7 @@ def test_external_traffic_policy_local() -> None:
         "ep4 1 1 : 10.9.9.9 8080",
         f"ep4 {1 | LOCAL} 0 : 10.244.0.5 8080",
         "fe4 10.96.0.20 tcp 80 : 1",
-        f"np4 tcp 30080 : {1 | LOCAL | EXTERNAL}",
+        f"np4 tcp 30080 : {1 | LOCAL | EXTERNAL | KEEP}",
         "svc 1 : 2",
         f"svc {1 | LOCAL} : 1",
     ]
@@ -176,27 +175,7 @@ def test_load_balancer_addresses() -> None:
             "ingress": [{"ip": "192.0.2.9"}, {"ip": "192.0.2.8", "ipMode": "Proxy"}, {"hostname": "x"}]
         }
     }
-    assert [line for line in lines(rules(svc)) if "192" in line] == ["fe4 192.0.2.9 tcp 80 : 1"]
-
-
-def test_removed_endpoint_gives_its_slot_to_the_last_one() -> None:
-    ends = [(f"10.0.0.{n}", 80) for n in range(5)]
-    assert place(ends, [ends[0], ends[2], ends[3], ends[4]]) == (ends[0], ends[4], ends[2], ends[3])
-    assert place(ends[:2], [("10.0.0.9", 80), ends[1]]) == (("10.0.0.9", 80), ends[1])
-
-
-ENDS = st.lists(st.tuples(st.integers(0, 12).map(str), st.integers(1, 2)), unique=True, max_size=12)
-
-
-@given(ENDS, ENDS)
-def test_slots_hold_what_is_wanted_and_move_as_few_as_can_be(
-    old: list[tuple[str, int]], wanted: list[tuple[str, int]]
-) -> None:
-    placed = place(old, wanted)
-    assert sorted(placed) == sorted(wanted)
-    kept_in_place = sum(1 for a, b in zip(old, placed, strict=False) if a == b)
-    could_stay = sum(1 for end in old[: len(wanted)] if end in wanted)
-    assert kept_in_place == could_stay
+    assert [line for line in lines(rules(svc)) if "192" in line] == [f"fe4 192.0.2.9 tcp 80 : {1 | EXTERNAL}"]
 
 
 def test_keys_are_stable_and_adopted() -> None:

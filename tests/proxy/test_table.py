@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sampan.proxy.table import Change, Element, Table, applied, diff, endpoints_of
+from sampan.proxy.table import Change, Element, Table, applied, diff, draws_of, seats_of
 
 TABLES = st.dictionaries(
     st.builds(Element, st.sampled_from(["svc", "ep4", "fe4"]), st.tuples(st.integers(0, 5))),
@@ -38,4 +38,11 @@ def test_endpoints_in_slot_order() -> None:
         Element("ep4", (7, 0)): ("10.0.0.1", 80),
         Element("svc", (7,)): (2,),
     }
-    assert endpoints_of(table) == {7: (("10.0.0.1", 80), ("10.0.0.2", 80))}
+    assert seats_of(table) == {7: (("10.0.0.1", 80), ("10.0.0.2", 80))}
+    del table[Element("ep4", (7, 0))]
+    assert seats_of(table) == {7: (None, ("10.0.0.2", 80))}
+
+
+def test_seats_to_draw_from_in_slot_order() -> None:
+    table: Table = {Element("pick", (7, 1)): (0,), Element("pick", (7, 0)): (4,), Element("cnt", (7,)): (2,)}
+    assert draws_of(table) == {7: (4, 0)}

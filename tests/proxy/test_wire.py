@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import struct
+from ipaddress import ip_network
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sampan.proxy import nfnetlink, wire
-from sampan.proxy.table import Change, Element, Fields
+from sampan.proxy.table import MADE_ONCE, STICKY, Change, Element, Fields
 
 FE: tuple[Element, Fields] = (Element("fe4", ("10.96.0.20", "tcp", 80)), (0x01000001,))
 EP: tuple[Element, Fields] = (Element("ep4", (1, 0)), ("10.244.0.5", 8080))
@@ -57,6 +58,14 @@ def test_new_class_brings_its_chain() -> None:
         assert part.hex() in rule.replace(" ", "")
 
 
+def test_new_affinity_timeout_brings_its_chain_for_the_families_there_are() -> None:
+    change = Change(add=((Element("class", (STICKY | 3,)), ("t3",)),))
+    batch, _ = wire.transaction(change, 1, (4,))
+    assert b"aff4" in batch and b"aff6" not in batch
+    assert b"seat\0" in batch and b"seated\0" in batch
+    assert struct.pack(">Q", 3000) in batch
+
+
 def test_long_lists_are_split_below_the_limit_of_an_attribute() -> None:
     many = tuple((Element("ep4", (1, n)), ("10.0.0.1", n)) for n in range(3000))
     batch, last = wire.transaction(Change(add=many), 10)
@@ -85,15 +94,20 @@ def test_every_element_comes_back(name: str, data: st.DataObject) -> None:
                 drawn.append(data.draw(st.sampled_from(["tcp", "udp", "sctp"])))
             elif field is wire._PORT_FIELD:
                 drawn.append(data.draw(st.integers(0, 65535)))
-            elif field is wire._MARK_FIELD:
+            elif field in (wire._MARK_FIELD, wire._SORTED_MARK_FIELD):
                 drawn.append(data.draw(st.integers(0, 2**32 - 1)))
             else:
                 drawn.append(data.draw(values[field.width]))
         return tuple(drawn)
 
     shape = wire.SHAPES[name]
-    value: Fields = ("n3",) if name == "class" else of(shape.value)
-    element = Element(name, of(shape.key) if name != "class" else (3,))
+    value: Fields = ("n3",) if name in MADE_ONCE else of(shape.value)
+    element = Element(name, of(shape.key) if name not in MADE_ONCE else (3,))
+    if shape.end:
+        network = ip_network(
+            f"{element.key[1]}/{data.draw(st.integers(0, shape.key[1].width * 8))}", strict=False
+        )
+        element = Element(name, (element.key[0], str(network)))
     batch, _ = wire.transaction(Change(add=((element, value),)), 1)
     found = [wire.elements(reply) for reply in nfnetlink.replies(batch)]
     assert {key: v for part in found for key, v in part.items()} == {element: value}

@@ -17,6 +17,7 @@ from collections.abc import Iterable, Sequence
 from ipaddress import ip_address
 
 from sampan.proxy.contract import SocketFactory
+from sampan.proxy.frontends import Front
 from sampan.proxy.rules import Flows
 from sampan.proxy.table import KEY_MASK, PROTOCOLS
 from sampan.proxy.wire import NETLINK_NETFILTER, NLMSG_ERROR, replies
@@ -29,9 +30,11 @@ _NESTED = 0x8000
 _TUPLE_ORIGINAL, _TUPLE_REPLY, _MARK, _MARK_MASK, _FILTER = 1, 2, 8, 21, 25
 _TUPLE_IP, _TUPLE_PROTO = 1, 2
 _IP_SOURCE = {4: 1, 6: 3}
+_IP_DESTINATION = {4: 2, 6: 4}
 _PROTO_NUMBER, _SOURCE_PORT, _DESTINATION_PORT = 1, 2, 3
 _FILTER_ORIGINAL, _FILTER_REPLY = 1, 2
-_BY_SOURCE_IP, _BY_PROTOCOL, _BY_SOURCE_PORT, _BY_DESTINATION_PORT = 0x01, 0x08, 0x10, 0x20
+_BY_SOURCE_IP, _BY_DESTINATION_IP = 0x01, 0x02
+_BY_PROTOCOL, _BY_SOURCE_PORT, _BY_DESTINATION_PORT = 0x08, 0x10, 0x20
 _FAMILY = {4: socket.AF_INET, 6: socket.AF_INET6}
 _TIMEOUT_S = 10.0
 
@@ -47,9 +50,9 @@ class KernelConntrack:
         self._socket = await self._sockets(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_NETFILTER)
         self._socket.settimeout(_TIMEOUT_S)
 
-    async def forget(self, flows: Iterable[Flows], node_ports: Iterable[tuple[int, int]]) -> None:
+    async def forget(self, flows: Iterable[Flows], fronts: Iterable[Front]) -> None:
         requests = [forget_endpoint(flow) for flow in flows]
-        requests += [forget_node_port(family, port) for family, port in node_ports]
+        requests += [forget_front(front) for front in fronts]
         if requests and self._socket is not None:
             await asyncio.to_thread(_send_all, self._socket, requests)
 
@@ -75,13 +78,15 @@ def forget_endpoint(flow: Flows) -> bytes:
     )
 
 
-def forget_node_port(version: int, port: int) -> bytes:
-    """Drops flows that were sent to a port before it was a node port."""
-    original = _nested(_TUPLE_PROTO, _udp() + _attribute(_DESTINATION_PORT, struct.pack(">H", port)))
-    return _delete(
-        version,
-        _nested(_TUPLE_ORIGINAL, original) + _filter(_BY_PROTOCOL | _BY_DESTINATION_PORT, 0),
-    )
+def forget_front(front: Front) -> bytes:
+    """Drops flows that were sent to this address and port, wherever they were led."""
+    original, by = b"", _BY_PROTOCOL | _BY_DESTINATION_PORT
+    if front.address:
+        packed = ip_address(front.address).packed
+        original = _nested(_TUPLE_IP, _attribute(_IP_DESTINATION[front.family], packed))
+        by |= _BY_DESTINATION_IP
+    original += _nested(_TUPLE_PROTO, _udp() + _attribute(_DESTINATION_PORT, struct.pack(">H", front.port)))
+    return _delete(front.family, _nested(_TUPLE_ORIGINAL, original) + _filter(by, 0))
 
 
 def _send_all(sock: socket.socket, requests: Sequence[bytes]) -> None:

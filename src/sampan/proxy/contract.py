@@ -6,6 +6,7 @@ import socket
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Protocol, TypeAlias
 
+from sampan.proxy.frontends import Front
 from sampan.proxy.rules import Flows
 from sampan.proxy.table import Change, Table
 
@@ -27,11 +28,17 @@ class TableDrifted(NftFault):
 class Nft(Protocol):
     """The kernel's table. `apply` is synchronous: when it returns, packets see the change."""
 
+    outdated: bool
+    """Known after `open`: the table there is was made by other rules than these."""
+
     async def open(self) -> Table | None:
-        """The elements of an earlier process' table; None when there is no table made by these rules."""
+        """The elements of an earlier process' table; None when there is none."""
 
     async def replace(self, table: Table) -> None:
-        """The static rules and this table instead of anything that was there, in one transaction."""
+        """The static rules and this table instead of anything that was there, in one transaction.
+
+        Which client goes to which endpoint is remembered.
+        """
 
     def apply(self, change: Change) -> None:
         """One transaction. Raises TableDrifted, NftFault."""
@@ -47,7 +54,7 @@ class Conntrack(Protocol):
 
     async def open(self) -> None: ...
 
-    async def forget(self, flows: Iterable[Flows], node_ports: Iterable[tuple[int, int]]) -> None:
-        """Drops UDP flows to these endpoints, and those to these (family, node port)s."""
+    async def forget(self, flows: Iterable[Flows], fronts: Iterable[Front]) -> None:
+        """Drops UDP flows to these endpoints, and those that came by these ways in."""
 
     def close(self) -> None: ...

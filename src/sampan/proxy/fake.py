@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from sampan.proxy.contract import TableDrifted
+from sampan.proxy.frontends import Front
 from sampan.proxy.rules import Flows
 from sampan.proxy.table import Change, Table, applied
 
@@ -16,12 +17,14 @@ class FakeNft:
         self.table = table
         self.changes: list[Change] = []
         self.replaced = 0
+        self.outdated = False
 
     async def open(self) -> Table | None:
         return None if self.table is None else dict(self.table)
 
     async def replace(self, table: Table) -> None:
         self.table = dict(table)
+        self.outdated = False
         self.replaced += 1
 
     def apply(self, change: Change) -> None:
@@ -42,14 +45,14 @@ class FakeNft:
 class FakeConntrack:
     def __init__(self) -> None:
         self.forgotten: list[Flows] = []
-        self.node_ports: list[tuple[int, int]] = []
+        self.fronts: list[Front] = []
 
     async def open(self) -> None:
         return
 
-    async def forget(self, flows: Iterable[Flows], node_ports: Iterable[tuple[int, int]]) -> None:
+    async def forget(self, flows: Iterable[Flows], fronts: Iterable[Front]) -> None:
         self.forgotten += flows
-        self.node_ports += node_ports
+        self.fronts += fronts
 
     def close(self) -> None:
         return

@@ -1,7 +1,7 @@
 """Host ports of a node's Pods as table elements. Pure.
 
-A host port is a service port with one endpoint: its key leads to the Pod by the same maps, and with the flag
-LOCAL, so that the Pod sees the client's own address. All of a node's host ports are one fragment.
+A host port is a service port with one endpoint: its key leads to the Pod by the same maps, and with the flags
+LOCAL and KEEP, so that the Pod sees the client's own address. All of a node's host ports are one fragment.
 
 Sources: ContainerPort in the API reference; the behaviour of the CNI plugin portmap. A node port of the same
 number wins, as it does where kube-proxy's rules stand before portmap's. A port that two Pods claim is that of
@@ -16,9 +16,10 @@ from typing import NamedTuple
 
 from sampan.api.objects import Obj
 from sampan.api.podspec import is_sidecar, is_terminal, pod_ips
+from sampan.proxy.frontends import Front
 from sampan.proxy.keys import Frontend
 from sampan.proxy.rules import EMPTY, Flows, Fragment, NodeFacts
-from sampan.proxy.table import LOCAL, Element, Endpoint, Table
+from sampan.proxy.table import KEEP, LOCAL, Element, Endpoint, Table
 
 _UNSPECIFIED = frozenset({"", "0.0.0.0", "::"})
 _LOOPBACK = "127.0.0.1"
@@ -64,24 +65,24 @@ def fragment(pods: Iterable[Obj], facts: NodeFacts, key_of: Callable[[Frontend],
     elements: Table = {}
     shared: Table = {Element("class", (1,)): ("n1",)}
     flows: set[Flows] = set()
-    udp_ports: set[tuple[int, int]] = set()
+    udp_fronts: set[Front] = set()
     for frontend, end in chosen.items():
         family = _version(end[0])
         key = key_of(frontend)
-        elements[Element(f"hp{family}", frontend)] = (key | LOCAL,)
+        elements[Element(f"hp{family}", frontend)] = (key | LOCAL | KEEP,)
         elements[Element("svc", (key | LOCAL,))] = (1,)
         elements[Element(f"ep{family}", (key | LOCAL, 0))] = end
         shared[Element(f"hair{family}", (end[0], end[0]))] = ()
         if frontend.protocol == "udp":
             flows.add(Flows(key, *end))
-            udp_ports.add((family, frontend.port))
+            udp_fronts.add(Front(family, frontend.address, frontend.port))
     return Fragment(
         elements,
         shared,
         frozenset(chosen),
         ready=frozenset(end[0] for end in chosen.values()),
         flows=frozenset(flows),
-        udp_node_ports=frozenset(udp_ports),
+        udp_fronts=frozenset(udp_fronts),
     )
 
 

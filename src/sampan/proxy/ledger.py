@@ -11,8 +11,9 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from sampan.proxy.frontends import Front
 from sampan.proxy.rules import EMPTY, Flows, Fragment
-from sampan.proxy.table import Change, Element, Fields, Table
+from sampan.proxy.table import MADE_ONCE, Change, Element, Fields, Table
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,8 @@ class Step:
 
     change: Change
     stale_flows: frozenset[Flows]
-    new_udp_node_ports: frozenset[tuple[int, int]]
+    changed_fronts: frozenset[Front]
+    """Ways in for UDP that are new or gone: who used them before must be led anew."""
 
 
 class Ledger:
@@ -51,13 +53,13 @@ class Ledger:
         """Replaces these Services' fragments (EMPTY: gone) and tells what changes."""
         before: dict[Element, Fields | None] = {}
         stale: set[Flows] = set()
-        node_ports: set[tuple[int, int]] = set()
+        fronts: set[Front] = set()
         claims: list[tuple[str, Element]] = []
         waiting: list[tuple[str, Element]] = []
         for service, new in fragments.items():
             old = self.fragment(service)
             stale |= old.flows - new.flows
-            node_ports |= new.udp_node_ports - old.udp_node_ports
+            fronts |= new.udp_fronts ^ old.udp_fronts
             for element, value in old.elements.items():
                 if new.elements.get(element) != value:
                     waiting += self._give_up(service, element, before)
@@ -74,7 +76,7 @@ class Ledger:
         for service, element in claims + waiting:
             self._claim(service, element, before)
         self.touched.update(before)
-        return Step(self._change(before), frozenset(stale), frozenset(node_ports))
+        return Step(self._change(before), frozenset(stale), frozenset(fronts))
 
     def _give_up(
         self, service: str, element: Element, before: dict[Element, Fields | None]
@@ -112,7 +114,7 @@ class Ledger:
             if not self._shared[element]:
                 del self._shared[element]
                 # Chains and their classes stay: making one costs more than keeping it.
-                if element not in self._fixed and element.set != "class":
+                if element not in self._fixed and element.set not in MADE_ONCE:
                     before.setdefault(element, self.table[element])
                     del self.table[element]
         self._ready.update(new.ready)

@@ -10,12 +10,15 @@ import asyncio
 import errno
 import os
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
-from sampan.proxy import nfnetlink, ruleset, wire
+from sampan.proxy import affinity, nfnetlink, ruleset, wire
+from sampan.proxy.affinity import Client
 from sampan.proxy.contract import NftFault, NftLoader, SocketFactory, TableDrifted
+from sampan.proxy.nfnetlink import Reply
 from sampan.proxy.ruleset import FamilyConstants
-from sampan.proxy.table import Change, Element, Fields, Table, diff
+from sampan.proxy.table import Change, Table, diff
 
 _SO_SNDBUFFORCE, _SO_RCVBUFFORCE = 32, 33
 _SEND_BYTES = 64 << 20
@@ -23,6 +26,9 @@ _RECEIVE_BYTES = 1 << 18
 _LIST_ATTEMPTS = 5
 _LIST_TIMEOUT_S = 10.0
 _DRIFT = frozenset({errno.EEXIST, errno.ENOENT, errno.EBUSY})
+
+
+T = TypeVar("T")
 
 
 class KernelNft:
@@ -34,21 +40,22 @@ class KernelNft:
         self._families = tuple(families)
         self._socket: socket.socket | None = None
         self._sequence = 1
-        self._outdated = False
-        """Other rules than ours serve traffic now: they must not go before ours are complete."""
+        self.outdated = False
 
     async def open(self) -> Table | None:
         self._socket = await self._open_socket()
-        if self._chain_exists(self._socket, ruleset.version_chain(self._families)):
-            return await self.listing()
-        self._outdated = self._chain_exists(self._socket, ruleset.ENTRY_CHAIN)
-        return None
+        if not self._chain_exists(self._socket, ruleset.ENTRY_CHAIN):
+            return None
+        self.outdated = not self._chain_exists(self._socket, ruleset.version_chain(self._families))
+        return await self.listing()
 
     async def replace(self, table: Table) -> None:
-        if self._outdated:
-            # Text is slow for thousands of elements, but it comes in one transaction with the rules.
-            await self._load(ruleset.text(self._families, table))
-            self._outdated = False
+        if self.outdated:
+            # Text is slow for thousands of elements, but it comes in one transaction with the rules. They
+            # serve traffic now: they must not go before ours are complete.
+            clients = await self._in_thread(_list_clients, [f"aff{suffix}" for suffix in self._suffixes()])
+            await self._load(ruleset.text(self._families, table, affinity.clients_text(clients)))
+            self.outdated = False
         else:
             await self._load(ruleset.text(self._families))
             self.apply(diff(ruleset.fixed_elements(), table))
@@ -57,7 +64,7 @@ class KernelNft:
         if not change:
             return
         assert self._socket is not None, "apply before open"
-        batch, last = wire.transaction(change, self._sequence)
+        batch, last = wire.transaction(change, self._sequence, self._versions())
         self._sequence = (last + 2) & 0x7FFFFFFF
         try:
             self._socket.send(batch)
@@ -71,11 +78,15 @@ class KernelNft:
             raise kind(f"nf_tables refused a transaction of {_size(change)} changes: {listed}")
 
     async def listing(self) -> Table:
+        names = [name for name in wire.SHAPES if name[-1] not in "46" or name[-1] in self._suffixes()]
+        return await self._in_thread(_list_all, names)
+
+    async def _in_thread(self, read: Callable[[socket.socket, Sequence[str]], T], names: Sequence[str]) -> T:
+        """Reads these sets on a socket of its own."""
         sock = await self._open_socket()
         sock.settimeout(_LIST_TIMEOUT_S)
-        names = [name for name in wire.SHAPES if name[-1] not in "46" or name[-1] in self._suffixes()]
         try:
-            return await asyncio.to_thread(_list_all, sock, names)
+            return await asyncio.to_thread(read, sock, names)
         except OSError as error:
             raise NftFault(f"cannot list the table: {error}") from error
         finally:
@@ -85,6 +96,9 @@ class KernelNft:
         if self._socket is not None:
             self._socket.close()
             self._socket = None
+
+    def _versions(self) -> list[int]:
+        return [family.version for family in self._families]
 
     def _suffixes(self) -> set[str]:
         return {family.suffix for family in self._families}
@@ -124,22 +138,35 @@ def _verdict(sock: socket.socket, last: int) -> list[int]:
 def _list_all(sock: socket.socket, names: Sequence[str]) -> Table:
     found: Table = {}
     for sequence, name in enumerate(names, 1):
-        found.update(_list_set(sock, name, sequence))
+        for reply in _list_set(sock, name, sequence):
+            found.update(wire.elements(reply))
     return found
 
 
-def _list_set(sock: socket.socket, name: str, sequence: int) -> Mapping[Element, Fields]:
+def _list_clients(sock: socket.socket, names: Sequence[str]) -> list[Client]:
+    return [
+        client
+        for sequence, name in enumerate(names, 1)
+        for reply in _list_set(sock, name, sequence)
+        for client in wire.clients(reply)
+    ]
+
+
+def _list_set(sock: socket.socket, name: str, sequence: int) -> list[Reply]:
+    """All parts of the listing of one set; none if an older table does not have it."""
     for _ in range(_LIST_ATTEMPTS):
         sock.send(wire.list_elements(name, sequence))
-        found: Table = {}
+        found: list[Reply] = []
         interrupted = done = False
         while not done:
             for reply in nfnetlink.replies(sock.recv(_RECEIVE_BYTES)):
                 interrupted |= reply.interrupted
+                if reply.error == errno.ENOENT:
+                    return []
                 if reply.error:
                     raise OSError(reply.error, f"{name}: {os.strerror(reply.error)}")
                 done |= reply.kind == nfnetlink.NLMSG_DONE
-                found.update(wire.elements(reply))
+                found.append(reply)
         if not interrupted:
             return found
     raise OSError(errno.EINTR, f"{name} changed during each of {_LIST_ATTEMPTS} listings")

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -27,9 +27,18 @@ from sampan.proxy.contract import Conntrack, Nft, NftFault, NftLoader, SocketFac
 from sampan.proxy.keys import Keys
 from sampan.proxy.ledger import Ledger, Step
 from sampan.proxy.nft import KernelNft
-from sampan.proxy.rules import EMPTY, SERVICE_NAME, Fragment, NodeFacts, flows_of, fragment
+from sampan.proxy.rules import (
+    EMPTY,
+    SERVICE_NAME,
+    Fragment,
+    NodeFacts,
+    flows_of,
+    found,
+    fragment,
+    fronts_of,
+)
 from sampan.proxy.ruleset import FamilyConstants, fixed_elements
-from sampan.proxy.table import Change, Endpoint, diff, endpoints_of, of_set
+from sampan.proxy.table import MADE_ONCE, Change, diff, of_set
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +58,8 @@ _HOST_PORTS = "host ports"
 class ProxyConfig:
     """The node as the proxy must know it. Primary family first; one Pod CIDR per node address.
 
-    `own_ips`: service addresses that the node answers itself (cluster DNS on its loopback).
+    `own_ips`: service addresses that the node answers itself (cluster DNS on its loopback). `cluster_cidrs`:
+    the Pods of all nodes. `load_balancers`: addresses handed out to Services; a free one is nobody's.
     """
 
     node_name: str
@@ -57,6 +67,8 @@ class ProxyConfig:
     pod_cidrs: tuple[str, ...]
     service_cidrs: tuple[str, ...]
     own_ips: frozenset[str] = frozenset()
+    cluster_cidrs: tuple[str, ...] = ()
+    load_balancers: tuple[str, ...] = ()
     audit_every_s: float = AUDIT_EVERY_S
 
     @property
@@ -65,8 +77,9 @@ class ProxyConfig:
             FamilyConstants(
                 _version(node),
                 node,
-                next(cidr for cidr in self.pod_cidrs if _version(cidr) == _version(node)),
-                tuple(cidr for cidr in self.service_cidrs if _version(cidr) == _version(node)),
+                _of(node, self.pod_cidrs)[0],
+                _of(node, self.service_cidrs + self.load_balancers),
+                _of(node, self.cluster_cidrs),
             )
             for node in self.node_ips
         )
@@ -98,10 +111,11 @@ class Proxy:
             config.own_ips,
             tuple(family.version for family in config.families),
             config.node_ips,
+            config.service_cidrs,
         )
         self._keys = Keys()
         self._ledger = Ledger(fixed_elements())
-        self._found: Mapping[int, tuple[Endpoint, ...]] = {}
+        self._found = EMPTY
         """Slots of an earlier process' table, until our own first one stands."""
         self._leaving: set[str] = set()
         """Pods whose end has begun, whether or not the API says so: their host ports lead nowhere."""
@@ -226,7 +240,7 @@ class Proxy:
             self._drifted.set()
         else:
             self._announce()
-        if step.stale_flows or step.new_udp_node_ports:
+        if step.stale_flows or step.changed_fronts:
             self._stale.put_nowait(step)
 
     def _take(self, services: Sequence[str]) -> Step:
@@ -245,8 +259,10 @@ class Proxy:
         service = self._services.get(key)
         if service is None:
             return EMPTY
-        slots = self._ledger.fragment(key).slots or self._found
-        return fragment(service, self._slices.by_index(_INDEX, key), self._facts, self._keys.key, slots)
+        before = self._ledger.fragment(key)
+        if before is EMPTY:
+            before = self._found
+        return fragment(service, self._slices.by_index(_INDEX, key), self._facts, self._keys.key, before)
 
     def _announce(self) -> None:
         for moved in self._moved:
@@ -256,35 +272,37 @@ class Proxy:
         """The first table. One that an earlier process left is kept and brought up to date."""
         with _no_garbage():
             await self._make_first_table()
-        self._found = {}
+        self._found = EMPTY
         self._ready = True
         self._synced.set()
         if self._dirty:
             self._flush()
 
     async def _make_first_table(self) -> None:
-        found = await self._nft.open()
-        if found is not None:
-            self._keys.adopt(found)
-            self._found = endpoints_of(found)
-            self._ledger = Ledger(fixed_elements() | of_set(found, ("class",)))
+        table = await self._nft.open()
+        if table is not None:
+            self._keys.adopt(table)
+            self._found = found(table)
+            self._ledger = Ledger(fixed_elements() | of_set(table, MADE_ONCE))
         while self._dirty:
             noted = list(self._dirty)[:_SERVICES_PER_TURN]
             for key in noted:
                 del self._dirty[key]
             self._take(noted)
             await asyncio.sleep(0)
-        if found is None:
+        if table is None or self._nft.outdated:
             await self._nft.replace(self._ledger.table)
         else:
-            self._nft.apply(diff(found, self._ledger.table))
-            stale = flows_of(found) - flows_of(self._ledger.table)
-            self._stale.put_nowait(Step(Change(), frozenset(stale), frozenset()))
+            self._nft.apply(diff(table, self._ledger.table))
+        if table is not None:
+            stale = flows_of(table) - flows_of(self._ledger.table)
+            fronts = fronts_of(table) ^ fronts_of(self._ledger.table)
+            self._stale.put_nowait(Step(Change(), frozenset(stale), frozenset(fronts)))
 
     async def _forget_flows(self) -> None:
         while True:
             step = await self._stale.get()
-            await self._conntrack.forget(step.stale_flows, step.new_udp_node_ports)
+            await self._conntrack.forget(step.stale_flows, step.changed_fronts)
 
     async def _audit_now_and_then(self) -> None:
         while True:
@@ -330,6 +348,11 @@ def _identity(pod: Obj) -> str:
 
 def _asks_for_host_ports(pod: Obj) -> tuple[str, ...]:
     return (_HOST_PORTS,) if hostports.has_host_ports(pod) else ()
+
+
+def _of(node: str, cidrs: tuple[str, ...]) -> tuple[str, ...]:
+    """Those of the same family as the node's address."""
+    return tuple(cidr for cidr in cidrs if _version(cidr) == _version(node))
 
 
 def _version(address: str) -> int:

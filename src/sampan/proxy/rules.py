@@ -1,42 +1,47 @@
 """What one Service means on this node: pure, from the Service and its EndpointSlices to table elements.
 
-Sources: the Service and EndpointSlice API reference; "Virtual IPs and Service Proxies" in the documentation
-(traffic policies, terminating endpoints); KEP-1669 (fallback to serving terminating endpoints).
+`frontends` knows the ways in, `topology` which endpoints count, `seats` where they stand.
+Sources: the Service and EndpointSlice API reference; "Virtual IPs and Service Proxies" in the documentation.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from ipaddress import ip_network
 from socket import AF_INET, AF_INET6, inet_pton
 
 from sampan.api.objects import Obj, labels_of
+from sampan.proxy import topology
+from sampan.proxy.frontends import Front, Way, front, source_ranges, ways
 from sampan.proxy.keys import Frontend
+from sampan.proxy.seats import place, seat, taken
 from sampan.proxy.table import (
     DROP,
-    EXTERNAL,
     FRONTENDS,
     KEY_MASK,
     LOCAL,
+    RANGES,
+    STICKY,
     Element,
-    Endpoint,
     Fields,
+    Seats,
     Table,
-    endpoints_of,
+    draws_of,
+    seats_of,
 )
 
 SERVICE_NAME = "kubernetes.io/service-name"
 OTHER_PROXY = "service.kubernetes.io/service-proxy-name"
-HEADLESS = "service.kubernetes.io/headless"
+DEFAULT_AFFINITY_S = 10_800
 
 
 @dataclass(frozen=True, slots=True)
 class NodeFacts:
     """What the rules need to know of the node. `own_ips`: service addresses the node answers itself.
 
-    `ips`: where its host ports are.
+    `ips`: where its host ports are. `service_cidrs`: no other address of a Service may lie in them.
     """
 
     name: str
@@ -44,6 +49,8 @@ class NodeFacts:
     own_ips: frozenset[str] = frozenset()
     families: tuple[int, ...] = (4,)
     ips: tuple[str, ...] = ()
+    service_cidrs: tuple[str, ...] = ()
+    zone: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,31 +67,20 @@ class Fragment:
     """One Service's part of the table, or that of all host ports.
 
     `shared` may be in other Services' fragments as well. `ready`: addresses that get new connections because
-    they are ready, not as a last resort. `flows`, `udp_node_ports`: what conntrack may remember of it.
+    they are ready, not as a last resort. `flows`, `udp_fronts`: what conntrack may remember of it.
     """
 
     elements: Table = field(default_factory=dict)
     shared: Table = field(default_factory=dict)
     frontends: frozenset[Frontend] = frozenset()
-    slots: Mapping[int, tuple[Endpoint, ...]] = field(default_factory=dict)
+    slots: Mapping[int, Seats] = field(default_factory=dict)
+    draws: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
     ready: frozenset[str] = frozenset()
     flows: frozenset[Flows] = frozenset()
-    udp_node_ports: frozenset[tuple[int, int]] = frozenset()
-    """(family, port)."""
+    udp_fronts: frozenset[Front] = frozenset()
 
 
 EMPTY = Fragment()
-
-
-@dataclass(frozen=True, slots=True)
-class _Candidate:
-    """An endpoint of one port, as a slice has it."""
-
-    endpoint: Endpoint
-    local: bool
-    ready: bool
-    last_resort: bool
-    """Not ready any more, but still serving while it terminates."""
 
 
 def is_within(address: str, cidrs: tuple[str, ...]) -> bool:
@@ -118,148 +114,160 @@ def is_proxied(service: Obj) -> bool:
     )
 
 
+def affinity_s(service: Obj) -> int:
+    """How long an idle client is remembered; 0 without session affinity."""
+    spec = service["spec"]
+    if spec.get("sessionAffinity") != "ClientIP":
+        return 0
+    config = (spec.get("sessionAffinityConfig") or {}).get("clientIP") or {}
+    return int(config.get("timeoutSeconds") or DEFAULT_AFFINITY_S)
+
+
 def fragment(
     service: Obj,
     slices: Sequence[Obj],
     facts: NodeFacts,
     key_of: Callable[[Frontend], int],
-    slots: Mapping[int, tuple[Endpoint, ...]] = EMPTY.slots,
+    before: Fragment = EMPTY,
 ) -> Fragment:
-    """The Service's rules. `slots` is where its endpoints were before: they stay where they can."""
+    """The Service's rules. Its endpoints stay where they were `before`, if they can."""
     if not is_proxied(service):
         return EMPTY
     spec = service["spec"]
-    elements: Table = {}
-    shared: Table = {}
-    frontends: set[Frontend] = set()
-    placed: dict[int, tuple[Endpoint, ...]] = {}
-    ready: set[str] = set()
-    flows: set[Flows] = set()
-    udp_node_ports: set[tuple[int, int]] = set()
-
+    draft = _Draft(facts, before, affinity_s(service))
     for address in spec.get("clusterIPs") or [spec["clusterIP"]]:
         family = 6 if ":" in address else 4
         if family not in facts.families or address in facts.own_ips:
             continue
         of_family = [s for s in slices if s.get("addressType") == f"IPv{family}"]
         for port in spec.get("ports") or ():
-            protocol = port.get("protocol", "TCP").lower()
-            frontend = Frontend(address, protocol, port["port"])
-            key = key_of(frontend)
-            frontends.add(frontend)
-            marks = dict(_marks(service, port, frontend, family, key))
-            elements.update((element, (mark,)) for element, mark in marks.items())
-            candidates = _candidates(of_family, port.get("name", ""), protocol, facts.name)
-            kinds = {key} | {mark & ~EXTERNAL for mark in marks.values()}
-            for kind in sorted(kinds):
-                chosen = choose(c for c in candidates if c.local or not kind & LOCAL)
-                if not chosen:
-                    if kind & LOCAL and choose(candidates):
-                        elements[Element("svc", (kind,))] = (DROP,)
-                    continue
-                order = place(slots.get(kind, ()), [c.endpoint for c in chosen])
-                placed[kind] = order
-                elements[Element("svc", (kind,))] = (len(order),)
-                elements.update((Element(f"ep{family}", (kind, n)), end) for n, end in enumerate(order))
-                shared[Element("class", (len(order),))] = (f"n{len(order)}",)
-                ready.update(c.endpoint[0] for c in chosen if c.ready)
-                if protocol == "udp":
-                    flows.update(Flows(key, *end) for end in order)
-                for host, _ in order:
-                    if is_within(host, facts.pod_cidrs):
-                        shared[Element(f"hair{family}", (host, host))] = ()
-            if protocol == "udp" and (node_port := port.get("nodePort")):
-                udp_node_ports.add((family, node_port))
-    return Fragment(
-        elements, shared, frozenset(frontends), placed, frozenset(ready), frozenset(flows),
-        frozenset(udp_node_ports),
-    )  # fmt: skip
+            frontend = Frontend(address, port.get("protocol", "TCP").lower(), port["port"])
+            listed = topology.candidates(of_family, port.get("name", ""), frontend.protocol, facts.name)
+            draft.add_port(service, port, frontend, key_of(frontend), listed)
+    return draft.finished()
+
+
+class _Draft:
+    """A fragment in the making."""
+
+    def __init__(self, facts: NodeFacts, before: Fragment, affinity: int) -> None:
+        self._facts, self._before, self._affinity = facts, before, affinity
+        self._elements: Table = {}
+        self._shared: Table = {}
+        self._frontends: set[Frontend] = set()
+        self._slots: dict[int, Seats] = {}
+        self._draws: dict[int, tuple[int, ...]] = {}
+        self._ready: set[str] = set()
+        self._flows: set[Flows] = set()
+        self._udp_fronts: set[Front] = set()
+
+    def finished(self) -> Fragment:
+        return Fragment(
+            self._elements, self._shared, frozenset(self._frontends), self._slots, self._draws,
+            frozenset(self._ready), frozenset(self._flows), frozenset(self._udp_fronts),
+        )  # fmt: skip
+
+    def add_port(
+        self, service: Obj, port: Obj, frontend: Frontend, key: int, listed: Sequence[topology.Candidate]
+    ) -> None:
+        family = 6 if ":" in frontend.address else 4
+        self._frontends.add(frontend)
+        kinds: set[int] = set()
+        for way in ways(service, port, frontend, family):
+            if self._is_taken(way, frontend):
+                continue
+            self._elements[way.element] = (key | way.flags,)
+            kinds.add(way.flags & LOCAL)
+            if way.flags & RANGES:
+                for network in source_ranges(service, family):
+                    self._elements[Element(f"lbsrc{family}", (key, network))] = ()
+            known = front(way, family)
+            if known:
+                # Pods and the node itself get all endpoints, whatever the policy.
+                kinds.add(0)
+                if frontend.protocol == "udp":
+                    self._udp_fronts.add(known)
+        for kind in sorted(kinds):
+            chosen = (
+                topology.choose_local(listed)
+                if kind & LOCAL
+                else topology.choose(listed, self._facts.name, self._facts.zone)
+            )
+            if chosen:
+                self._add_endpoints(key, kind, family, frontend.protocol, chosen)
+            elif kind & LOCAL and listed:
+                self._elements[Element("svc", (key | kind,))] = (DROP,)
+
+    def _is_taken(self, way: Way, frontend: Frontend) -> bool:
+        """External addresses are asked for by users: none may be another Service's cluster IP."""
+        if not way.element.set.startswith("fe") or way.element.key == frontend:
+            return False
+        return is_within(str(way.element.key[0]), self._facts.service_cidrs)
+
+    def _add_endpoints(
+        self, key: int, kind: int, family: int, protocol: str, chosen: Sequence[topology.Candidate]
+    ) -> None:
+        mark = key | kind
+        wanted = [c.endpoint for c in chosen]
+        old = self._before.slots.get(mark, ())
+        seats: Seats = seat(old, wanted) if self._affinity else place(old, wanted)
+        self._slots[mark] = seats
+        if self._affinity:
+            self._add_affinity(mark, seats)
+        else:
+            self._elements[Element("svc", (mark,))] = (len(seats),)
+            self._shared[Element("class", (len(seats),))] = (f"n{len(seats)}",)
+        for number, end in enumerate(seats):
+            if end is not None:
+                self._elements[Element(f"ep{family}", (mark, number))] = end
+        self._ready.update(c.endpoint[0] for c in chosen if c.ready)
+        if protocol == "udp":
+            self._flows.update(Flows(key, *end) for end in wanted)
+        for host, _ in wanted:
+            if is_within(host, self._facts.pod_cidrs):
+                self._shared[Element(f"hair{family}", (host, host))] = ()
+
+    def _add_affinity(self, mark: int, seats: Seats) -> None:
+        numbers = taken(seats)
+        draws = place(self._before.draws.get(mark, ()), numbers)
+        self._draws[mark] = draws
+        self._elements[Element("svc", (mark,))] = (STICKY | self._affinity,)
+        self._elements[Element("cnt", (mark,))] = (len(draws),)
+        for slot, number in enumerate(draws):
+            self._elements[Element("pick", (mark, slot))] = (number,)
+            self._elements[Element("live", (mark, number))] = ()
+        self._shared[Element("class", (STICKY | self._affinity,))] = (f"t{self._affinity}",)
+        self._shared[Element("draw", (len(draws),))] = (f"d{len(draws)}",)
+
+
+def found(table: Mapping[Element, Fields]) -> Fragment:
+    """Where endpoints stand in a table of an earlier process, for all its Services."""
+    return Fragment(slots=seats_of(table), draws=draws_of(table))
 
 
 def flows_of(table: Mapping[Element, Fields]) -> set[Flows]:
     """The UDP flows that a table may have made."""
-    endpoints = endpoints_of(table)
+    endpoints = seats_of(table)
     keys = {
         int(value[0]) & KEY_MASK
         for (name, key), value in table.items()
         if name.startswith(FRONTENDS) and key[1] == "udp"
     }
     return {
-        Flows(key, *end) for key in keys for mark in (key, key | LOCAL) for end in endpoints.get(mark, ())
+        Flows(key, *end)
+        for key in keys
+        for mark in (key, key | LOCAL)
+        for end in endpoints.get(mark, ())
+        if end is not None
     }
 
 
-def choose(candidates: Iterable[_Candidate]) -> list[_Candidate]:
-    """All that are ready; when there are none, those that still serve while they terminate."""
-    listed = list(candidates)
-    return [c for c in listed if c.ready] or [c for c in listed if c.last_resort]
-
-
-def place(old: Sequence[Endpoint], wanted: Sequence[Endpoint]) -> tuple[Endpoint, ...]:
-    """The wanted endpoints in slots 0..n-1, such that as few as possible change their slot.
-
-    New endpoints fill gaps; what gaps remain are filled from the end.
-    """
-    missing = [endpoint for endpoint in wanted if endpoint not in set(old)]
-    keep = set(wanted)
-    slots: list[Endpoint | None] = [endpoint if endpoint in keep else None for endpoint in old]
-    missing.reverse()
-    for slot, endpoint in enumerate(slots):
-        if endpoint is None and missing:
-            slots[slot] = missing.pop()
-    slots.extend(reversed(missing))
-    slot = 0
-    while slot < len(slots):
-        if slots[slot] is None:
-            last = slots.pop()
-            if slot < len(slots):
-                slots[slot] = last
-        else:
-            slot += 1
-    return tuple(endpoint for endpoint in slots if endpoint is not None)
-
-
-def _marks(
-    service: Obj, port: Obj, frontend: Frontend, family: int, key: int
-) -> Iterator[tuple[Element, int]]:
-    """Every way into the service port, with the mark a packet gets there."""
-    spec = service["spec"]
-    inside = LOCAL if spec.get("internalTrafficPolicy") == "Local" else 0
-    outside = LOCAL | EXTERNAL if spec.get("externalTrafficPolicy") == "Local" else 0
-    yield Element(f"fe{family}", frontend), key | inside
-    kind = spec.get("type", "ClusterIP")
-    if kind in ("NodePort", "LoadBalancer") and port.get("nodePort"):
-        yield Element(f"np{family}", (frontend.protocol, port["nodePort"])), key | outside
-    if kind == "LoadBalancer":
-        for ingress in ((service.get("status") or {}).get("loadBalancer") or {}).get("ingress") or ():
-            address = ingress.get("ip", "")
-            same_family = (":" in address) == (family == 6)
-            if address and same_family and ingress.get("ipMode", "VIP") == "VIP":
-                yield (
-                    Element(f"fe{family}", (address, frontend.protocol, frontend.port)),
-                    key | outside,
-                )
-
-
-def _candidates(slices: Iterable[Obj], port_name: str, protocol: str, node: str) -> list[_Candidate]:
-    """Each usable endpoint of the port once; the better of two opinions when slices overlap."""
-    found: dict[Endpoint, _Candidate] = {}
-    for piece in slices:
-        if HEADLESS in labels_of(piece):
-            continue
-        for port in piece.get("ports") or ():
-            if (port.get("name") or "") != port_name or not port.get("port"):
-                continue
-            if (port.get("protocol") or "TCP").lower() != protocol:
-                continue
-            for endpoint in piece.get("endpoints") or ():
-                conditions = endpoint.get("conditions") or {}
-                ready = conditions.get("ready") is not False
-                serving = ready if conditions.get("serving") is None else conditions["serving"]
-                last_resort = bool(serving and conditions.get("terminating"))
-                if not (ready or last_resort):
-                    continue
-                end = (endpoint["addresses"][0], port["port"])
-                if end not in found or (ready and not found[end].ready):
-                    found[end] = _Candidate(end, endpoint.get("nodeName") == node, ready, last_resort)
-    return list(found.values())
+def fronts_of(table: Mapping[Element, Fields]) -> set[Front]:
+    """The ways in of a table by which UDP may have come, but for cluster IPs."""
+    fronts = set()
+    for element, (mark, *_) in ((e, v) for e, v in table.items() if v and "udp" in e.key):
+        family = int(element.set[-1])
+        known = front(Way(element, int(mark)), family)
+        if known:
+            fronts.add(known)
+    return fronts

@@ -5,13 +5,24 @@ An element is (set name, key); its value is a tuple too, empty for sets. Fields 
 
 | set   | key                   | value          | says |
 |-------|-----------------------|----------------|------|
-| fe4   | address, proto, port  | mark           | ClusterIP or load balancer address -> service port |
+| fe4   | address, proto, port  | mark           | address of a Service -> service port |
 | np4   | proto, port           | mark           | node port -> service port |
 | hp4   | address, proto, port  | mark           | host port -> service port that is a Pod's alone |
-| svc   | key                   | class          | service port -> how many endpoints (or DROP) |
+| svc   | key                   | class          | service port -> how many endpoints (or DROP, or STICKY) |
 | ep4   | key, slot             | address, port  | the endpoints of a service port, numbered from 0 |
 | hair4 | address, address      |                | an endpoint on this node: it may call itself |
 | class | class                 | chain          | how to choose among so many endpoints |
+| lbsrc4 | key, network         |                | who may use the service port's load balancer (RANGES) |
+
+With session affinity an endpoint keeps its seat (its slot in ep4) as long as it is one, so there may be gaps:
+
+| set   | key                   | value          | says |
+|-------|-----------------------|----------------|------|
+| cnt   | key                   | count          | how many seats there are to draw from |
+| pick  | key, slot             | seat           | the seats taken, numbered from 0 |
+| live  | key, seat             |                | the seat is taken |
+| draw  | count                 | chain          | how to draw one of so many |
+| aff4  | key, client           | seat           | filled and forgotten by the kernel alone |
 
 A mark is the service port's key with flags in its top byte; a key may carry LOCAL, too.
 """
@@ -22,21 +33,33 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
+TABLE = "sampan"
 LOCAL = 0x01000000
 """Only this node's endpoints."""
 EXTERNAL = 0x02000000
-"""Came from outside by a `Local` address: Pods and the node itself may use all endpoints."""
+"""Not by the cluster IP: with LOCAL, Pods and the node itself may use all endpoints; without, the node's
+address becomes the source."""
+RANGES = 0x04000000
+"""Only sources in `lbsrc` may."""
+KEEP = 0x08000000
+"""The source stays as it is."""
 KEY_MASK = 0x00FFFFFF
 DROP = 0xFFFF
 """The class of a service port that has endpoints, but none that this node may use."""
+STICKY = 0x80000000
+"""With a timeout in seconds: the class of a service port with session affinity."""
 
 PROTOCOLS: Mapping[str, int] = {"tcp": 6, "udp": 17, "sctp": 132}
+MADE_ONCE = frozenset(("class", "draw"))
+"""Sets whose elements come with a chain of their own; they stay."""
 FRONTENDS = ("fe", "hp")
 """How the names of those sets begin whose keys are what a service port is known by."""
 
 Fields: TypeAlias = tuple[str | int, ...]
 Endpoint: TypeAlias = tuple[str, int]
 """Address and port."""
+Seats: TypeAlias = tuple[Endpoint | None, ...]
+"""The endpoints of a service port by slot; None where there is a gap."""
 
 
 class Element(NamedTuple):
@@ -85,13 +108,22 @@ def applied(table: Mapping[Element, Fields], change: Change) -> Table:
     return result
 
 
-def endpoints_of(table: Mapping[Element, Fields]) -> dict[int, tuple[Endpoint, ...]]:
-    """Service port key -> its endpoints in the order of their slots."""
+def seats_of(table: Mapping[Element, Fields]) -> dict[int, Seats]:
+    """Service port key -> its endpoints by slot."""
     slots: dict[int, dict[int, Endpoint]] = {}
     for (name, key), value in table.items():
-        if name.startswith("ep"):
+        if name in ("ep4", "ep6"):
             slots.setdefault(int(key[0]), {})[int(key[1])] = (str(value[0]), int(value[1]))
-    return {mark: tuple(found[slot] for slot in sorted(found)) for mark, found in slots.items()}
+    return {mark: tuple(found.get(n) for n in range(max(found) + 1)) for mark, found in slots.items()}
+
+
+def draws_of(table: Mapping[Element, Fields]) -> dict[int, tuple[int, ...]]:
+    """Service port key -> the seats one may draw; only where there is session affinity."""
+    drawn: dict[int, dict[int, int]] = {}
+    for (name, key), value in table.items():
+        if name == "pick":
+            drawn.setdefault(int(key[0]), {})[int(key[1])] = int(value[0])
+    return {mark: tuple(found[n] for n in sorted(found)) for mark, found in drawn.items()}
 
 
 def of_set(table: Mapping[Element, Fields], names: Iterable[str]) -> Table:

@@ -10,14 +10,15 @@ from __future__ import annotations
 import socket
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import partial
+from functools import lru_cache, partial
+from ipaddress import ip_address, ip_network, summarize_address_range
 from itertools import groupby
 from typing import Any, NamedTuple
 
-from sampan.proxy import nfnetlink
+from sampan.proxy import chains, nfnetlink
+from sampan.proxy.affinity import Client
 from sampan.proxy.nfnetlink import (
     ACK,
-    APPEND,
     ATTRIBUTE,
     CREATE,
     DUMP,
@@ -31,31 +32,27 @@ from sampan.proxy.nfnetlink import (
     family,
     message,
     nested,
-    number,
     text,
 )
 from sampan.proxy.nfnetlink import NETLINK_NETFILTER as NETLINK_NETFILTER
 from sampan.proxy.nfnetlink import NLMSG_ERROR as NLMSG_ERROR
 from sampan.proxy.nfnetlink import replies as replies
-from sampan.proxy.ruleset import TABLE
-from sampan.proxy.table import PROTOCOLS, Change, Element, Fields, Table
+from sampan.proxy.table import MADE_ONCE, PROTOCOLS, TABLE, Change, Element, Fields, Table
 
-_NEW_CHAIN, _GET_CHAIN, _NEW_RULE = 3, 4, 6
+_GET_CHAIN = 4
 _NEW_ELEMENTS, _GET_ELEMENTS, _DELETE_ELEMENTS = 12, 13, 14
 
 _LIST_TABLE, _LIST_SET, _LIST_ELEMENTS = 1, 2, 3
 _ITEM = 1
-_KEY, _DATA = 1, 2
+_KEY, _DATA, _KEY_END = 1, 2, 10
+_TIMEOUT, _EXPIRATION = 4, 5
 _VALUE, _VERDICT = 1, 2
-_VERDICT_CODE, _VERDICT_CHAIN = 1, 2
-_GOTO = -4
+_VERDICT_CHAIN = 2
 _LIST_BYTES = 50_000
 
 _PORT = struct.Struct(">H2x")
 _MARK = struct.Struct("=I")
-
-PICK_CHAIN = "pick"
-"""Where the chain of every count goes on, once it has put a slot number into the packet's mark."""
+_SORTED_MARK = struct.Struct(">I")
 
 
 class Field(NamedTuple):
@@ -80,13 +77,26 @@ _IP6 = Field(
 _PROTO = Field(4, _PROTOCOL_BYTES.__getitem__, lambda b: _PROTOCOL_NAMES.get(b[0], b[0]))
 _PORT_FIELD = Field(4, _PORT.pack, lambda b: int(_PORT.unpack(b)[0]))
 _MARK_FIELD = Field(4, _MARK.pack, lambda b: int(_MARK.unpack(b)[0]))
+_SORTED_MARK_FIELD = Field(4, _SORTED_MARK.pack, lambda b: int(_SORTED_MARK.unpack(b)[0]))
+"""A mark in a set of intervals: the kernel compares them as bytes."""
 
 
 class Shape(NamedTuple):
-    """Fields of a set's keys and values."""
+    """Fields of a set's keys and values; of a set of networks, also those of a key's end."""
 
     key: tuple[Field, ...]
     value: tuple[Field, ...]
+    end: tuple[Field, ...] = ()
+
+
+@lru_cache(maxsize=1 << 10)
+def _bounds(network: str) -> tuple[bytes, bytes]:
+    parsed = ip_network(network)
+    return parsed.network_address.packed, parsed.broadcast_address.packed
+
+
+def _bound(address: Field, which: int) -> Field:
+    return Field(address.width, lambda network: _bounds(network)[which], address.decode)
 
 
 def _of_family(suffix: str, address: Field) -> dict[str, Shape]:
@@ -96,30 +106,45 @@ def _of_family(suffix: str, address: Field) -> dict[str, Shape]:
         f"hp{suffix}": Shape((address, _PROTO, _PORT_FIELD), (_MARK_FIELD,)),
         f"ep{suffix}": Shape((_MARK_FIELD, _MARK_FIELD), (address, _PORT_FIELD)),
         f"hair{suffix}": Shape((address, address), ()),
+        f"lbsrc{suffix}": Shape(
+            (_SORTED_MARK_FIELD, _bound(address, 0)), (), (_SORTED_MARK_FIELD, _bound(address, 1))
+        ),
     }
 
 
 SHAPES: Mapping[str, Shape] = {
     "class": Shape((_MARK_FIELD,), ()),
+    "draw": Shape((_MARK_FIELD,), ()),
     "svc": Shape((_MARK_FIELD,), (_MARK_FIELD,)),
+    "cnt": Shape((_MARK_FIELD,), (_MARK_FIELD,)),
+    "pick": Shape((_MARK_FIELD, _MARK_FIELD), (_MARK_FIELD,)),
+    "live": Shape((_MARK_FIELD, _MARK_FIELD), ()),
     **_of_family("4", _IP4),
     **_of_family("6", _IP6),
 }
-"""`class` holds verdicts, which are no plain data: its values are written and read apart."""
+"""`class` and `draw` hold verdicts, which are no plain data: their values are written and read apart."""
+
+_CLIENT_KEY: Mapping[str, tuple[Field, ...]] = {
+    "aff4": (_MARK_FIELD, _IP4),
+    "aff6": (_MARK_FIELD, _MARK_FIELD),
+}
 
 _ADD_ORDER = {
     name: rank
     for rank, name in enumerate(
-        ("class", "ep4", "ep6", "svc", "hair4", "hair6", "fe4", "fe6", "np4", "np6", "hp4", "hp6")
+        (
+            *("class", "draw", "ep4", "ep6", "live", "pick", "cnt", "svc", "hair4", "hair6"),
+            *("lbsrc4", "lbsrc6", "fe4", "fe6", "np4", "np6", "hp4", "hp6"),
+        )
     )
 }
 
 
-def transaction(change: Change, first_sequence: int) -> tuple[bytes, int]:
+def transaction(change: Change, first_sequence: int, families: Sequence[int] = (4, 6)) -> tuple[bytes, int]:
     """One atomic batch, and the sequence number of its last message: the one the kernel acknowledges."""
     messages = [
         *_element_messages(_DELETE_ELEMENTS, 0, reversed(_sorted(change.delete))),
-        *_chains(change.add),
+        *_chains(change.add, families),
         *_element_messages(_NEW_ELEMENTS, CREATE | EXCLUSIVE, _sorted(change.add)),
     ]
     return nfnetlink.batch(messages, first_sequence)
@@ -146,16 +171,38 @@ def elements(reply: Reply) -> Table:
     found: Table = {}
     for _, item in attributes(parts.get(_LIST_ELEMENTS, b"")):
         fields = dict(attributes(item))
-        key = _decode(SHAPES[name].key, dict(attributes(fields[_KEY]))[_VALUE])
+        shape = SHAPES[name]
+        key = _decode(shape.key, dict(attributes(fields[_KEY]))[_VALUE])
+        if shape.end:
+            key = _as_network(key, _decode(shape.end, dict(attributes(fields[_KEY_END]))[_VALUE]))
         found[Element(name, key)] = _decode_value(name, fields.get(_DATA, b""))
     return found
+
+
+def clients(reply: Reply) -> Iterator[Client]:
+    """The remembered clients in one part of a listing."""
+    if reply.kind != NFTABLES << 8 | _NEW_ELEMENTS:
+        return
+    parts = dict(attributes(reply.body[4:]))
+    name = parts[_LIST_SET].rstrip(b"\0").decode()
+    for _, item in attributes(parts.get(_LIST_ELEMENTS, b"")):
+        fields = dict(attributes(item))
+        key = _decode(_CLIENT_KEY[name], dict(attributes(fields[_KEY]))[_VALUE])
+        (seat,) = _decode((_MARK_FIELD,), dict(attributes(fields[_DATA]))[_VALUE])
+        timeout, left = (int.from_bytes(fields[part], "big") for part in (_TIMEOUT, _EXPIRATION))
+        yield Client(name, key, int(seat), timeout, left)
+
+
+def _as_network(first: Fields, last: Fields) -> Fields:
+    lower, upper = ip_address(first[-1]), ip_address(last[-1])
+    return (*first[:-1], str(next(iter(summarize_address_range(lower, upper)))))
 
 
 def _decode_value(name: str, data: bytes) -> Fields:
     if not data:
         return ()
     parts = dict(attributes(data))
-    if name == "class":
+    if name in MADE_ONCE:
         verdict = dict(attributes(parts[_VERDICT]))
         return (verdict[_VERDICT_CHAIN].rstrip(b"\0").decode(),)
     return _decode(SHAPES[name].value, parts[_VALUE])
@@ -183,8 +230,10 @@ def _element_messages(
         items: list[bytes] = []
         size = 0
         for (_, key), value in group:
-            if adds and name == "class":
-                item = _verdict_element(key, value)
+            if adds and name in MADE_ONCE:
+                item = _verdict_element(name, key, value)
+            elif shape.end:
+                item = _network_element(shape, key)
             else:
                 item = before_key + encode_key(key)
                 if before_value:
@@ -197,9 +246,15 @@ def _element_messages(
         yield kind, flags, head + nested(_LIST_ELEMENTS, b"".join(items))
 
 
-def _verdict_element(key: Fields, value: Fields) -> bytes:
-    packed = nested(_KEY, attribute(_VALUE, _encoder(SHAPES["class"].key)(key)))
-    return nested(_ITEM, packed + nested(_DATA, _goto(str(value[0]))))
+def _verdict_element(name: str, key: Fields, value: Fields) -> bytes:
+    packed = nested(_KEY, attribute(_VALUE, _encoder(SHAPES[name].key)(key)))
+    verdict = chains.leap(str(value[0]), chains.JUMP if name == "draw" else chains.GOTO)
+    return nested(_ITEM, packed + nested(_DATA, verdict))
+
+
+def _network_element(shape: Shape, key: Fields) -> bytes:
+    first = nested(_KEY, attribute(_VALUE, _encoder(shape.key)(key)))
+    return nested(_ITEM, first + nested(_KEY_END, attribute(_VALUE, _encoder(shape.end)(key))))
 
 
 def _heads(shape: Shape, *, with_data: bool) -> tuple[bytes, bytes]:
@@ -225,37 +280,15 @@ def _encoder(fields: Sequence[Field]) -> Callable[[Fields], bytes]:
     raise ValueError(f"{len(fields)} fields")
 
 
-def _chains(added: Iterable[tuple[Element, Fields]]) -> Iterator[tuple[int, int, bytes]]:
-    """A chain for each new class: choose a slot at random, go on to `pick`."""
-    for (name, key), value in added:
-        if name != "class":
-            continue
-        head = family(INET) + text(1, TABLE)
-        chain = str(value[0])
-        yield _NEW_CHAIN, CREATE, head + text(3, chain)
-        body = head + text(2, chain) + nested(4, random_slot(int(key[0]), PICK_CHAIN))
-        yield _NEW_RULE, CREATE | APPEND, body
-
-
-def random_slot(count: int, chain: str) -> bytes:
-    """Expressions of `meta mark set numgen random mod COUNT goto CHAIN`."""
-    register, random, mark = 8, 1, 3
-    return b"".join(
-        (
-            _expression("numgen", {1: register, 2: count, 3: random}),
-            _expression("meta", {2: mark, 3: register}),
-            nested(_ITEM, text(1, "immediate") + nested(2, number(1, 0) + nested(2, _goto(chain)))),
-        )
-    )
-
-
-def _expression(name: str, numbers: Mapping[int, int]) -> bytes:
-    data = b"".join(number(kind, value) for kind, value in numbers.items())
-    return nested(_ITEM, text(1, name) + nested(2, data))
-
-
-def _goto(chain: str) -> bytes:
-    return nested(_VERDICT, number(_VERDICT_CODE, _GOTO) + text(_VERDICT_CHAIN, chain))
+def _chains(
+    added: Iterable[tuple[Element, Fields]], families: Sequence[int]
+) -> Iterator[tuple[int, int, bytes]]:
+    """A chain for each new class and count."""
+    head = family(INET) + text(1, TABLE)
+    for element, value in added:
+        if element.set in MADE_ONCE:
+            for kind, flags, body in chains.made(element, str(value[0]), families):
+                yield kind, flags, head + body
 
 
 def _sorted(changes: Sequence[tuple[Element, Fields]]) -> list[tuple[Element, Fields]]:
