@@ -232,7 +232,6 @@ def sticky(scene: Scene, kind: str, *, switched: bool) -> None:
 
 @conforms(
     "[sig-network] Services should have session affinity work for service with type clusterIP [LinuxOnly]",
-    fails="sessionAffinity is not served yet",
 )
 def test_affinity_of_a_cluster_ip(three: Scene) -> None:
     sticky(three, "ClusterIP", switched=False)
@@ -240,7 +239,6 @@ def test_affinity_of_a_cluster_ip(three: Scene) -> None:
 
 @conforms(
     "[sig-network] Services should have session affinity work for NodePort service [LinuxOnly]",
-    fails="sessionAffinity is not served yet",
 )
 def test_affinity_of_a_node_port(three: Scene) -> None:
     sticky(three, "NodePort", switched=False)
@@ -248,7 +246,6 @@ def test_affinity_of_a_node_port(three: Scene) -> None:
 
 @conforms(
     "[sig-network] Services should be able to switch session affinity for service with type clusterIP [LinuxOnly]",
-    fails="sessionAffinity is not served yet",
 )
 def test_affinity_of_a_cluster_ip_switched(three: Scene) -> None:
     sticky(three, "ClusterIP", switched=True)
@@ -256,7 +253,6 @@ def test_affinity_of_a_cluster_ip_switched(three: Scene) -> None:
 
 @conforms(
     "[sig-network] Services should be able to switch session affinity for NodePort service [LinuxOnly]",
-    fails="sessionAffinity is not served yet",
 )
 def test_affinity_of_a_node_port_switched(three: Scene) -> None:
     sticky(three, "NodePort", switched=True)
