@@ -34,6 +34,7 @@ from sampan.controllers.endpointslice.controller import EndpointSliceController
 from sampan.controllers.endpointslicemirroring.controller import EndpointSliceMirroringController
 from sampan.controllers.ephemeralvolume.controller import EphemeralVolumeController
 from sampan.controllers.garbagecollector.controller import GarbageCollector
+from sampan.controllers.loadbalancer.controller import LoadBalancerController
 from sampan.controllers.namespace.controller import NamespaceController
 from sampan.controllers.nodelifecycle.controller import NodeLifecycleController
 from sampan.controllers.persistentvolume.controller import PersistentVolumeController
@@ -197,6 +198,9 @@ class Assembly:
         yield "scheduler", Scheduler(manager, informers, EventRecorder(manager, "default-scheduler")).run()
         events = EventRecorder(manager, "serviceaccount-controller")
         yield "serviceaccount", ServiceAccountController(manager, informers, events, server.pki.ca_pem).run()
+        events = EventRecorder(manager, "service-controller")
+        pools = node.plan.load_balancers
+        yield "service", LoadBalancerController(manager, informers, events, pools).run()
         for component, controller in CONTROLLERS.items():
             events = EventRecorder(manager, component)
             yield component, controller(manager, informers, events).run()

@@ -110,6 +110,11 @@ class NodePlan:
         return tuple(str(family.service_cidr) for family in self.families)
 
     @property
+    def load_balancers(self) -> tuple[str, ...]:
+        """The pools of addresses for Services of type LoadBalancer."""
+        return tuple(str(family.load_balancers) for family in self.families)
+
+    @property
     def dns_ips(self) -> tuple[str, ...]:
         return tuple(str(family.dns) for family in self.families)
 
