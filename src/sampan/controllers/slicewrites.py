@@ -47,9 +47,16 @@ def reused(step: Plan, owner_uid: str) -> Plan:
             continue
         delete.remove(old)
         metadata = {**mutable(old["metadata"]), "labels": new["metadata"]["labels"]}
-        metadata["annotations"] = new["metadata"].get("annotations") or {}
+        annotate(metadata, new["metadata"].get("annotations") or {})
         update.append({**old, "metadata": metadata, "endpoints": new["endpoints"], "ports": new["ports"]})
     return Plan(tuple(create), tuple(update), tuple(delete))
+
+
+def annotate(metadata: Obj, annotations: dict[str, str]) -> None:
+    """Replaces the annotations; none at all are not written as an empty object."""
+    metadata.pop("annotations", None)
+    if annotations:
+        metadata["annotations"] = annotations
 
 
 def is_owned(piece: Obj, uid: str) -> bool:

@@ -21,7 +21,7 @@ from sampan.api.objects import (
 )
 from sampan.controllers.endpointslice.endpoints import Group, Ports, identity
 from sampan.controllers.slicetracker import MANAGED_BY, SERVICE_NAME
-from sampan.controllers.slicewrites import Plan, generate_name, is_owned, reused
+from sampan.controllers.slicewrites import Plan, annotate, generate_name, is_owned, reused
 from sampan.controllers.triggertimes import ANNOTATION as TRIGGER_TIME
 
 MOST_ENDPOINTS = 100
@@ -140,11 +140,10 @@ def slice_labels(service: Obj) -> dict[str, str]:
 
 def _changed(piece: Obj, content: list[Obj], labels: dict[str, str], trigger_time: str) -> Obj:
     metadata = {**mutable(piece["metadata"]), "labels": dict(labels)}
-    annotations = {**annotations_of(piece), TRIGGER_TIME: trigger_time}
-    if not trigger_time:
-        del annotations[TRIGGER_TIME]
-    if annotations or "annotations" in metadata:
-        metadata["annotations"] = annotations
+    annotations = {key: value for key, value in annotations_of(piece).items() if key != TRIGGER_TIME}
+    if trigger_time:
+        annotations[TRIGGER_TIME] = trigger_time
+    annotate(metadata, annotations)
     return {**piece, "metadata": metadata, "endpoints": content}
 
 

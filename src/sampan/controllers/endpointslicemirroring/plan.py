@@ -23,7 +23,7 @@ from sampan.api.objects import (
     uid_of,
 )
 from sampan.controllers.slicetracker import MANAGED_BY, SERVICE_NAME
-from sampan.controllers.slicewrites import Plan, generate_name, is_owned, reused
+from sampan.controllers.slicewrites import Plan, annotate, generate_name, is_owned, reused
 
 MANAGER = "endpointslicemirroring-controller.k8s.io"
 SKIP = "endpointslice.kubernetes.io/skip-mirror"
@@ -143,16 +143,17 @@ def _chunks(listed: list[Obj]) -> Iterator[list[Obj]]:
 def _new(
     endpoints: Obj, group: Group, content: list[Obj], labels: dict[str, str], annotations: dict[str, str]
 ) -> Obj:
+    metadata = {
+        "generateName": generate_name(name_of(endpoints)),
+        "namespace": namespace_of(endpoints),
+        "labels": labels,
+        "ownerReferences": [owner_reference(endpoints)],
+    }
+    annotate(metadata, annotations)
     return {
         "apiVersion": "discovery.k8s.io/v1",
         "kind": "EndpointSlice",
-        "metadata": {
-            "generateName": generate_name(name_of(endpoints)),
-            "namespace": namespace_of(endpoints),
-            "labels": labels,
-            "annotations": annotations,
-            "ownerReferences": [owner_reference(endpoints)],
-        },
+        "metadata": metadata,
         "addressType": group.address_type,
         "endpoints": content,
         "ports": [
@@ -164,5 +165,6 @@ def _new(
 
 
 def _changed(piece: Obj, content: list[Obj], labels: dict[str, str], annotations: dict[str, str]) -> Obj:
-    metadata = {**mutable(piece["metadata"]), "labels": labels, "annotations": annotations}
+    metadata = {**mutable(piece["metadata"]), "labels": labels}
+    annotate(metadata, annotations)
     return {**piece, "metadata": metadata, "endpoints": content}
