@@ -59,11 +59,11 @@ async def test_host_and_node_reach_each_other(node: NodeNamespace) -> None:
 
 
 async def test_ensure_again_changes_nothing(node: NodeNamespace) -> None:
-    links, inode = run("ip", "-br", "link"), node.plan.pin.stat().st_ino
+    links, inode = run("ip", "-o", "link", "show", node.plan.host_link), node.plan.pin.stat().st_ino
     again = NodeNamespace(node.plan)
     await again.ensure()
     again.close()
-    assert run("ip", "-br", "link") == links
+    assert run("ip", "-o", "link", "show", node.plan.host_link) == links
     assert node.plan.pin.stat().st_ino == inode
 
 

@@ -168,7 +168,7 @@ def create_veth(end: LinkEnd, peer: LinkEnd, peer_namespace_fd: int, mtu: int = 
 
     The kernel refuses a peer that wants to be up before the two are joined (ENOTCONN).
     """
-    size = attribute(_IFLA_MTU, struct.pack("=I", mtu)) if mtu else b""
+    size = size_of_link(mtu) if mtu else b""
     other = (
         _LINK.pack(0, 0, peer.index, 0, 0)
         + _link_attributes(peer)
@@ -176,6 +176,11 @@ def create_veth(end: LinkEnd, peer: LinkEnd, peer_namespace_fd: int, mtu: int = 
         + attribute(_IFLA_NET_NS_FD, struct.pack("=I", peer_namespace_fd))
     )
     return create_link("veth", end, attribute(_VETH_PEER, other), size)
+
+
+def size_of_link(mtu: int) -> bytes:
+    """The attribute for `create_link`."""
+    return attribute(_IFLA_MTU, struct.pack("=I", mtu))
 
 
 def create_link(kind: str, end: LinkEnd, data: bytes = b"", more: bytes = b"") -> Request:

@@ -87,6 +87,8 @@ class NodeNamespace:
             await asyncio.to_thread(namespace.create, plan.lan)
         end = await self.inside(self._prepare)
         if plan.lan is None:
+            if end is not None and not await asyncio.to_thread(self._hangs_on_host, end):
+                await self.inside(self._drop_uplink)
             await asyncio.to_thread(self._connect_host, end, plan.pin)
         else:
             await self._connect_lan(plan.lan, end)
@@ -207,6 +209,10 @@ class NodeNamespace:
             await asyncio.to_thread(self._reach_from_host)
         await self.traveller.run(lan, lambda: self._in_lan(lambda sock: self._plug(sock, end)))
 
+    def _hangs_on_host(self, end: Link) -> bool:
+        with rtnetlink.open_socket() as sock:
+            return uplink.is_joined(end, uplink.find_links(sock).get(self.plan.host_link))
+
     def _in_lan(self, work: Callable[[Socket], namespace.T]) -> namespace.T:
         with self._socket() as sock:
             return work(sock)
@@ -302,6 +308,10 @@ def choose_plan(name: str, pin: Path, memory: Path, **more: Unpack[PlanOptions])
     try:
         return node_plan(int(json.loads(memory.read_text())["index"]), name, pin, **more)
     except FileNotFoundError:
+        if more.get("number"):
+            raise NetworkFault(
+                f"{memory} is missing: the cluster's first node chooses the addresses"
+            ) from None
         index = free_index(host_networks())
     except (ValueError, LookupError, TypeError) as error:
         index = uplink_index(name, pin, NetworkFault(f"{memory} cannot be read: {error}"))

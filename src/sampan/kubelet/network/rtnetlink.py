@@ -55,6 +55,8 @@ def carry_out(sock: socket.socket, requests: Sequence[Request], tolerate: Collec
 
     Every request must ask for an acknowledgement.
     """
+    if not requests:
+        return
     sock.send(pack(requests))
     waiting = len(requests)
     first: NetlinkFault | None = None

@@ -1,0 +1,163 @@
+"""Pods of different nodes, by routes and by VXLAN."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from harness.lab import Lab, Place
+from sampan.api.objects import Obj
+from sampan.api.resources import NODES
+from sampan.client.client import Client
+from sampan.client.fake import FakeTransport
+from sampan.client.informers import Informers
+from sampan.kubelet.network import namespace
+from sampan.kubelet.network.node import ensure_node
+from sampan.kubelet.network.plan import NodePlan
+from sampan.kubelet.network.routes import NodeRoutes
+
+pytestmark = pytest.mark.root
+MODES = pytest.mark.parametrize("overlay", [False, True], ids=["routes", "vxlan"])
+
+
+def node_object(plan: NodePlan, name: str) -> Obj:
+    return {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {"name": name},
+        "spec": {"podCIDRs": list(plan.pod_cidrs)},
+        "status": {"addresses": [{"type": "InternalIP", "address": ip} for ip in plan.node_ips]},
+    }
+
+
+class Several:
+    """Nodes named n0, n1, ..., each a lab of its own, and one API."""
+
+    def __init__(self, root: Path, *, overlay: bool) -> None:
+        self.root, self.overlay = root, overlay
+        self.name = f"test-{uuid4().hex[:8]}"
+        self.client = Client(FakeTransport())
+        self.informers = Informers(self.client)
+        self.labs: list[Lab] = []
+        self.tasks: list[asyncio.Task[None]] = []
+
+    async def add(self) -> Lab:
+        number = len(self.labs)
+        own = self.root / f"n{number}"
+        memory, lan = self.root / "network.json", self.root / "lan"
+        node = await ensure_node(self.name, own / "net", memory, number=number, lan=lan, overlay=self.overlay)
+        lab = Lab(own, node)
+        self.labs.append(lab)
+        await lab.network.open()
+        await self.client.create(NODES, node_object(node.plan, f"n{number}"))
+        await self.start(lab)
+        return lab
+
+    async def start(self, lab: Lab) -> asyncio.Task[None]:
+        routes = NodeRoutes(lab.node, self.informers, f"n{self.labs.index(lab)}")
+        task = asyncio.create_task(routes.run())
+        self.tasks.append(task)
+        waiting = asyncio.create_task(routes.ready.wait())
+        async with asyncio.timeout(10):
+            await asyncio.wait((waiting, task), return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        if task.done():
+            task.result()
+        return task
+
+    async def close(self) -> None:
+        await end(self.tasks)
+        for lab in reversed(self.labs):
+            for close in lab.closing:
+                close()
+            lab.network.close()
+            for pin in lab.pods:
+                namespace.unpin(pin)
+            await lab.node.remove()
+            lab.node.close()
+
+
+async def end(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@contextlib.asynccontextmanager
+async def several(root: Path, *, overlay: bool) -> AsyncIterator[Several]:
+    made = Several(root, overlay=overlay)
+    made.tasks.append(asyncio.create_task(made.informers.run()))
+    try:
+        yield made
+    finally:
+        await made.close()
+
+
+async def eventually(lab: Lab, mark: str, *, there: bool) -> None:
+    """Waits until `mark` stands in the node's routes, or does no more."""
+    for _ in range(1000):
+        if (mark in await lab.node.execute(("ip", "route"))) == there:
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError(f"{mark} is {'not ' if there else ''}there")
+
+
+@MODES
+async def test_pods_of_all_nodes_reach_each_other(tmp_path: Path, overlay: bool) -> None:
+    async with several(tmp_path, overlay=overlay) as made:
+        labs = [await made.add() for _ in range(3)]
+        await eventually(labs[0], str(labs[2].family.pod_cidr), there=True)
+        pods = [await lab.pod() for lab in labs]
+        for pod in pods:
+            await pod.serve(80)
+        for pod in pods:
+            for other in pods:
+                for row, ip in enumerate(other.ips):
+                    assert await pod.ask(ip, 80) == f"{ip} {pod.ips[row]}"
+        for lab in labs:
+            for ip in pods[1].ips:
+                assert (await lab.inside.ask(ip, 80)).startswith(ip)
+        host = Place(labs[0], "", "")
+        for pod in pods:
+            for ip in pod.ips:
+                assert (await host.ask(ip, 80)).startswith(ip)
+        link = await labs[0].node.execute(("nsenter", f"--net={pods[0].path}", "ip", "link", "show", "eth0"))
+        assert f"mtu {1450 if overlay else 1500}" in link
+
+
+@MODES
+async def test_a_node_that_goes_takes_its_way_with_it(tmp_path: Path, overlay: bool) -> None:
+    async with several(tmp_path, overlay=overlay) as made:
+        labs = [await made.add() for _ in range(2)]
+        mark = str(labs[1].family.pod_cidr)
+        await eventually(labs[0], mark, there=True)
+        await made.client.delete(NODES, "n1")
+        await eventually(labs[0], mark, there=False)
+
+
+@MODES
+async def test_what_was_missed_while_nobody_looked_is_made_up_for(tmp_path: Path, overlay: bool) -> None:
+    async with several(tmp_path, overlay=overlay) as made:
+        labs = [await made.add() for _ in range(3)]
+        await eventually(labs[0], str(labs[2].family.pod_cidr), there=True)
+        await end(made.tasks[1:])
+        await made.client.delete(NODES, "n1")
+        await made.start(labs[0])
+        routes = await labs[0].node.execute(("ip", "route"))
+        assert str(labs[2].family.pod_cidr) in routes
+        assert str(labs[1].family.pod_cidr) not in routes
+
+
+async def test_a_nodes_new_address_is_followed(tmp_path: Path) -> None:
+    async with several(tmp_path, overlay=False) as made:
+        labs = [await made.add() for _ in range(2)]
+        moved = labs[1].family.host.network[77]
+        node = node_object(labs[1].node.plan, "n1")
+        node["status"]["addresses"] = [{"type": "InternalIP", "address": str(moved)}]
+        await made.client.patch(NODES, "n1", {"status": node["status"]}, subresource="status")
+        await eventually(labs[0], f"{labs[1].family.pod_cidr} via {moved}", there=True)
