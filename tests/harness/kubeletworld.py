@@ -19,6 +19,7 @@ from sampan.kubelet.config import KubeletConfig
 from sampan.kubelet.images.fake import FakeImages, image
 from sampan.kubelet.kubelet import Kubelet
 from sampan.kubelet.network.fake import FakeNetwork, Here
+from sampan.kubelet.parts import Gate, OpenGate
 from sampan.kubelet.runtime.fake import FakeRuntime
 from sampan.kubelet.volumes.fake import FakeMounter
 
@@ -36,6 +37,7 @@ class World:
         self.mounter = FakeMounter()
         self.drains: list[tuple[str, bool]] = []
         self.drain_s = 0.0
+        self.gate: Gate = OpenGate()
         self._tasks: list[asyncio.Task[Any]] = []
 
     def start(self) -> None:
@@ -54,6 +56,7 @@ class World:
             self._drained,
             mounter=self.mounter,
             namespace_at=lambda path: Here(),
+            gate=self.gate,
         )
         self._tasks = [asyncio.create_task(informers.run()), asyncio.create_task(self.kubelet.run())]
 

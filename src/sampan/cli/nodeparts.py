@@ -1,7 +1,8 @@
 """What runs on every node, be it the cluster's own process or one that has joined: proxy, DNS, kubelet.
 
-The one thing handed from part to part directly is the drain: the kubelet asks the proxy whether a Pod is out
-of the kernel before it is told to stop. Sockets that belong to the node are opened inside its namespace.
+Two things are handed from part to part directly. The drain: the kubelet asks the proxy whether a Pod is out of
+the kernel before it is told to stop. And the gate: it asks whether the kernel holds a Pod to its network
+policies before anything of it starts. Sockets that belong to the node are opened inside its namespace.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from sampan.kubelet.kubelet import Kubelet
 from sampan.kubelet.network.node import NodeNamespace
 from sampan.kubelet.network.veth import VethNetwork
 from sampan.kubelet.runtime.crun import CrunRuntime
+from sampan.proxy.policy.enforcer import Enforcer, PolicyConfig, dns_stand_in
 from sampan.proxy.proxy import Proxy, ProxyConfig
 
 DNS_PORT = 53
@@ -67,6 +69,9 @@ class NodeParts:
                 own_ips=frozenset(plan.dns_ips),
             ),
         )
+        self.policies = Enforcer(
+            informers, node.socket, PolicyConfig(settings.name, (dns_stand_in(tuple(plan.dns_ips)),))
+        )
         self.kubelet = Kubelet(
             own,
             informers,
@@ -88,11 +93,13 @@ class NodeParts:
                 **configfile.settings(settings.kubelet),
             ),
             self.proxy.drained,
+            gate=self.policies,
         )
 
     async def parts(self) -> AsyncIterator[tuple[str, Coroutine[Any, Any, None]]]:
         """Each as a named coroutine, in the order in which they should begin."""
         yield "proxy", self.proxy.run()
+        yield "policies", self.policies.run()
         yield "dns", (await self._dns()).run()
         yield "kubelet", self.kubelet.run()
 

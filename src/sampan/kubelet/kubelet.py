@@ -35,7 +35,7 @@ from sampan.kubelet.network.namespace import PinnedNamespace, Traveller
 from sampan.kubelet.nodeadmission import LACKING, Rejection
 from sampan.kubelet.numbers.pages import NumberPages
 from sampan.kubelet.numbers.sampler import Sampler
-from sampan.kubelet.parts import Parts
+from sampan.kubelet.parts import Gate, OpenGate, Parts
 from sampan.kubelet.probers import Prober
 from sampan.kubelet.references import References
 from sampan.kubelet.resolvconf import Resolver
@@ -64,7 +64,8 @@ class Kubelet:
     """Keeps api.streams.NodeStreams. `runtime`, `images` and `network` are opened by `run`.
 
     `drained(pod)` returns when no kernel rule sends new connections to the Pod any more. `namespace_at` gives
-    access to the network namespace pinned at a path, for port-forward.
+    access to the network namespace pinned at a path, for port-forward. `gate` is asked before a Pod's first
+    packet.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class Kubelet:
         *,
         mounter: Mounter | None = None,
         namespace_at: Callable[[str], Namespace] | None = None,
+        gate: Gate | None = None,
     ) -> None:
         config.pods.mkdir(parents=True, exist_ok=True)
         self.config = config
@@ -127,6 +129,7 @@ class Kubelet:
             services=self._services.list,
             drained=drained,
             allocation=self._allocation,
+            gate=gate or OpenGate(),
         )
         self._sampler = Sampler(runtime, self._pod_of)
         self._numbers = NumberPages(self._parts, self._sampler, self._pods.list, self._pod_of)

@@ -25,6 +25,26 @@ from sampan.kubelet.runtime.contract import Runtime
 from sampan.kubelet.volumes.volumes import Volumes
 
 
+class Gate(Protocol):
+    """Who lets a Pod with an address of its own onto the network: its packets are held to policies."""
+
+    async def admitted(self, pod: Obj, ips: tuple[str, ...]) -> None:
+        """Returns when the Pod may send and be sent packets; OSError if that cannot be had in time."""
+
+    def left(self, uid: str) -> None:
+        """Nothing of the Pod runs any more, and its addresses are free."""
+
+
+class OpenGate:
+    """Lets everybody pass."""
+
+    async def admitted(self, pod: Obj, ips: tuple[str, ...]) -> None:
+        return
+
+    def left(self, uid: str) -> None:
+        return
+
+
 class Say(Protocol):
     """An Event about the Pod at hand, or about one container of it."""
 
@@ -60,6 +80,7 @@ class Parts:
     drained: Callable[[Obj], Awaitable[None]]
     allocation: Allocation
     counters: Counters = field(default_factory=Counters)
+    gate: Gate = field(default_factory=OpenGate)
 
     def surroundings(self, pod_ips: tuple[str, ...]) -> Surroundings:
         return Surroundings(

@@ -52,6 +52,7 @@ async def release(parts: Parts, uid: str) -> None:
     """Gives everything back but the logs. Idempotent."""
     await parts.runtime.remove_sandbox(uid)
     await parts.network.detach(uid)
+    parts.gate.left(uid)
     await parts.volumes.teardown(uid)
     parts.references.release(uid)
 
@@ -103,6 +104,7 @@ async def _sandbox(parts: Parts, pod: Obj) -> tuple[Sandbox, tuple[str, ...]]:
     if not sandbox.net:
         return sandbox, tuple(parts.network.node_ips)
     addresses = await parts.network.attach(sandbox.uid, sandbox.net)
+    await parts.gate.admitted(pod, addresses.ips)
     return sandbox, addresses.ips
 
 

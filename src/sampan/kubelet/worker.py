@@ -142,6 +142,8 @@ class Worker:
                 if self.view.sandbox is not None:
                     self._parts.references.hold(self.view.pod)
                     self._attempts.watch_adopted()
+                    if self.view.sandbox.net and self.view.ips:
+                        self._spawn(self._parts.gate.admitted(self.view.pod, self.view.ips), "admit")
                     if self.view.state is PodState.UP:
                         # Sources may have changed while nobody looked, and tokens are not remembered.
                         self._refresh.now()
