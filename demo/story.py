@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from harness.node import Node, eventually
+from harness.node import Node, eventually, run
 from harness.traffic import Load
 from mirror import Mirror
 
@@ -54,6 +54,13 @@ class Stage:
     def addresses(self, service: str) -> set[str]:
         subsets = self.node.get("endpoints", service, SPACE).get("subsets") or []
         return {entry["ip"] for subset in subsets for entry in subset.get("addresses") or []}
+
+    def curl(self, url: str) -> str:
+        """What the host is answered, once somebody answers."""
+        print(f"   $ curl {url}", flush=True)
+        said = eventually(lambda: run(["curl", "-sS", "-m", "5", url]).out.strip())
+        print(f"     {said}", flush=True)
+        return said
 
     def under_load(self, address: str, work: Callable[[], None]) -> None:
         with Load(f"http://{address}/") as load:
@@ -239,6 +246,39 @@ def readiness(stage: Stage) -> None:
     stage.kubectl("get endpoints without-probe with-probe")
 
 
+def types(stage: Stage) -> None:
+    stage.scene("7  Every type of Service")
+    stage.apply("types.yaml")
+    stage.kubectl("wait --for=condition=Ready pod/who-0 pod/who-1 --timeout=60s", quiet=True)
+    balanced = eventually(lambda: _ingress(stage, "who-balanced"))
+    source = eventually(lambda: _ingress(stage, "who-source"))
+    stage.kubectl("get services")
+    node = stage.node.list("nodes", SPACE)[0]["status"]["addresses"][0]["address"]
+    port = stage.node.get("service", "who-node", SPACE)["spec"]["ports"][0]["nodePort"]
+    stage.promise(
+        "who-" in stage.curl(f"http://{node}:{port}/"), "NodePort: a port of the node, asked from the host"
+    )
+    hidden = stage.curl(f"http://{balanced}/")
+    stage.promise(hidden.endswith(node), "LoadBalancer: an address out of the box; the Pod sees the node ask")
+    shown = stage.curl(f"http://{source}/")
+    stage.promise(not shown.endswith(node), "externalTrafficPolicy Local: the Pod sees the client itself")
+    stage.kubectl("exec shell -- dig +short who-elsewhere.default.svc.cluster.local")
+    stage.say("ExternalName: a CNAME, nothing is proxied.")
+    stage.kubectl("exec shell -- dig +short who-headless.default.svc.cluster.local")
+    stage.kubectl("exec shell -- dig +short who-1.who-headless.default.svc.cluster.local")
+    stage.say("Headless: the Pods' own addresses, and a name for each.")
+    asked = "for i in $(seq 20); do curl -s http://who-sticky/; done | sort | uniq -c"
+    one = stage.kubectl(f'exec shell -- sh -c "{asked}"')
+    stage.promise(len(one.splitlines()) == 1, "sessionAffinity: one client, one Pod")
+    both = stage.kubectl("exec shell -- curl -s -6 http://who-both/")
+    stage.promise(":" in both, "dual stack: the same name over IPv6")
+
+
+def _ingress(stage: Stage, service: str) -> str:
+    found = stage.node.get("service", service, SPACE)["status"]["loadBalancer"].get("ingress") or [{}]
+    return str(found[0].get("ip", ""))
+
+
 def play(node: Node, mirror: Mirror) -> None:
     begun = time.monotonic()
     print(node.up().out.rstrip())
@@ -252,6 +292,7 @@ def play(node: Node, mirror: Mirror) -> None:
     nothing_lost(stage, address)
     blue_green(stage, address)
     readiness(stage)
+    types(stage)
 
 
 def main() -> None:
