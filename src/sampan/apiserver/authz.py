@@ -12,6 +12,8 @@ UNAUTHENTICATED = "system:unauthenticated"
 MASTERS = "system:masters"
 NODES_GROUP = "system:nodes"
 BOOTSTRAPPERS = "system:bootstrappers"
+KUBELET_CALLER, KUBELET_CALLERS = "kube-apiserver-kubelet-client", "sampan:kubelet-callers"
+"""Whom a node's own server lets in: the API server, with a certificate of its own for that."""
 ANONYMOUS = UserInfo("system:anonymous", (UNAUTHENTICATED,))
 
 
@@ -77,6 +79,18 @@ class Confining:
                 if (confined := self._groups.get(group)) is not None:
                     return confined
         return self._otherwise
+
+
+class Nothing:
+    """May nothing here: what the API server shows to nodes opens no door, should one lead back to it."""
+
+    def allows(self, user: UserInfo, wanted: Attributes) -> bool:
+        return False
+
+    def rules(
+        self, user: UserInfo, namespace: str
+    ) -> tuple[list[dict[str, list[str]]], list[dict[str, list[str]]]]:
+        return [], []
 
 
 def refusal(user: UserInfo, wanted: Attributes) -> str:

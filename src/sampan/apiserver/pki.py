@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sampan.apiserver.authz import KUBELET_CALLER, KUBELET_CALLERS
+
 if TYPE_CHECKING:
     from cryptography import x509
     from cryptography.hazmat.primitives.asymmetric import ec
@@ -54,6 +56,15 @@ class Pki:
         context.load_cert_chain(self.certificate("apiserver"), self.key("apiserver"))
         context.load_verify_locations(self.ca)
         context.verify_mode = ssl.CERT_OPTIONAL
+        context.set_alpn_protocols(["http/1.1"])
+        return context
+
+    def kubelet_context(self) -> ssl.SSLContext:
+        """TLS for asking nodes at their own port: both sides show a certificate of our CA."""
+        name = "apiserver-kubelet-client"
+        self.client_certificate(name, KUBELET_CALLER, (KUBELET_CALLERS,))
+        context = ssl.create_default_context(cafile=str(self.ca))
+        context.load_cert_chain(self.certificate(name), self.key(name))
         context.set_alpn_protocols(["http/1.1"])
         return context
 

@@ -32,10 +32,12 @@ from sampan.apiserver.authz import (
     ANONYMOUS,
     AUTHENTICATED,
     BOOTSTRAPPERS,
+    KUBELET_CALLERS,
     NODES_GROUP,
     AuthenticatedMay,
     Authorizer,
     Confining,
+    Nothing,
 )
 from sampan.apiserver.bootstrap import Advertised, bootstrap, keep, provide_class
 from sampan.apiserver.bootstraptokens import BootstrapTokens
@@ -49,6 +51,7 @@ from sampan.apiserver.nodeauthorizer import Bootstrapper, NodeAuthorizer
 from sampan.apiserver.nonresource import NonResource
 from sampan.apiserver.pipeline import Pipeline, scope_prefix
 from sampan.apiserver.proxying.connect import ProxyConnect
+from sampan.apiserver.proxying.kubelets import Kubelets
 from sampan.apiserver.registry import kinds
 from sampan.apiserver.registry.nodes import NodeHooks
 from sampan.apiserver.registry.services import ServiceHooks
@@ -184,10 +187,12 @@ class ApiServer:
         confined: dict[str, Authorizer] = {
             NODES_GROUP: NodeAuthorizer(self._live, self._pods_of),
             BOOTSTRAPPERS: Bootstrapper(),
+            KUBELET_CALLERS: Nothing(),
         }
         authorizer = Confining(confined, AuthenticatedMay())
         reviews = Reviews(authorizer, self.tokens)
-        usage = UsageMetrics(self.pipeline, self._streams)
+        kubelets = Kubelets(self.pki, self._live)
+        usage = UsageMetrics(self.pipeline, self._streams, kubelets)
         computed = dict.fromkeys(COMPUTED, usage.answer)
         self.dispatcher = Dispatcher(self.pipeline, authorizer, reviews, self.tokens, computed)
         self._housekeeping = Housekeeping(self.hub, self.transport(_ITSELF))
@@ -197,9 +202,9 @@ class ApiServer:
             Authenticator(self.tokens, BootstrapTokens(self._live)),
             self.dispatcher,
             NonResource(self.tokens, checks, self.metrics.text),
-            Connect(self.dispatcher, self._streams),
+            Connect(self.dispatcher, self._streams, kubelets),
             self.metrics,
-            ProxyConnect(self.dispatcher, self._streams),
+            ProxyConnect(self.dispatcher, self._streams, kubelets),
         )
         self._http = HttpServer(front)
 

@@ -18,6 +18,7 @@ from sampan.api.streams import NodeStreams, NodeUsage, PodUsage
 from sampan.apiserver.filters import parse
 from sampan.apiserver.lister import list_page
 from sampan.apiserver.pipeline import Pipeline, scope_prefix
+from sampan.apiserver.proxying.kubelets import Kubelets
 from sampan.apiserver.registry.hooks import Call
 
 GROUP = NODE_METRICS.group
@@ -27,10 +28,12 @@ _OBJECTS: Mapping[Resource, Resource] = {NODE_METRICS: NODES, POD_METRICS: PODS}
 
 
 class UsageMetrics:
-    """`streams(node_name)` answers a node's side, None while it is not there."""
+    """`streams(node_name)`: a node in this process; others are asked through `kubelets`."""
 
-    def __init__(self, pipeline: Pipeline, streams: Callable[[str], NodeStreams | None]) -> None:
-        self._pipeline, self._streams = pipeline, streams
+    def __init__(
+        self, pipeline: Pipeline, streams: Callable[[str], NodeStreams | None], kubelets: Kubelets
+    ) -> None:
+        self._pipeline, self._streams, self._kubelets = pipeline, streams, kubelets
 
     async def answer(self, call: Call) -> Obj:
         """A NodeMetrics, a PodMetrics or a list of them; raises StatusError."""
@@ -73,9 +76,14 @@ class UsageMetrics:
         return [_pod(pod, usage) for pod, usage in found if usage is not None]
 
     async def _usages(self, names: set[str]) -> dict[str, NodeUsage]:
-        nodes = {name: node for name in names if (node := self._streams(name)) is not None}
-        answers = await asyncio.gather(*(node.usage() for node in nodes.values()))
-        return dict(zip(nodes, answers, strict=True))
+        listed = sorted(names)
+        answers = await asyncio.gather(*(self._usage(name) for name in listed))
+        return {name: usage for name, usage in zip(listed, answers, strict=True) if usage is not None}
+
+    async def _usage(self, name: str) -> NodeUsage | None:
+        if (node := self._streams(name)) is not None:
+            return await node.usage()
+        return await self._kubelets.usage(name) if self._kubelets.known(name) else None
 
 
 def _node(node: Obj, usage: NodeUsage) -> Obj:

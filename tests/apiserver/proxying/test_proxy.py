@@ -107,7 +107,7 @@ class Client:
 async def world(api: Any, pod: Callable[..., Obj], monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
     world = World(api)
 
-    async def dial(server: Target) -> Backend:
+    async def dial(server: Target, tls: object = None) -> Backend:
         assert server.host == ADDRESS
         return await at(replace(server, host="127.0.0.1"))
 

@@ -36,9 +36,10 @@ class Backend:
         self.reply = Reply()
 
     @classmethod
-    async def dial(cls, target: Target) -> Backend:
-        """Raises Unreachable. Certificates are not verified: Pods have their own."""
-        tls = unverified_tls() if target.scheme == "https" else None
+    async def dial(cls, target: Target, tls: ssl.SSLContext | None = None) -> Backend:
+        """Raises Unreachable. Without `tls` certificates are not verified: Pods have their own."""
+        if tls is None and target.scheme == "https":
+            tls = unverified_tls()
         try:
             async with asyncio.timeout(DIAL_TIMEOUT_S):
                 reader, writer = await asyncio.open_connection(

@@ -13,6 +13,7 @@ from sampan.apiserver.dispatch import Dispatcher
 from sampan.apiserver.exchange import Exchange
 from sampan.apiserver.pipeline import scope_prefix
 from sampan.apiserver.proxying import nodes, proxy, target
+from sampan.apiserver.proxying.kubelets import Kubelets
 from sampan.apiserver.registry.hooks import Call
 from sampan.apiserver.route import Proxied
 
@@ -30,8 +31,12 @@ _SERVICE_NAME = "kubernetes.io/service-name"
 
 
 class ProxyConnect:
-    def __init__(self, dispatcher: Dispatcher, streams: Callable[[str], NodeStreams | None]) -> None:
-        self._dispatcher, self._streams = dispatcher, streams
+    """`streams(node_name)`: a node in this process; others are asked through `kubelets`."""
+
+    def __init__(
+        self, dispatcher: Dispatcher, streams: Callable[[str], NodeStreams | None], kubelets: Kubelets
+    ) -> None:
+        self._dispatcher, self._streams, self._kubelets = dispatcher, streams, kubelets
 
     async def answer(self, exchange: Exchange, user: UserInfo, found: Proxied) -> None:
         resource, namespace, text, _ = found.route
@@ -43,6 +48,9 @@ class ProxyConnect:
         obj = self._dispatcher.pipeline.get(Call(user, request, self._dispatcher.pipeline.hub)).obj
         if resource is NODES and nodes.is_kubelet(obj, wanted.port):
             streams = self._streams(wanted.name)
+            if streams is None and self._kubelets.known(wanted.name):
+                await self._kubelets.page(exchange, wanted.name, found)
+                return
             await nodes.serve(exchange, streams, obj, found.rest, self._pod, lambda: self._all(PODS, ""))
             return
         if resource is NODES:

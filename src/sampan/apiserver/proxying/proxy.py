@@ -8,6 +8,7 @@ server has agreed to it.
 from __future__ import annotations
 
 import asyncio
+import ssl
 from contextlib import suppress
 
 from sampan.api import errors
@@ -22,17 +23,24 @@ _OUR_PREFIXES = ("impersonate-", "x-remote-")
 
 async def serve(exchange: Exchange, target: Target, prefix: str, rest: str) -> None:
     """Raises StatusError as long as nothing has been answered."""
+    try:
+        await relay(exchange, target, prefix, rest)
+    except Unreachable as error:
+        raise errors.unavailable(f"error trying to reach service: {error}") from error
+
+
+async def relay(
+    exchange: Exchange, target: Target, prefix: str, rest: str, tls: ssl.SSLContext | None = None
+) -> None:
+    """The same; raises Unreachable where the server gives no answer."""
     if not rest and exchange.method in ("GET", "HEAD") and not exchange.upgrade:
         # Relative links of a page work below a directory only.
         query = f"?{exchange.raw_query}" if exchange.raw_query else ""
         exchange.respond(301, b"", "text/plain", [("Location", f"{prefix}/{query}")])
         return
     exchange.connection.cancel_when_lost = True
-    try:
-        async with await Backend.dial(target) as backend:
-            await _carry(exchange, backend, target, prefix, rest or "/")
-    except Unreachable as error:
-        raise errors.unavailable(f"error trying to reach service: {error}") from error
+    async with await Backend.dial(target, tls) as backend:
+        await _carry(exchange, backend, target, prefix, rest or "/")
 
 
 async def _carry(exchange: Exchange, backend: Backend, target: Target, prefix: str, rest: str) -> None:
