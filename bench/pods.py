@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import time
 from typing import Any
 
 from cluster import connected, cpu_s, resident_mb, tree_pids
+from knocking import Knocker
 from report import Report
 
 from harness.node import Node
@@ -17,7 +17,7 @@ from sampan.client.client import Client
 
 ONE_BY_ONE = 100
 AT_ONCE = 50
-FIRST_PACKETS = 60
+FIRST_PACKETS = 100
 IDLE_PODS = 10
 MANY_IDLE_PODS = 250
 IDLE_S = 20.0
@@ -76,7 +76,8 @@ async def measure(node: Node, report: Report) -> None:
             await _idle(node, client, watcher, report)
             await _one_by_one(client, watcher, report)
             await _at_once(client, watcher, report)
-            await _first_packet(client, watcher, report)
+            took_ms = await first_packets(client, watcher)
+            report.spread("Pod seen Ready to first packet by Service", took_ms, "goal p99 5")
             await _many_idle(node, client, watcher, report)
             own, _ = resident_mb([node.pid])
             report.add("RSS of the process when all these Pods have gone", own, "MB")
@@ -118,8 +119,8 @@ async def _at_once(client: Client, watcher: Watcher, report: Report) -> None:
     await watcher.gone(*names)
 
 
-async def _first_packet(client: Client, watcher: Watcher, report: Report) -> None:
-    """A Pod whose server listens before it is Ready; a client that knocks without pause."""
+async def first_packets(client: Client, watcher: Watcher) -> list[float]:
+    """ms from seeing a Pod Ready to the first connection through its Service; its server listens before."""
     labels = {"app": "first"}
     service = await client.create(
         SERVICES,
@@ -130,33 +131,22 @@ async def _first_packet(client: Client, watcher: Watcher, report: Report) -> Non
             "spec": {"selector": labels, "ports": [{"port": 80}]},
         },
     )
-    address = (service["spec"]["clusterIP"], 80)
+    knocker = await Knocker.at(service["spec"]["clusterIP"], 80)
     took_ms = []
     for number in range(FIRST_PACKETS):
         name = f"first-{number}"
         fresh = pod(name, labels, image="nginx:1.29")
         fresh["spec"]["containers"][0]["readinessProbe"] = {"tcpSocket": {"port": 80}, "periodSeconds": 1}
-        knocking = asyncio.create_task(asyncio.to_thread(_knock, address))
+        knocker.begin()
         await client.create(PODS, fresh)
         await watcher.ready(name)
-        through_s = await knocking
-        took_ms.append(max(0.0, through_s - watcher.ready_s[name]) * 1000)
+        took_ms.append(max(0.0, await knocker.let_in_s() - watcher.ready_s[name]) * 1000)
         await client.delete(PODS, name, namespace="default", grace_period_s=0)
         await watcher.gone(name)
         await asyncio.sleep(0.05)
+    await knocker.close()
     await client.delete(SERVICES, "first", namespace="default")
-    report.spread("Pod seen Ready to first packet by Service", took_ms, "goal p99 5")
-
-
-def _knock(address: tuple[str, int]) -> float:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        try:
-            socket.create_connection(address, timeout=1).close()
-            return time.monotonic()
-        except OSError:
-            time.sleep(0.0003)
-    raise TimeoutError(f"nobody answers at {address}")
+    return took_ms
 
 
 async def _idle(node: Node, client: Client, watcher: Watcher, report: Report) -> None:

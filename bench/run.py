@@ -65,7 +65,7 @@ def main() -> None:
             if "streams" in wanted:
                 asyncio.run(streams.measure(node, report))
             if "services" in wanted:
-                services.measure(node, report)
+                asyncio.run(services.measure(node, report))
             if "api" in wanted:
                 asyncio.run(api.measure(node, report))
     print(report.line())
