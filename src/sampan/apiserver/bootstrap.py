@@ -7,19 +7,23 @@ import ipaddress
 import logging
 from dataclasses import dataclass
 
+from sampan.api import clock
 from sampan.api.errors import StatusError
 from sampan.api.objects import Obj
 from sampan.api.persistence import DIRECTORIES, IS_DEFAULT
-from sampan.api.request import Request, Transport
+from sampan.api.request import MERGE_PATCH, Request, Transport
 from sampan.api.resources import (
     ENDPOINT_SLICES,
     ENDPOINTS,
     NAMESPACES,
     PRIORITY_CLASSES,
+    SERVICE_CIDRS,
     SERVICES,
     STORAGE_CLASSES,
     Resource,
 )
+from sampan.apiserver.notices import Notices
+from sampan.apiserver.servicecidrs import FINALIZER
 
 RETRY_S = 10.0
 
@@ -40,19 +44,20 @@ _PRIORITIES = (
 class Advertised:
     """Where Pods reach the API. An empty `host` means that they cannot."""
 
-    service_cidr: str
+    service_cidrs: tuple[str, ...]
     host: str
     port: int
 
     @property
     def service_ip(self) -> str:
-        return str(ipaddress.ip_network(self.service_cidr)[1])
+        return str(ipaddress.ip_network(self.service_cidrs[0])[1])
 
 
 async def bootstrap(transport: Transport, advertised: Advertised) -> None:
     """Creates what is missing; corrects where `kubernetes` leads. Safe to run again at any time."""
     first = [_create(transport, NAMESPACES, "", _named(name)) for name in _NAMESPACES]
     first += [_create(transport, PRIORITY_CLASSES, "", _priority(*row)) for row in _PRIORITIES]
+    first.append(_provide_cidrs(transport, advertised))
     await asyncio.gather(*first)
     await _create(transport, SERVICES, "default", _service(advertised))
     if advertised.host:
@@ -80,6 +85,7 @@ async def keep(transport: Transport, advertised: Advertised) -> None:
     kept = [
         Request("watch", each, "default", params=named) for each in (SERVICES, ENDPOINTS, ENDPOINT_SLICES)
     ]
+    kept.append(Request("watch", SERVICE_CIDRS, params=named))
     async with asyncio.TaskGroup() as group:
         for request in (*kept, Request("watch", NAMESPACES)):
             group.create_task(_keep(transport, advertised, request))
@@ -95,7 +101,8 @@ async def _keep(transport: Transport, advertised: Advertised, request: Request) 
             async for event in transport.watch(request):
                 name = event.object["metadata"]["name"]
                 gone = event.type == "DELETED" and name in ("kubernetes", *_NAMESPACES)
-                if gone or (event.type == "MODIFIED" and name == "kubernetes"):
+                led_astray = event.type == "MODIFIED" and name == "kubernetes"
+                if gone or (led_astray and request.resource is not SERVICE_CIDRS):
                     due = True
                     await bootstrap(transport, advertised)
                     due = False
@@ -103,6 +110,36 @@ async def _keep(transport: Transport, advertised: Advertised, request: Request) 
         except StatusError as error:  # a full disk, say
             log.warning("objects that every cluster has: %s", error.message)
             await asyncio.sleep(RETRY_S)
+
+
+async def _provide_cidrs(transport: Transport, advertised: Advertised) -> bool:
+    """The ServiceCIDR of the configured ranges. A second family may be added to it later; anything else that
+    it says and the configuration does not, is told.
+    """
+    wanted = list(advertised.service_cidrs)
+    metadata = {"name": "kubernetes", "finalizers": [FINALIZER]}
+    if await _create(transport, SERVICE_CIDRS, "", {"metadata": metadata, "spec": {"cidrs": wanted}}):
+        condition = {
+            "type": "Ready",
+            "status": "True",
+            "reason": "",
+            "message": "Kubernetes default Service CIDR is ready",
+            "lastTransitionTime": clock.now(),
+        }
+        await _patch(transport, SERVICE_CIDRS, "", {"status": {"conditions": [condition]}}, "status")
+        return True
+    present = await transport.call(Request("get", SERVICE_CIDRS, name="kubernetes"))
+    cidrs = present["spec"]["cidrs"]
+    if len(cidrs) == 1 and len(wanted) == 2 and cidrs == wanted[:1]:
+        await _patch(transport, SERVICE_CIDRS, "", {"spec": {"cidrs": wanted}})
+    elif cidrs != wanted:
+        why = (
+            f"The default ServiceCIDR [{' '.join(cidrs)}] does not match the controller flag configurations "
+            f"[{' '.join(wanted)}]"
+        )
+        notices = Notices(transport, "kubernetes-service-cidr-controller")
+        await notices.warn(present, "KubernetesDefaultServiceCIDRInconsistent", why)
+    return False
 
 
 async def _create(transport: Transport, resource: Resource, namespace: str, obj: Obj) -> bool:
@@ -122,15 +159,16 @@ async def _ensure(transport: Transport, resource: Resource, obj: Obj, *fields: s
     wanted = {field: obj[field] for field in fields}
     if await _create(transport, resource, "default", obj):
         return
-    request = Request(
-        "patch",
-        resource,
-        "default",
-        "kubernetes",
-        body=wanted,
-        content_type="application/merge-patch+json",
+    await _patch(transport, resource, "default", wanted)
+
+
+async def _patch(
+    transport: Transport, resource: Resource, namespace: str, body: Obj, subresource: str = ""
+) -> None:
+    """Changes the object named `kubernetes`."""
+    await transport.call(
+        Request("patch", resource, namespace, "kubernetes", subresource, body=body, content_type=MERGE_PATCH)
     )
-    await transport.call(request)
 
 
 def _named(name: str) -> Obj:

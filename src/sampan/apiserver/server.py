@@ -55,7 +55,9 @@ from sampan.apiserver.proxying.kubelets import Kubelets
 from sampan.apiserver.registry import kinds
 from sampan.apiserver.registry.nodes import NodeHooks
 from sampan.apiserver.registry.services import ServiceHooks
+from sampan.apiserver.repair import AddressRepair
 from sampan.apiserver.reviews import Reviews
+from sampan.apiserver.servicecidrs import ServiceCIDRs
 from sampan.apiserver.streams.connect import Connect
 from sampan.apiserver.tokens import Tokens
 from sampan.apiserver.transport import DirectTransport
@@ -135,11 +137,13 @@ class ApiServer:
             self._spawn(self._bookmarks(), "bookmarks")
             self._spawn(self._housekeeping.run(), "housekeeping")
             advertised = Advertised(
-                config.service_cidrs[0], config.advertise_host, config.advertise_port or self.port
+                tuple(config.service_cidrs), config.advertise_host, config.advertise_port or self.port
             )
             await bootstrap(self.transport(_ITSELF), advertised)
             await provide_class(self.transport(_ITSELF))
             self._spawn(keep(self.transport(_ITSELF), advertised), "kubernetes Service")
+            self._spawn(self._service_cidrs.run(), "service CIDRs")
+            self._spawn(self._repair.run(), "address repair")
             context = self.pki.server_context()
             for listening in (sock, *config.sockets):
                 await self._http.listen(listening, context)
@@ -196,6 +200,8 @@ class ApiServer:
         computed = dict.fromkeys(COMPUTED, usage.answer)
         self.dispatcher = Dispatcher(self.pipeline, authorizer, reviews, self.tokens, computed)
         self._housekeeping = Housekeeping(self.hub, self.transport(_ITSELF))
+        self._service_cidrs = ServiceCIDRs(self.hub, services.addresses, self.transport(_ITSELF))
+        self._repair = AddressRepair(self.hub, services, self.transport(_ITSELF))
         self.metrics = Metrics(self.hub)
         checks = {"ping": lambda: True, "store": self._store_works, "poststarthook/bootstrap": self._is_ready}
         front = Front(

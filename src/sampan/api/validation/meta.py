@@ -33,7 +33,7 @@ NAME_FORMS: dict[tuple[str, str], Form] = {
     ("", "Namespace"): names.dns_label,
     ("", "Service"): names.dns_1035_label,
     ("batch", "CronJob"): _cron_job_name,
-    ("networking.k8s.io", "IPAddress"): names.ip,
+    ("networking.k8s.io", "IPAddress"): names.canonical_ip,
     **{
         ("rbac.authorization.k8s.io", kind): path_segment
         for kind in ("Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding")

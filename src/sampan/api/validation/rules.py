@@ -21,6 +21,7 @@ from sampan.api.validation import (
     quotas,
     runtimeclass,
     service,
+    servicecidrs,
     storage,
     storageclasses,
     workload,
@@ -91,6 +92,10 @@ RULES: dict[tuple[str, str], Rules] = {
     ("networking.k8s.io", "NetworkPolicy"): Rules(
         networking.network_policy, networking.network_policy_update
     ),
+    ("networking.k8s.io", "ServiceCIDR"): Rules(
+        servicecidrs.service_cidr, servicecidrs.service_cidr_update
+    ),
+    ("networking.k8s.io", "IPAddress"): Rules(servicecidrs.ip_address, servicecidrs.ip_address_update),
     ("rbac.authorization.k8s.io", "Role"): Rules(governance.role, governance.role_update),
     ("rbac.authorization.k8s.io", "ClusterRole"): Rules(
         governance.cluster_role, governance.cluster_role_update

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 
@@ -109,6 +109,9 @@ class Pool:
 
     def holder(self, number: int) -> str | None:
         return self._holders.get(number)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._holders)
 
     def __len__(self) -> int:
         return len(self._holders)

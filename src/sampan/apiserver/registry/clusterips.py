@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import partial
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from sampan.api import clock, errors
 from sampan.api.errors import FieldError, invalid_value
@@ -38,8 +38,13 @@ class ClusterIPs:
         self._objects = hub.cache(storage_prefix(IP_ADDRESSES))
         self._pools = {family: Pool((), partial(self._has_object, family)) for family in self.families}
         self._cidrs = hub.cache(storage_prefix(SERVICE_CIDRS))
+        self._networks: list[IPv4Network | IPv6Network] = []
         self._cidrs.listeners.append(self._ranges_changed)
         self._read_ranges()
+
+    @property
+    def pools(self) -> Collection[Pool]:
+        return self._pools.values()
 
     # --- giving out -----------------------------------------------------------------------------------
 
@@ -75,18 +80,28 @@ class ClusterIPs:
 
     def hold(self, addresses: Iterable[str], owner: str) -> None:
         for address in addresses:
-            if pool := self._pools.get(family_of(address)):
+            if (pool := self._pools.get(family_of(address))) is not None:
                 pool.hold(int(ipaddress.ip_address(address)), owner)
 
     def give_back(self, addresses: Iterable[str], owner: str) -> None:
         for address in addresses:
-            if pool := self._pools.get(family_of(address)):
+            if (pool := self._pools.get(family_of(address))) is not None:
                 pool.give_back([int(ipaddress.ip_address(address))], owner)
 
     def holder(self, address: str) -> str | None:
         """The uid of the Service that holds an address or is about to."""
         pool = self._pools.get(family_of(address))
         return pool.holder(int(ipaddress.ip_address(address))) if pool is not None else None
+
+    def covers(self, address: str) -> bool:
+        """Whether any ServiceCIDR has it in its ranges, be it ready or not."""
+        asked = ipaddress.ip_address(address)
+        return any(asked in network for network in self._networks)
+
+    def held(self) -> Iterator[str]:
+        """All addresses that Services have or are about to."""
+        for family, pool in self._pools.items():
+            yield from (str(_TYPES[family](number)) for number in pool)
 
     # --- the objects ----------------------------------------------------------------------------------
 
@@ -128,12 +143,14 @@ class ClusterIPs:
     def _read_ranges(self) -> None:
         """The oldest ServiceCIDR gives first, as the cluster's own is the oldest of all."""
         known: set[str] = set()
+        self._networks = []
         given: dict[str, list[str]] = {family: [] for family in self.families}
         objects = [entry.obj for entry in self._cidrs.entries.values()]
         for obj in sorted(objects, key=lambda obj: str(obj["metadata"]["creationTimestamp"])):
             for cidr in (obj.get("spec") or {}).get("cidrs") or ():
                 family = family_of(cidr)
                 known.add(family)
+                self._networks.append(ipaddress.ip_network(cidr))
                 if family in given and gives(obj):
                     given[family].append(cidr)
         for family, configured in self._configured.items():

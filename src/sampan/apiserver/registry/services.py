@@ -32,10 +32,10 @@ class ServiceHooks(Hooks):
     def __init__(self, hub: Hub, cidrs: Sequence[str], node_ports: tuple[int, int]) -> None:
         self.addresses = ClusterIPs(hub, cidrs)
         self.ports = NodePorts(*node_ports)
-        cache = hub.cache(storage_prefix(SERVICES))
-        for entry in cache.entries.values():
+        self._services = hub.cache(storage_prefix(SERVICES))
+        for entry in self._services.entries.values():
             self._hold(entry.obj)
-        cache.listeners.append(self._changed)
+        self._services.listeners.append(self._changed)
 
     def prepare_create(self, call: Call, obj: Obj) -> None:
         obj["status"] = {"loadBalancer": {}}
@@ -74,6 +74,22 @@ class ServiceHooks(Hooks):
 
     def companions(self, call: Call, new: Obj | None, old: Obj | None) -> Sequence[Op]:
         return list(self.addresses.objects(new, old))
+
+    def audit(self, suspects: frozenset[str]) -> frozenset[str]:
+        """Ends the holdings of owners that were no Service the last time either (`suspects`): reservations
+        of requests that ended without a word. Answers who is none now.
+        """
+        known = {_owner(entry.obj) for entry in self._services.entries.values()}
+        unknown: set[str] = set()
+        for pool in (*self.addresses.pools, self.ports.pool):
+            for number in list(pool):
+                owner = pool.holder(number)
+                if owner is None or owner in known:
+                    continue
+                unknown.add(owner)
+                if owner in suspects:
+                    pool.give_back([number], owner)
+        return frozenset(unknown)
 
     def _settle(self, new: Obj, old: Obj | None) -> None:
         if not needs_cluster_ip(new["spec"]):
