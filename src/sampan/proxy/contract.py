@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Protocol, TypeAlias
 
 from sampan.proxy.frontends import Front
@@ -42,6 +42,9 @@ class Nft(Protocol):
 
     def apply(self, change: Change) -> None:
         """One transaction. Raises TableDrifted, NftFault."""
+
+    async def guard(self, networks: Sequence[str]) -> None:
+        """Refuses what goes to these networks, too, and is no Service's."""
 
     async def listing(self) -> Table:
         """All elements as they are now."""

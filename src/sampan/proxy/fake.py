@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from sampan.proxy.contract import TableDrifted
 from sampan.proxy.frontends import Front
@@ -18,6 +18,7 @@ class FakeNft:
         self.changes: list[Change] = []
         self.replaced = 0
         self.outdated = False
+        self.guarded: tuple[str, ...] = ()
 
     async def open(self) -> Table | None:
         return None if self.table is None else dict(self.table)
@@ -34,6 +35,9 @@ class FakeNft:
             raise TableDrifted(str(error)) from error
         if change:
             self.changes.append(change)
+
+    async def guard(self, networks: Sequence[str]) -> None:
+        self.guarded = tuple(networks)
 
     async def listing(self) -> Table:
         return dict(self.table or {})

@@ -78,6 +78,11 @@ def _networks(ranges: tuple[str, ...], family: int) -> tuple[str, ...]:
     return tuple(map(str, collapse_addresses(IPv4Network(text, strict=False) for text in texts)))
 
 
+def has_external_addresses(service: Obj) -> bool:
+    """Besides its cluster IPs and node ports."""
+    return bool(service["spec"].get("externalIPs")) or any(True for _ in _ingress(service))
+
+
 def _ingress(service: Obj) -> Iterator[str]:
     """Addresses that lead straight to the node; one that is a proxy's is that proxy's to answer."""
     for ingress in ((service.get("status") or {}).get("loadBalancer") or {}).get("ingress") or ():

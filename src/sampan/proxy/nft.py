@@ -77,6 +77,9 @@ class KernelNft:
             listed = ", ".join(sorted({os.strerror(number) for number in errors}))
             raise kind(f"nf_tables refused a transaction of {_size(change)} changes: {listed}")
 
+    async def guard(self, networks: Sequence[str]) -> None:
+        await self._load(ruleset.guards_text(self._families, networks))
+
     async def listing(self) -> Table:
         names = [name for name in wire.SHAPES if name[-1] not in "46" or name[-1] in self._suffixes()]
         return await self._in_thread(_list_all, names)

@@ -3,8 +3,9 @@
 All state belongs to the event loop and is changed without awaiting in between: an informer's handler notes
 the Service, or that host ports moved (`_dirty`), and arranges one `_flush` at the end of the same turn of the
 loop; `_flush` turns what came together into one transaction. Until the first table stands (`_ready`), notes
-only gather. Two tasks run beside it, both owned by `run`: the flusher sends conntrack requests one after
-another, the audit compares the kernel's table with ours, rarely or when a transaction was refused.
+only gather. Four tasks run beside it, all owned by `run`: one sends conntrack requests one after another, one
+compares the kernel's table with ours (rarely, or when a transaction was refused), one opens and closes ports
+where the proxy answers itself (`reports`), one guards the ranges of new ServiceCIDRs (`guard`).
 """
 
 from __future__ import annotations
@@ -12,21 +13,28 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 
 from sampan.api.objects import Obj, annotations_of, key_of, labels_of, namespace_of, uid_of
-from sampan.api.resources import ENDPOINT_SLICES, PODS, SERVICES
+from sampan.api.resources import ENDPOINT_SLICES, NODES, PODS, SERVICE_CIDRS, SERVICES
 from sampan.api.validation.pod import MIRROR
 from sampan.client.client import Client
+from sampan.client.events import EventRecorder
 from sampan.client.informers import Informers
 from sampan.proxy import hostports
+from sampan.proxy.config import ProxyConfig as ProxyConfig
 from sampan.proxy.conntrack import KernelConntrack
 from sampan.proxy.contract import Conntrack, Nft, NftFault, NftLoader, SocketFactory
+from sampan.proxy.drain import Drain
+from sampan.proxy.frontends import has_external_addresses
+from sampan.proxy.guard import Guard
 from sampan.proxy.keys import Keys
 from sampan.proxy.ledger import Ledger, Step
 from sampan.proxy.nft import KernelNft
+from sampan.proxy.reports import Reports
 from sampan.proxy.rules import (
     EMPTY,
     SERVICE_NAME,
@@ -37,52 +45,18 @@ from sampan.proxy.rules import (
     fragment,
     fronts_of,
 )
-from sampan.proxy.ruleset import FamilyConstants, fixed_elements
+from sampan.proxy.ruleset import fixed_elements
 from sampan.proxy.table import MADE_ONCE, Change, diff, of_set
 
 log = logging.getLogger(__name__)
 
-AUDIT_EVERY_S = 600.0
-SETTLE_S = 0.005
-"""A connection on its way when the rule went may still reach the Pod; 5 ms were measured to be ample."""
-DRAIN_TIMEOUT_S = 2.0
 _SERVICES_PER_TURN = 200
 _RETRY_S = 1.0
 
+ZONE = "topology.kubernetes.io/zone"
 _INDEX = "service"
 _HOST_PORTS = "host ports"
 """Stands for all of them where other keys are Services', and is the index of Pods that ask for some."""
-
-
-@dataclass(frozen=True, slots=True)
-class ProxyConfig:
-    """The node as the proxy must know it. Primary family first; one Pod CIDR per node address.
-
-    `own_ips`: service addresses that the node answers itself (cluster DNS on its loopback). `cluster_cidrs`:
-    the Pods of all nodes. `load_balancers`: addresses handed out to Services; a free one is nobody's.
-    """
-
-    node_name: str
-    node_ips: tuple[str, ...]
-    pod_cidrs: tuple[str, ...]
-    service_cidrs: tuple[str, ...]
-    own_ips: frozenset[str] = frozenset()
-    cluster_cidrs: tuple[str, ...] = ()
-    load_balancers: tuple[str, ...] = ()
-    audit_every_s: float = AUDIT_EVERY_S
-
-    @property
-    def families(self) -> tuple[FamilyConstants, ...]:
-        return tuple(
-            FamilyConstants(
-                _version(node),
-                node,
-                _of(node, self.pod_cidrs)[0],
-                _of(node, self.service_cidrs + self.load_balancers),
-                _of(node, self.cluster_cidrs),
-            )
-            for node in self.node_ips
-        )
 
 
 class Proxy:
@@ -105,6 +79,11 @@ class Proxy:
         self._nft = nft or KernelNft(sockets, nft_loader, config.families)
         self._conntrack = conntrack or KernelConntrack(sockets)
         self._config = config
+        self._nodes = informers.informer(NODES, field_selector=f"metadata.name={config.node_name}")
+        self._guard = Guard(
+            informers.informer(SERVICE_CIDRS), config.service_cidrs, self._nft.guard, self._ranges_changed
+        )
+        self._events = EventRecorder(client, "kube-proxy", config.node_name)
         self._facts = NodeFacts(
             config.node_name,
             config.pod_cidrs,
@@ -125,8 +104,10 @@ class Proxy:
         self._synced = asyncio.Event()
         self._drifted = asyncio.Event()
         self._refusals = 0
-        self._moved: set[asyncio.Event] = set()
-        """Set after each transaction; one for each `drained` that waits."""
+        self._drain = Drain(self._leads_to)
+        self._reports = Reports(
+            config, sockets, self._nodes.list, lambda: self._ledger.table, self._port_refused
+        )
         self._stale: asyncio.Queue[Step] = asyncio.Queue()
 
     async def run(self) -> None:
@@ -136,15 +117,20 @@ class Proxy:
         self._slices.subscribe(self._slice_changed)
         self._pods.add_index(_HOST_PORTS, _asks_for_host_ports)
         self._pods.subscribe(self._pod_changed)
+        self._nodes.subscribe(self._node_changed)
+        self._guard.watch()
         try:
             await self._conntrack.open()
             await self._services.wait_synced()
             await self._slices.wait_synced()
             await self._pods.wait_synced()
+            await self._nodes.wait_synced()
             await self._start()
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._forget_flows(), name="proxy-conntrack")
                 group.create_task(self._audit_now_and_then(), name="proxy-audit")
+                group.create_task(self._reports.run(), name="proxy-reports")
+                group.create_task(self._guard.run(), name="proxy-guard")
         finally:
             self._ready = False
             self._nft.close()
@@ -163,22 +149,7 @@ class Proxy:
         if known is not None and _identity(known) == _identity(pod) and hostports.has_host_ports(known):
             self._leaving.add(_identity(pod))
             self._note(_HOST_PORTS)
-        status = pod.get("status") or {}
-        addresses = {entry["ip"] for entry in status.get("podIPs") or ()} | {status.get("podIP", "")}
-        if (pod.get("spec") or {}).get("hostNetwork") or not self._leads_to(addresses):
-            return
-        moved = asyncio.Event()
-        self._moved.add(moved)
-        try:
-            async with asyncio.timeout(DRAIN_TIMEOUT_S):
-                while self._leads_to(addresses):
-                    await moved.wait()
-                    moved.clear()
-                await asyncio.sleep(SETTLE_S)
-        except TimeoutError:
-            log.warning("rules still lead to %s after %g s", key_of(pod), DRAIN_TIMEOUT_S)
-        finally:
-            self._moved.discard(moved)
+        await self._drain.wait(pod)
 
     async def audit(self) -> int:
         """Compares the kernel's table with ours and mends it; how many elements were wrong.
@@ -196,7 +167,8 @@ class Proxy:
             self._nft.apply(mend)
         if refusals == self._refusals:
             self._drifted.clear()
-            self._announce()
+            self._reports.health.updated()
+            self._drain.announce()
         return wrong
 
     def _leads_to(self, addresses: set[str]) -> bool:
@@ -204,13 +176,14 @@ class Proxy:
         return self._drifted.is_set() or any(self._ledger.leads_to(address) for address in addresses)
 
     def _service_changed(self, old: Obj | None, new: Obj | None) -> None:
+        self._reports.numbers.changes["service"] += 1
         self._note(key_of(new or old or {}))
 
     def _slice_changed(self, old: Obj | None, new: Obj | None) -> None:
+        self._reports.queued(old, new)
         for obj in (old, new):
             if obj is not None:
-                for key in _services_of(obj):
-                    self._note(key)
+                self._slice_moved(obj)
 
     def _pod_changed(self, old: Obj | None, new: Obj | None) -> None:
         before, after = (hostports.host_ports(pod, self._facts) if pod else [] for pod in (old, new))
@@ -219,8 +192,21 @@ class Proxy:
         if old is not None and (new is None or _identity(new) != _identity(old)):
             self._leaving.discard(_identity(old))
 
+    def _node_changed(self, old: Obj | None, new: Obj | None) -> None:
+        zone = labels_of(new).get(ZONE, "") if new else ""
+        if zone != self._facts.zone:
+            self._facts = replace(self._facts, zone=zone)
+            for piece in self._slices.list():
+                if any(end.get("hints") for end in piece.get("endpoints") or ()):
+                    self._slice_moved(piece)
+
+    def _slice_moved(self, piece: Obj) -> None:
+        for key in _services_of(piece):
+            self._note(key)
+
     def _note(self, key: str) -> None:
         self._dirty[key] = None
+        self._reports.health.queued()
         if self._ready and not self._arranged:
             self._arranged = True
             asyncio.get_running_loop().call_soon(self._flush)
@@ -230,6 +216,7 @@ class Proxy:
         self._arranged = False
         if not self._ready:
             return
+        begun_s = time.perf_counter()
         noted, self._dirty = self._dirty, {}
         step = self._take(list(noted))
         try:
@@ -237,9 +224,11 @@ class Proxy:
         except NftFault as fault:
             log.warning("%s; comparing tables", fault)
             self._refusals += 1
+            self._reports.refused()
             self._drifted.set()
         else:
-            self._announce()
+            self._reports.synced(time.perf_counter() - begun_s)
+            self._drain.announce()
         if step.stale_flows or step.changed_fronts:
             self._stale.put_nowait(step)
 
@@ -247,6 +236,7 @@ class Proxy:
         """Puts the Services' present state into the ledger."""
         fragments = {key: self._fragment(key) for key in services}
         for key, new in fragments.items():
+            self._reports.checks.want(key, new.health)
             for frontend in self._ledger.fragment(key).frontends - new.frontends:
                 self._keys.release(frontend)
         return self._ledger.update(fragments)
@@ -264,16 +254,14 @@ class Proxy:
             before = self._found
         return fragment(service, self._slices.by_index(_INDEX, key), self._facts, self._keys.key, before)
 
-    def _announce(self) -> None:
-        for moved in self._moved:
-            moved.set()
-
     async def _start(self) -> None:
         """The first table. One that an earlier process left is kept and brought up to date."""
         with _no_garbage():
             await self._make_first_table()
         self._found = EMPTY
         self._ready = True
+        self._reports.health.updated()
+        self._reports.forget_triggers()
         self._synced.set()
         if self._dirty:
             self._flush()
@@ -281,6 +269,7 @@ class Proxy:
     async def _make_first_table(self) -> None:
         table = await self._nft.open()
         if table is not None:
+            self._guard.doubted = not self._nft.outdated
             self._keys.adopt(table)
             self._found = found(table)
             self._ledger = Ledger(fixed_elements() | of_set(table, MADE_ONCE))
@@ -298,6 +287,23 @@ class Proxy:
             stale = flows_of(table) - flows_of(self._ledger.table)
             fronts = fronts_of(table) ^ fronts_of(self._ledger.table)
             self._stale.put_nowait(Step(Change(), frozenset(stale), frozenset(fronts)))
+
+    def _port_refused(self, service: str, port: int, error: OSError) -> None:
+        obj = self._services.get(service)
+        if obj is not None:
+            self._events.event(
+                obj,
+                "Warning",
+                "FailedToStartServiceHealthcheck",
+                f'node {self._config.node_name} failed to start healthcheck "{service}"'
+                f" on port {port}: {error}",
+            )
+
+    def _ranges_changed(self) -> None:
+        self._facts = replace(self._facts, service_cidrs=self._guard.ranges)
+        for service in self._services.list():
+            if has_external_addresses(service):
+                self._note(key_of(service))
 
     async def _forget_flows(self) -> None:
         while True:
@@ -348,12 +354,3 @@ def _identity(pod: Obj) -> str:
 
 def _asks_for_host_ports(pod: Obj) -> tuple[str, ...]:
     return (_HOST_PORTS,) if hostports.has_host_ports(pod) else ()
-
-
-def _of(node: str, cidrs: tuple[str, ...]) -> tuple[str, ...]:
-    """Those of the same family as the node's address."""
-    return tuple(cidr for cidr in cidrs if _version(cidr) == _version(node))
-
-
-def _version(address: str) -> int:
-    return 6 if ":" in address else 4

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from ipaddress import ip_network
 from socket import AF_INET, AF_INET6, inet_pton
+from typing import NamedTuple
 
 from sampan.api.objects import Obj, labels_of
 from sampan.proxy import topology
@@ -62,6 +63,13 @@ class Flows:
     port: int
 
 
+class HealthCheck(NamedTuple):
+    """What a Service asks for with `healthCheckNodePort`, and how many ready endpoints this node has."""
+
+    port: int
+    endpoints: int
+
+
 @dataclass(frozen=True, slots=True)
 class Fragment:
     """One Service's part of the table, or that of all host ports.
@@ -78,6 +86,7 @@ class Fragment:
     ready: frozenset[str] = frozenset()
     flows: frozenset[Flows] = frozenset()
     udp_fronts: frozenset[Front] = frozenset()
+    health: HealthCheck | None = None
 
 
 EMPTY = Fragment()
@@ -123,6 +132,13 @@ def affinity_s(service: Obj) -> int:
     return int(config.get("timeoutSeconds") or DEFAULT_AFFINITY_S)
 
 
+def health_check_port(service: Obj) -> int:
+    """Where load balancers ask whether this node has endpoints; 0: nowhere."""
+    spec = service["spec"]
+    asked = spec.get("type") == "LoadBalancer" and spec.get("externalTrafficPolicy") == "Local"
+    return int(spec.get("healthCheckNodePort") or 0) if asked else 0
+
+
 def fragment(
     service: Obj,
     slices: Sequence[Obj],
@@ -144,7 +160,7 @@ def fragment(
             frontend = Frontend(address, port.get("protocol", "TCP").lower(), port["port"])
             listed = topology.candidates(of_family, port.get("name", ""), frontend.protocol, facts.name)
             draft.add_port(service, port, frontend, key_of(frontend), listed)
-    return draft.finished()
+    return draft.finished(health_check_port(service))
 
 
 class _Draft:
@@ -160,11 +176,15 @@ class _Draft:
         self._ready: set[str] = set()
         self._flows: set[Flows] = set()
         self._udp_fronts: set[Front] = set()
+        self._local: dict[int, set[str]] = {}
+        """By family: addresses of ready endpoints on this node."""
 
-    def finished(self) -> Fragment:
+    def finished(self, health_port: int) -> Fragment:
+        local = max(map(len, self._local.values()), default=0)
         return Fragment(
             self._elements, self._shared, frozenset(self._frontends), self._slots, self._draws,
             frozenset(self._ready), frozenset(self._flows), frozenset(self._udp_fronts),
+            HealthCheck(health_port, local) if health_port else None,
         )  # fmt: skip
 
     def add_port(
@@ -172,6 +192,7 @@ class _Draft:
     ) -> None:
         family = 6 if ":" in frontend.address else 4
         self._frontends.add(frontend)
+        self._local.setdefault(family, set()).update(c.endpoint[0] for c in listed if c.local and c.ready)
         kinds: set[int] = set()
         for way in ways(service, port, frontend, family):
             if self._is_taken(way, frontend):

@@ -106,6 +106,11 @@ class NodePlan:
         return tuple(str(family.pod_cidr) for family in self.families)
 
     @property
+    def cluster_cidrs(self) -> tuple[str, ...]:
+        """Where the Pods of all nodes are."""
+        return tuple(str(family.cluster_cidr) for family in self.families)
+
+    @property
     def service_cidrs(self) -> tuple[str, ...]:
         return tuple(str(family.service_cidr) for family in self.families)
 

@@ -1,0 +1,48 @@
+"""Waiting until no rule leads to a Pod: what the kubelet does before it tells one to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from sampan.api.objects import Obj, key_of
+from sampan.api.podspec import pod_ips
+
+log = logging.getLogger(__name__)
+
+SETTLE_S = 0.005
+"""A connection on its way when the rule went may still reach the Pod; 5 ms were measured to be ample."""
+TIMEOUT_S = 2.0
+
+
+class Drain:
+    """`leads_to(addresses)`: whether new connections go to one of them because it is ready."""
+
+    def __init__(self, leads_to: Callable[[set[str]], bool]) -> None:
+        self._leads_to = leads_to
+        self._moved: set[asyncio.Event] = set()
+        """Set after each transaction; one for each that waits."""
+
+    def announce(self) -> None:
+        """Rules have changed."""
+        for moved in self._moved:
+            moved.set()
+
+    async def wait(self, pod: Obj) -> None:
+        """Returns once no rule leads to the Pod, or after 2 s."""
+        addresses = set(pod_ips(pod))
+        if (pod.get("spec") or {}).get("hostNetwork") or not self._leads_to(addresses):
+            return
+        moved = asyncio.Event()
+        self._moved.add(moved)
+        try:
+            async with asyncio.timeout(TIMEOUT_S):
+                while self._leads_to(addresses):
+                    await moved.wait()
+                    moved.clear()
+                await asyncio.sleep(SETTLE_S)
+        except TimeoutError:
+            log.warning("rules still lead to %s after %g s", key_of(pod), TIMEOUT_S)
+        finally:
+            self._moved.discard(moved)
