@@ -119,24 +119,26 @@ class Pipeline:
         if present is not None:
             raise _exists(resource, name, present)
         self._gate.check(call, name)
-        undo = self._reserve(call, hooks, obj, None)
-        if call.dry_run:
-            undo()
-            return Entry(key, orjson.dumps(to_storage(resource, obj)), 0)
-        stamped = stamp(to_storage(resource, obj))
-        try:
-            return await self._put(resource, Put(key, stamped, ABSENT), hooks.companions(call, obj, None))
-        except TxnConflict as conflict:
-            undo()
-            if conflict.key != key:
+        for _ in range(ATTEMPTS):
+            undo = self._reserve(call, hooks, obj, None)
+            if call.dry_run:
+                shown = Entry(key, orjson.dumps(to_storage(resource, obj)), 0)
+                undo()
+                return shown
+            put = Put(key, stamp(to_storage(resource, obj)), ABSENT)
+            try:
+                return await self._put(resource, put, hooks.companions(call, obj, None))
+            except TxnConflict as conflict:
+                undo()
+                if conflict.key == key:
+                    there = conflict.current
+                    raise _exists(resource, name, there and Entry(*there[:3])) from None
+                # Somebody was faster with what is written beside it: once that is seen, choose again.
                 await self._catch_up(conflict)
-                raise errors.conflict(resource, name) from None
-            current = conflict.current
-            there = None if current is None else Entry(current.key, current.value, current.revision)
-            raise _exists(resource, name, there) from None
-        except StatusError:
-            undo()
-            raise
+            except StatusError:
+                undo()
+                raise
+        raise errors.conflict(resource, name)
 
     # --- update and patch -----------------------------------------------------------------------------
 
@@ -245,9 +247,10 @@ class Pipeline:
             return await self._remove(call, entry, stored)
         undo = self._reserve(call, hooks, new, old)
         if call.dry_run:
-            undo()
             stored["metadata"]["resourceVersion"] = str(entry.revision)
-            return Entry(entry.key, orjson.dumps(stored), entry.revision)
+            shown = Entry(entry.key, orjson.dumps(stored), entry.revision)
+            undo()
+            return shown
         try:
             put = Put(entry.key, stamp(stored), entry.revision)
             return await self._put(resource, put, hooks.companions(call, new, old))

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from sampan.api.errors import StatusError
@@ -93,3 +95,30 @@ async def test_an_object_that_somebody_still_wants_to_see_go_is_marked(api) -> N
         await api.create(SERVICES, service("b", clusterIP=address))
     await api.call("patch", IP_ADDRESSES, address, {"metadata": {"finalizers": None}})
     await api.create(SERVICES, service("b", clusterIP=address))
+
+
+async def test_somebody_who_takes_an_address_at_the_same_moment_costs_another_try_only(serve) -> None:
+    """Two addresses; the one that the Service would have had is taken by an object in flight."""
+    async with serve(service_cidrs=("10.96.0.0/29",)) as api:
+        parent = {"resource": "things", "group": "example.com", "name": "t"}
+        free = [f"10.96.0.{n}" for n in range(2, 7)]
+        taken = free[:-1]
+        objects = [
+            api.create(IP_ADDRESSES, {"metadata": {"name": name}, "spec": {"parentRef": parent}})
+            for name in taken
+        ]
+        *_, made = await asyncio.gather(*objects, api.create(SERVICES, service("a")))
+        assert made["spec"]["clusterIP"] == free[-1]
+        fixed = [
+            api.create(IP_ADDRESSES, {"metadata": {"name": "10.96.0.9"}, "spec": {"parentRef": parent}}),
+            api.create(SERVICES, service("b", clusterIP="10.96.0.9")),
+        ]
+        _, refused = await asyncio.gather(*fixed, return_exceptions=True)
+        assert isinstance(refused, StatusError)
+
+
+async def test_a_dry_run_shows_what_would_be_given_and_leaves_it(api) -> None:
+    spec = (await api.create(SERVICES, service("a", type="NodePort"), dryRun="All"))["spec"]
+    assert spec["clusterIP"] and spec["ports"][0]["nodePort"]
+    ports = [{"port": 80, "nodePort": spec["ports"][0]["nodePort"]}]
+    await api.create(SERVICES, service("b", type="NodePort", clusterIP=spec["clusterIP"], ports=ports))

@@ -59,7 +59,9 @@ class Hooks:
         return new
 
     def reserve(self, call: Call, new: Obj, old: Obj | None) -> Undo:
-        """Takes what can be had only once (addresses); the answer gives it back if nothing is written."""
+        """Takes what can be had only once (addresses) and completes the object with it; the answer gives it
+        back if nothing is written, and leaves the object as it was.
+        """
         return _nothing
 
     def companions(self, call: Call, new: Obj | None, old: Obj | None) -> Sequence[Op]:

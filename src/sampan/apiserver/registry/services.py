@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import orjson
+
 from sampan.api import errors
 from sampan.api.objects import Obj
 from sampan.api.resources import SERVICES
@@ -52,10 +54,14 @@ class ServiceHooks(Hooks):
         owner = _owner(new)
         addresses: list[str] = []
         ports: list[int] = []
+        asked = orjson.loads(orjson.dumps(new["spec"]))
 
         def undo() -> None:
+            """Nothing is held; nothing is chosen, so that another try may choose again."""
             self.addresses.give_back(addresses, owner)
             self.ports.pool.give_back(ports, owner)
+            new["spec"].clear()
+            new["spec"].update(asked)
 
         had = set(addresses_of(old)) if old is not None else set()
         try:
