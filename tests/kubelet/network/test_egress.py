@@ -12,10 +12,12 @@ from uuid import uuid4
 import pytest
 
 from harness.lab import Lab, Place
-from sampan.kubelet.network import namespace
-from sampan.kubelet.network.egress import EgressRelay, inside, rules
+from sampan.kubelet.network import egress, namespace
+from sampan.kubelet.network.egress import EgressRelay
 
-OUTSIDE = "198.51.100.2"
+OUTSIDE, OUTSIDE6 = "198.51.100.2", "2001:db8:77::2"
+HOST = {OUTSIDE: "198.51.100.1", OUTSIDE6: "2001:db8:77::1"}
+BOTH = pytest.mark.parametrize("target", [OUTSIDE, OUTSIDE6], ids=["ipv4", "ipv6"])
 
 pytestmark = pytest.mark.root
 
@@ -26,7 +28,7 @@ def run(*argv: str) -> None:
 
 @pytest.fixture
 async def outside(lab: Lab) -> AsyncIterator[Place]:
-    """A neighbour of the host at 198.51.100.2 that has no route to Pods."""
+    """A neighbour of the host that has no route to Pods."""
     pin = lab.root / "outside"
     await asyncio.to_thread(namespace.create, pin)
     link = f"out{uuid4().hex[:8]}"
@@ -40,30 +42,104 @@ async def outside(lab: Lab) -> AsyncIterator[Place]:
     run("ip", "link", "set", link, "up")
     run(*enter, "addr", "add", f"{OUTSIDE}/30", "dev", peer)
     run(*enter, "link", "set", peer, "up")
-    yield Place(lab, str(pin), OUTSIDE)
+    run("ip", "addr", "add", "2001:db8:77::1/64", "dev", link, "nodad")
+    run(*enter, "addr", "add", f"{OUTSIDE6}/64", "dev", peer, "nodad")
+    yield Place(lab, str(pin), OUTSIDE, OUTSIDE6)
     run("ip", "link", "del", link)
     namespace.unpin(pin)
 
 
 @pytest.fixture
-async def relay(lab: Lab) -> AsyncIterator[EgressRelay]:
+async def relay(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[EgressRelay]:
+    monkeypatch.setattr(egress, "has_default_route", lambda: True)
     made = EgressRelay(lab.node)
     await made.start()
     yield made
     await made.stop()
 
 
-def test_rules_leave_the_cluster_alone(lab: Lab) -> None:
-    text = rules(inside(lab.node), 7777)
-    assert str(lab.family.cluster_cidr) in text
-    assert "redirect to :7777" in text
+async def ask_by_udp(place: Place, target: str, port: int, times: int = 1) -> list[str]:
+    """The answers to so many datagrams of one socket, sent one after the other."""
+    loop = asyncio.get_running_loop()
+    with await place.socket(socket.SOCK_DGRAM, target) as sock:
+        await loop.sock_connect(sock, (target, port))
+        answers = []
+        for _ in range(times):
+            await loop.sock_sendall(sock, b"?")
+            async with asyncio.timeout(5):
+                answers.append((await loop.sock_recv(sock, 100)).decode())
+        return answers
 
 
-async def test_pod_and_node_reach_the_world_as_the_host(lab: Lab, outside: Place, relay: EgressRelay) -> None:
+@BOTH
+async def test_pod_and_node_reach_the_world_as_the_host(
+    lab: Lab, outside: Place, relay: EgressRelay, target: str
+) -> None:
     await outside.serve(80)
     pod = await lab.pod()
     for place in (pod, lab.inside):
-        assert await place.ask(OUTSIDE, 80) == f"{OUTSIDE} 198.51.100.1"
+        assert await place.ask(target, 80) == f"{target} {HOST[target]}"
+
+
+@BOTH
+async def test_datagrams_go_there_and_back(lab: Lab, outside: Place, relay: EgressRelay, target: str) -> None:
+    """The answer comes from whom was asked: a connected socket takes no other."""
+    await outside.serve(80)
+    one, two = await lab.pod(), await lab.pod()
+    for place in (one, two, lab.inside):
+        assert await ask_by_udp(place, target, 80, times=3) == [f"{target} {HOST[target]}"] * 3
+
+
+async def test_what_is_not_relayed_is_refused(lab: Lab, outside: Place, relay: EgressRelay) -> None:
+    pod = await lab.pod()
+    for place in (pod, lab.inside):
+        sock = await lab.node.traveller.run(place.path, _ping_socket)
+        with sock:
+            sock.connect((OUTSIDE, 0))
+            with pytest.raises(OSError, match=r"Errno (1|113)\]"):
+                await _ping(sock)
+
+
+def _ping_socket() -> socket.socket:
+    sock = socket.socket(socket.AF_INET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.IPPROTO_ICMP)
+    sock.setsockopt(socket.SOL_IP, 11, 1)  # IP_RECVERR
+    return sock
+
+
+async def _ping(sock: socket.socket) -> None:
+    loop = asyncio.get_running_loop()
+    await loop.sock_sendall(sock, b"\x08\0\xf7\xfe\0\x01\0\0")
+    async with asyncio.timeout(5):
+        await loop.sock_recv(sock, 100)
+
+
+async def test_family_without_a_way_out_is_refused_at_once(
+    lab: Lab, outside: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who has both addresses of a place tries the other one then."""
+    monkeypatch.setattr(egress, "has_default_route", lambda: False)
+    await outside.serve(80)
+    relay = EgressRelay(lab.node)
+    await relay.start()
+    pod = await lab.pod()
+    with pytest.raises(OSError, match="Errno 101"):
+        await pod.ask(OUTSIDE6, 80)
+    assert await pod.ask(OUTSIDE, 80)
+    monkeypatch.setattr(egress, "has_default_route", lambda: True)
+    # Any change of the host's IPv6 routes is news.
+    run("ip", "-6", "route", "add", "unreachable", "2001:db8:79::/64")
+    try:
+        for _ in range(200):
+            try:
+                assert await pod.ask(OUTSIDE6, 80)
+                break
+            except OSError:
+                await asyncio.sleep(0.05)
+        else:
+            raise AssertionError("the way out stays shut")
+    finally:
+        run("ip", "-6", "route", "del", "unreachable", "2001:db8:79::/64")
+        await relay.stop()
 
 
 async def test_without_relay_there_is_no_way_out(lab: Lab, outside: Place) -> None:
@@ -86,12 +162,11 @@ async def test_inside_stays_direct(lab: Lab, relay: EgressRelay) -> None:
 
 
 async def test_relay_leads_nobody_to_the_hosts_loopback_or_to_itself(lab: Lab, relay: EgressRelay) -> None:
-    assert relay._server is not None
-    port = relay._server.sockets[0].getsockname()[1]
+    port = relay._servers[0].sockets[0].getsockname()[1]
     pod = await lab.pod()
-    for place, address in ((pod, lab.inside.ip), (lab.inside, "127.0.0.1"), (pod, "169.254.1.1")):
+    for place in (pod, lab.inside):
         with pytest.raises(ConnectionResetError):
-            await place.ask(address, port)
+            await place.ask(lab.inside.ip, port)
 
 
 async def test_big_answers_and_half_closed_connections(lab: Lab, outside: Place, relay: EgressRelay) -> None:
@@ -126,5 +201,6 @@ async def test_stop_takes_the_rule_away(lab: Lab) -> None:
     again = EgressRelay(lab.node)
     await again.start()
     await relay.stop()
+    await again.stop()
     await again.stop()
     assert "sampan_egress" not in await lab.node.execute(("nft", "list", "tables"))

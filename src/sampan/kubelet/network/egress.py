@@ -1,180 +1,148 @@
-"""The way out of the node for TCP, without a rule in the host's namespace and without host forwarding.
+"""The way out of the node, without a rule in the host's namespace and without host forwarding.
 
-A rule in the node's namespace redirects connections to anywhere outside the cluster to a relay that listens
-there; the relay asks the kernel where the client wanted to go (SO_ORIGINAL_DST) and connects there from the
-host's namespace, where the event loop lives. The far end sees the host's address. UDP does not go this way.
+Rules in the node's namespace (`diversion`) lead what goes anywhere outside the cluster to relays that listen
+there (`tcprelay`, `udprelay`); these speak to the outside from the host's namespace, where the event loop
+lives. The far end sees the host's address. What is neither TCP nor UDP is refused: echo requests, say.
 
-Each connection is two `_Pipe`s on the event loop; each writes what the other reads, and stops the other
-reading when it cannot keep up.
+In a family in which the host has no default route there is no way out, and who tries is told so at once: he
+may have the other family left. The kernel says when that changes.
 """
 
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import socket
-import struct
-from collections.abc import Iterable
-from ipaddress import IPv4Address, IPv4Network
-from typing import cast
+from dataclasses import replace
 
-from sampan.kubelet.network.netlink import Address, Network
+from sampan.kubelet.network import diversion, netlink, rtnetlink, tcprelay
+from sampan.kubelet.network.diversion import Outlet
 from sampan.kubelet.network.node import NodeNamespace
+from sampan.kubelet.network.plan import FamilyPlan
+from sampan.kubelet.network.udprelay import UdpRelay
 
 log = logging.getLogger(__name__)
 
-TABLE = "sampan_egress"
-_SO_ORIGINAL_DST = 80
-_SOCKADDR_IN = struct.Struct(">2xH4s8x")
-_BACKLOG = 1024
-_CONNECT_TIMEOUT_S = 60.0
-_NEVER_OUTSIDE = tuple(
-    IPv4Network(text) for text in ("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3")
-)
-"""This machine, links and groups: nothing a relay on the host may be made to connect to."""
+_TABLE = 83
+"""The routing table of datagrams that are caught: everything is here."""
+_LOOPBACK = 1
+_FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
+_IPV6_ROUTES = 0x400
+"""rtnetlink's multicast group of changes to IPv6 routes (linux/rtnetlink.h)."""
+_SETTLE_S = 0.5
+"""Routes seldom change alone."""
 
 
 class EgressRelay:
-    """Owned by whoever starts it; the rule is gone after `stop`, or with the node's namespace."""
+    """Owned by whoever starts it; the rules are gone after `stop`, or with the node's namespace."""
 
     def __init__(self, node: NodeNamespace) -> None:
         self._node = node
-        self._inside = inside(node)
-        self._server: asyncio.Server | None = None
+        self._servers: list[asyncio.Server] = []
+        self._datagrams: list[UdpRelay] = []
+        self._outlets: tuple[Outlet, ...] = ()
+        self._news: socket.socket | None = None
+        self._reviewing: asyncio.TimerHandle | None = None
+        self._loading: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Listens, and sends Pods there. Right also when a crashed process left its rule behind."""
-        listener = await self._node.socket(socket.AF_INET, socket.SOCK_STREAM)
-        listener.bind(("0.0.0.0", 0))
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(self._accept, sock=listener, backlog=_BACKLOG)
-        await self._node.load_nft(rules(self._inside, listener.getsockname()[1]))
+        """Listens, and sends Pods there. Right also when a crashed process left its rules behind."""
+        families = self._node.plan.families
+        has_ipv6 = await asyncio.to_thread(has_default_route)
+        self._outlets = tuple([await self._open(row, row.version == 4 or has_ipv6) for row in families])
+        await self._node.inside(self._turn_back)
+        await self._node.load_nft(diversion.rules(self._outlets))
+        if any(row.version == 6 for row in families):
+            self._follow_host()
 
     async def stop(self) -> None:
         """No new connections; those that run are cut."""
-        if self._server is not None:
-            self._server.close()
-            self._server = None
-            await self._node.load_nft(f"table ip {TABLE}\ndelete table ip {TABLE}\n")
+        loop = asyncio.get_running_loop()
+        if self._news is not None:
+            loop.remove_reader(self._news)
+            self._news.close()
+            self._news = None
+        if self._reviewing is not None:
+            self._reviewing.cancel()
+        if self._loading is not None:
+            await asyncio.wait([self._loading])
+        if self._servers:
+            await self._node.load_nft(diversion.CLEAR)
+        for server in self._servers:
+            server.close()
+        for relay in self._datagrams:
+            relay.close()
+        self._servers, self._datagrams = [], []
 
-    def _accept(self) -> asyncio.Protocol:
-        return _Client(self._inside)
+    async def _open(self, row: FamilyPlan, is_open: bool) -> Outlet:
+        family, excluded = _FAMILIES[row.version], diversion.inside(self._node.plan, row.version)
+        listener = await self._node.socket(family, socket.SOCK_STREAM)
+        listener.bind((str(row.node.ip), 0))
+        self._servers.append(await tcprelay.relay(listener, excluded))
+        datagrams = UdpRelay(self._node, family, excluded)
+        self._datagrams.append(datagrams)
+        port = await datagrams.start()
+        return Outlet(row.version, str(row.node.ip), listener.getsockname()[1], port, excluded, is_open)
 
-
-def inside(node: NodeNamespace) -> tuple[Network, ...]:
-    """Where the relay does not lead: the cluster, its uplink, and what is nowhere outside."""
-    own: list[Network] = []
-    for family in node.plan.families:
-        own += [family.cluster_cidr, family.service_cidr, family.host.network]
-    return (*own, *_NEVER_OUTSIDE)
-
-
-def rules(excluded: Iterable[Network], port: int) -> str:
-    """The redirect, as one transaction. It comes after the Services' rules in the same hooks."""
-    ranges = ", ".join(str(network) for network in excluded if network.version == 4)
-    return f"""table ip {TABLE}
-delete table ip {TABLE}
-table ip {TABLE} {{
-	set inside {{
-		type ipv4_addr
-		flags interval
-		elements = {{ {ranges} }}
-	}}
-	chain pods {{
-		type nat hook prerouting priority -99; policy accept;
-		iifname "pod*" ip daddr != @inside meta l4proto tcp redirect to :{port}
-	}}
-	chain node {{
-		type nat hook output priority -99; policy accept;
-		ip daddr != @inside meta l4proto tcp redirect to :{port}
-	}}
-}}
-"""
-
-
-def original_destination(sock: socket.socket) -> tuple[Address, int]:
-    """Where the client of a redirected connection wanted to go."""
-    port, packed = _SOCKADDR_IN.unpack(sock.getsockopt(socket.SOL_IP, _SO_ORIGINAL_DST, 16))
-    return IPv4Address(packed), port
-
-
-class _Pipe(asyncio.Protocol):
-    """One end of a relayed connection."""
-
-    def __init__(self, peer: _Pipe | None = None) -> None:
-        self.transport: asyncio.Transport | None = None
-        self.peer = peer
-        self._ended = False
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.Transport, transport)
-
-    def data_received(self, data: bytes) -> None:
-        if self.peer and self.peer.transport:
-            self.peer.transport.write(data)
-
-    def eof_received(self) -> bool:
-        """The other direction may go on; when both have ended, so has the connection."""
-        self._ended = True
-        if self.peer and self.peer.transport and self.peer.transport.can_write_eof():
-            self.peer.transport.write_eof()
-        return not (self.peer and self.peer._ended)
-
-    def connection_lost(self, error: Exception | None) -> None:
-        if self.peer and self.peer.transport:
-            if error:
-                self.peer.transport.abort()
-            else:
-                self.peer.transport.close()
-        self.peer = None
-
-    def pause_writing(self) -> None:
-        if self.peer and self.peer.transport:
-            self.peer.transport.pause_reading()
-
-    def resume_writing(self) -> None:
-        if self.peer and self.peer.transport:
-            self.peer.transport.resume_reading()
-
-
-class _Client(_Pipe):
-    """The end towards the Pod. Reads nothing until the far end has answered."""
-
-    def __init__(self, excluded: tuple[Network, ...]) -> None:
-        super().__init__()
-        self._excluded = excluded
-        self._connecting: asyncio.Task[None] | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
-        cast(asyncio.Transport, transport).pause_reading()
-        self._connecting = asyncio.get_running_loop().create_task(self._connect())
-
-    def connection_lost(self, error: Exception | None) -> None:
-        if self._connecting is not None:
-            self._connecting.cancel()
-        super().connection_lost(error)
-
-    async def _connect(self) -> None:
-        assert self.transport is not None
-        try:
-            address, port = original_destination(self.transport.get_extra_info("socket"))
-            if any(address in network for network in self._excluded):
-                raise ConnectionRefusedError(f"{address} is not outside")
-            async with asyncio.timeout(_CONNECT_TIMEOUT_S):
-                _, far = await asyncio.get_running_loop().create_connection(
-                    lambda: _Pipe(self), str(address), port
+    def _turn_back(self) -> None:
+        """Marked datagrams are for this machine, wherever they are going."""
+        with rtnetlink.open_socket() as sock:
+            self._node.traveller.fence(sock)
+            for row in self._node.plan.families:
+                route = netlink.add_route(
+                    row.default, _LOOPBACK, scope=netlink.SCOPE_HOST, kind=netlink.LOCAL, table=_TABLE
                 )
-        except OSError as error:
-            # TimeoutError is one of them. The client's connection stands already: a reset must say it.
-            log.debug("egress: %s", error)
-            _reset(self.transport)
+                rule = netlink.add_mark_rule(row.version, diversion.MARK, _TABLE)
+                rtnetlink.carry_out(sock, [route, rule], {errno.EEXIST})
+
+    def _follow_host(self) -> None:
+        sock = socket.socket(
+            socket.AF_NETLINK,
+            socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC,
+            socket.NETLINK_ROUTE,
+        )
+        sock.bind((0, _IPV6_ROUTES))
+        self._news = sock
+        asyncio.get_running_loop().add_reader(sock, self._host_changed)
+
+    def _host_changed(self) -> None:
+        assert self._news is not None
+        try:
+            while self._news.recv(1 << 16):
+                pass
+        except OSError:
+            pass  # read to the end, or too much of it to keep: either way there is news
+        if self._reviewing is None:
+            loop = asyncio.get_running_loop()
+            self._reviewing = loop.call_later(_SETTLE_S, self._review)
+
+    def _review(self) -> None:
+        self._reviewing = None
+        if self._loading is None or self._loading.done():
+            self._loading = asyncio.get_running_loop().create_task(self._load())
         else:
-            self.peer = far
-            self.transport.resume_reading()
+            self._reviewing = asyncio.get_running_loop().call_later(_SETTLE_S, self._review)
+
+    async def _load(self) -> None:
+        is_open = await asyncio.to_thread(has_default_route)
+        outlets = tuple(
+            replace(outlet, open=is_open) if outlet.version == 6 else outlet for outlet in self._outlets
+        )
+        if outlets != self._outlets:
+            self._outlets = outlets
+            log.info("the host has %s way out by IPv6 now", "a" if is_open else "no")
+            await self._node.load_nft(diversion.rules(outlets))
 
 
-def _reset(transport: asyncio.Transport) -> None:
-    sock = transport.get_extra_info("socket")
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("=ii", 1, 0))
-    transport.abort()
+def has_default_route() -> bool:
+    """Whether the host has one for IPv6."""
+    with rtnetlink.open_socket() as sock:
+        routes = netlink.routes(rtnetlink.dump(sock, netlink.get_routes()))
+    return any(
+        route.network is None
+        and route.version == 6
+        and route.table == netlink.MAIN_TABLE
+        and route.index != _LOOPBACK  # as one says that there is none
+        for route in routes
+    )

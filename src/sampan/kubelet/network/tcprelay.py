@@ -1,0 +1,124 @@
+"""TCP connections carried from a node's namespace to the outside.
+
+The relay asks the kernel where the client wanted to go (SO_ORIGINAL_DST) and connects there from the host's
+namespace, where the event loop lives. Each connection is two `_Pipe`s on the event loop; each writes what the
+other reads, and stops the other reading when it cannot keep up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import struct
+from collections.abc import Sequence
+from ipaddress import IPv4Address, IPv6Address
+from typing import cast
+
+from sampan.kubelet.network.netlink import Address, Network
+
+log = logging.getLogger(__name__)
+
+BACKLOG = 1024
+_SO_ORIGINAL_DST = 80
+"""Of IP and of IPv6 (linux/netfilter_ipv4.h, linux/netfilter_ipv6/ip6_tables.h)."""
+_SOCKADDR_IN = struct.Struct(">2xH4s8x")
+_SOCKADDR_IN6 = struct.Struct(">2xH4x16s4x")
+_CONNECT_TIMEOUT_S = 60.0
+
+
+async def relay(listener: socket.socket, excluded: Sequence[Network]) -> asyncio.Server:
+    """Serves `listener`, to which connections are redirected; none is led to a network of `excluded`."""
+    loop = asyncio.get_running_loop()
+    return await loop.create_server(lambda: _Client(excluded), sock=listener, backlog=BACKLOG)
+
+
+def original_destination(sock: socket.socket) -> tuple[Address, int]:
+    """Where the client of a redirected connection wanted to go."""
+    if sock.family == socket.AF_INET:
+        port, packed = _SOCKADDR_IN.unpack(sock.getsockopt(socket.SOL_IP, _SO_ORIGINAL_DST, 16))
+        return IPv4Address(packed), port
+    port, packed = _SOCKADDR_IN6.unpack(sock.getsockopt(socket.IPPROTO_IPV6, _SO_ORIGINAL_DST, 28))
+    return IPv6Address(packed), port
+
+
+class _Pipe(asyncio.Protocol):
+    """One end of a relayed connection."""
+
+    def __init__(self, peer: _Pipe | None = None) -> None:
+        self.transport: asyncio.Transport | None = None
+        self.peer = peer
+        self._ended = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        if self.peer and self.peer.transport:
+            self.peer.transport.write(data)
+
+    def eof_received(self) -> bool:
+        """The other direction may go on; when both have ended, so has the connection."""
+        self._ended = True
+        if self.peer and self.peer.transport and self.peer.transport.can_write_eof():
+            self.peer.transport.write_eof()
+        return not (self.peer and self.peer._ended)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if self.peer and self.peer.transport:
+            if error:
+                self.peer.transport.abort()
+            else:
+                self.peer.transport.close()
+        self.peer = None
+
+    def pause_writing(self) -> None:
+        if self.peer and self.peer.transport:
+            self.peer.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        if self.peer and self.peer.transport:
+            self.peer.transport.resume_reading()
+
+
+class _Client(_Pipe):
+    """The end towards the Pod. Reads nothing until the far end has answered."""
+
+    def __init__(self, excluded: Sequence[Network]) -> None:
+        super().__init__()
+        self._excluded = excluded
+        self._connecting: asyncio.Task[None] | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        cast(asyncio.Transport, transport).pause_reading()
+        self._connecting = asyncio.get_running_loop().create_task(self._connect())
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if self._connecting is not None:
+            self._connecting.cancel()
+        super().connection_lost(error)
+
+    async def _connect(self) -> None:
+        assert self.transport is not None
+        try:
+            address, port = original_destination(self.transport.get_extra_info("socket"))
+            if any(address in network for network in self._excluded):
+                raise ConnectionRefusedError(f"{address} is not outside")
+            async with asyncio.timeout(_CONNECT_TIMEOUT_S):
+                _, far = await asyncio.get_running_loop().create_connection(
+                    lambda: _Pipe(self), str(address), port
+                )
+        except OSError as error:
+            # TimeoutError is one of them. The client's connection stands already: a reset must say it.
+            log.debug("egress: %s", error)
+            _reset(self.transport)
+        else:
+            self.peer = far
+            self.transport.resume_reading()
+
+
+def _reset(transport: asyncio.Transport) -> None:
+    sock = transport.get_extra_info("socket")
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("=ii", 1, 0))
+    transport.abort()
