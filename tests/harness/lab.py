@@ -133,6 +133,8 @@ class Lab:
             self.node.plan.pod_cidrs,
             self.node.plan.service_cidrs,
             frozenset(self.node.plan.dns_ips),
+            self.node.plan.cluster_cidrs,
+            self.node.plan.load_balancers,
         )
 
     def vip(self, n: int) -> str:
