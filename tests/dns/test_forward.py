@@ -1,166 +1,132 @@
-"""Questions that go to the host's resolvers, and answers that are none of theirs."""
-
-from __future__ import annotations
+"""Which servers are asked, in which order, and what is remembered."""
 
 import asyncio
-import os
-import struct
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from pathlib import Path
 
 import pytest
 
-from sampan.dns import forward
-from sampan.dns.forward import Forwarder, Resolvers, Unanswered
+from harness.dnstalk import answered, elsewhere, query
+from sampan.dns import forward, wire
+from sampan.dns.config import Forward, Keeping
+from sampan.dns.forward import Forwarder, Overloaded, Unanswered
+from sampan.dns.message import build_answer
+from sampan.dns.question import Query
+from sampan.dns.reply import answer_records
+from sampan.dns.upstream import Upstream
 
-ASKED = b"\x12\x34" + bytes(10) + b"question"
-ANSWER = b"\x12\x34\x80" + bytes(9) + b"answer"
-CUT_SHORT = b"\x12\x34\x82" + bytes(9)
-
-
-@pytest.mark.parametrize(
-    ("text", "servers"),
-    [
-        ("", []),
-        ("nameserver 10.0.0.1\nnameserver 10.0.0.2 # second\n", ["10.0.0.1", "10.0.0.2"]),
-        ("# nameserver 10.0.0.9\n;nameserver 10.0.0.9\nsearch nameserver 10.0.0.9\n", []),
-        ("nameserver\t fd00::1\nnameserver FD00:0::2\n", ["fd00::1", "fd00::2"]),
-        ("nameserver nonsense\nnameserver\nnameserver 10.0.0.1", ["10.0.0.1"]),
-        ("nameserver 10.96.0.10\nnameserver 10.0.0.1\n", ["10.0.0.1"]),
-    ],
-)
-def test_nameservers_of_the_host_but_not_ourselves(tmp_path: Path, text: str, servers: list[str]) -> None:
-    file = tmp_path / "resolv.conf"
-    file.write_text(text)
-    found = Resolvers(file, exclude=["10.96.0.10"]).servers()
-    assert found == [(ip, 53) for ip in servers]
-
-
-def test_a_changed_file_is_read_again_and_a_missing_one_names_nobody(tmp_path: Path) -> None:
-    file = tmp_path / "resolv.conf"
-    resolvers = Resolvers(file)
-    assert resolvers.servers() == []
-    file.write_text("nameserver 10.0.0.1\n")
-    assert resolvers.servers() == [("10.0.0.1", 53)]
-    file.write_text("nameserver 10.0.0.2\n")
-    os.utime(file, ns=(1, 1))
-    assert resolvers.servers() == [("10.0.0.2", 53)]
-    replaced = tmp_path / "new"
-    replaced.write_text("nameserver 10.0.0.3\n")
-    os.utime(replaced, ns=(1, 1))
-    replaced.rename(file)
-    assert resolvers.servers() == [("10.0.0.3", 53)]
-    file.unlink()
-    assert resolvers.servers() == []
-
-
-class Listed(Resolvers):
-    def __init__(self, *ports: int) -> None:
-        super().__init__(Path("/nonexistent"))
-        self._listed = [("127.0.0.1", port) for port in ports]
-
-    def servers(self) -> Sequence[tuple[str, int]]:
-        return self._listed
-
-
-class Answering(asyncio.DatagramProtocol):
-    def __init__(self, replies: Sequence[bytes]) -> None:
-        self.replies = replies
-        self.asked: list[bytes] = []
-        self.askers: list[tuple[str, int]] = []
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = transport
-
-    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
-        self.asked.append(data)
-        self.askers.append(addr)
-        for reply in self.replies:
-            self.transport.sendto(reply, addr)  # type: ignore[attr-defined]
-
-
-@asynccontextmanager
-async def server(*replies: bytes, tcp: bytes | None = None) -> AsyncIterator[tuple[int, Answering]]:
-    """Answers each datagram with all of `replies`, a stream with `tcp` (None: not at all)."""
-
-    async def stream(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        length = struct.unpack("!H", await reader.readexactly(2))[0]
-        assert await reader.readexactly(length) == ASKED
-        writer.write(tcp or b"")
-        writer.close()
-
-    streams = await asyncio.start_server(stream, "127.0.0.1", 0)
-    port: int = streams.sockets[0].getsockname()[1]
-    if tcp is None:
-        streams.close()
-    transport, protocol = await asyncio.get_running_loop().create_datagram_endpoint(
-        lambda: Answering(replies), local_addr=("127.0.0.1", port)
-    )
-    try:
-        yield port, protocol
-    finally:
-        transport.close()
-        streams.close()
+ASKED = query("www.example.com")
 
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(forward, "TIMEOUT_S", 0.1)
+    monkeypatch.setattr(forward, "TRY_S", 0.2)
+    monkeypatch.setattr(forward, "ALL_TRIES_S", 2.0)
 
 
-async def test_question_and_answer_pass_as_they_are() -> None:
-    async with server(ANSWER) as (port, it):
-        assert await Forwarder(Listed(port)).ask(ASKED, tcp=False) == ANSWER
-        assert it.asked == [ASKED]
+def here(*ports: int) -> tuple[Upstream, ...]:
+    return tuple(Upstream("127.0.0.1", port) for port in ports)
 
 
-async def test_each_question_goes_out_from_a_port_of_its_own() -> None:
-    async with server(ANSWER) as (port, it):
-        for _ in range(5):
-            await Forwarder(Listed(port)).ask(ASKED, tcp=False)
-        assert len(set(it.askers)) > 1
+def asking(*ports: int, keeping: Keeping | None = None, **more: object) -> Forwarder:
+    return Forwarder(Forward("", here(*ports), policy="sequential", **more), keeping)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("forged", [b"\x99\x99" + ANSWER[2:], ANSWER[:5], b""])
-async def test_an_answer_that_does_not_fit_is_waited_past(forged: bytes) -> None:
-    async with server(forged, ANSWER) as (port, _):
-        assert await Forwarder(Listed(port)).ask(ASKED, tcp=False) == ANSWER
+def finds(asked: Query, packet: bytes) -> bytes:
+    return answered(asked, "1.2.3.4")
 
 
-async def test_the_first_of_two_answers_counts() -> None:
-    async with server(ANSWER, ANSWER + b"more") as (port, _):
-        assert await Forwarder(Listed(port)).ask(ASKED, tcp=False) == ANSWER
+def fails(asked: Query, packet: bytes) -> bytes:
+    return build_answer(asked, wire.SERVFAIL)
 
 
-async def test_a_server_that_is_silent_or_not_there_is_passed_over() -> None:
-    async with server() as (silent, it), server(ANSWER) as (port, _):
-        async with server() as (closed, _):
+def silent(asked: Query, packet: bytes) -> None:
+    return None
+
+
+async def test_who_is_silent_not_there_or_fails_is_passed_over_and_asked_last_from_then_on() -> None:
+    async with elsewhere(silent) as mute, elsewhere(fails) as failing, elsewhere(finds) as good:
+        async with elsewhere(finds) as gone:
             pass
-        assert await Forwarder(Listed(closed, silent, port)).ask(ASKED, tcp=False) == ANSWER
-        assert it.asked == [ASKED]
+        it = asking(gone.port, mute.port, failing.port, good.port)
+        assert (await it.ask(ASKED)).answers == 1
+        assert [server.port for server in it.servers()] == [failing.port, good.port, gone.port, mute.port]
+        await it.ask(ASKED)
+        assert len(mute.asked) == 1
+
+
+async def test_a_failure_that_all_agree_on_is_the_answer() -> None:
+    async with elsewhere(fails) as one, elsewhere(fails) as other:
+        assert (await asking(one.port, other.port).ask(ASKED)).rcode == wire.SERVFAIL
+        assert len(one.asked) == len(other.asked) == 1
 
 
 @pytest.mark.parametrize("servers", [0, 1])
 async def test_when_nobody_answers_that_is_said(servers: int) -> None:
-    async with server() as (silent, _):
+    async with elsewhere(silent) as mute:
         with pytest.raises(Unanswered):
-            await Forwarder(Listed(*[silent] * servers)).ask(ASKED, tcp=False)
+            await asking(*[mute.port] * servers).ask(ASKED)
 
 
-def framed(packet: bytes) -> bytes:
-    return struct.pack("!H", len(packet)) + packet
+async def test_a_question_that_was_lost_is_asked_again() -> None:
+    lost = iter([True])
+    async with elsewhere(lambda asked, packet: None if next(lost, False) else finds(asked, packet)) as it:
+        assert (await asking(it.port).ask(ASKED)).answers == 1
 
 
-async def test_what_is_too_long_for_a_datagram_is_fetched_over_tcp_for_who_asked_so() -> None:
-    long = ANSWER + bytes(3000)
-    async with server(CUT_SHORT, tcp=framed(long)) as (port, _):
-        assert await Forwarder(Listed(port)).ask(ASKED, tcp=True) == long
-        assert await Forwarder(Listed(port)).ask(ASKED, tcp=False) == CUT_SHORT
+async def test_the_same_question_goes_out_once() -> None:
+    async with elsewhere(finds) as it:
+        forwarder = asking(it.port)
+        replies = await asyncio.gather(*[forwarder.ask(query(spelt)) for spelt in ("a.b", "A.b", "a.B")])
+        assert len(it.asked) == 1 and all(reply is replies[0] for reply in replies)
 
 
-@pytest.mark.parametrize("answer", [framed(ANSWER)[:-1], b"", None])
-async def test_a_stream_that_breaks_off_is_no_answer(answer: bytes | None) -> None:
-    async with server(CUT_SHORT, tcp=answer) as (port, _):
+async def test_who_stops_waiting_takes_nothing_from_others() -> None:
+    async with elsewhere(finds) as it:
+        forwarder = asking(it.port)
+        impatient, patient = (asyncio.create_task(forwarder.ask(ASKED)) for _ in range(2))
+        await asyncio.sleep(0)
+        impatient.cancel()
+        assert (await patient).answers == 1
+
+
+async def test_no_more_are_under_way_than_may_be() -> None:
+    async with elsewhere(silent) as mute:
+        forwarder = asking(mute.port, most=1)
+        first = asyncio.create_task(forwarder.ask(ASKED))
+        await asyncio.sleep(0)
+        with pytest.raises(Overloaded):
+            await forwarder.ask(query("other"))
         with pytest.raises(Unanswered):
-            await Forwarder(Listed(port)).ask(ASKED, tcp=True)
+            await first
+    assert forwarder.rejected == 1
+
+
+async def test_what_was_answered_is_at_hand_the_next_time() -> None:
+    async with elsewhere(finds) as it:
+        forwarder = asking(it.port, keeping=Keeping())
+        assert forwarder.kept(ASKED) is None
+        await forwarder.ask(ASKED)
+        kept = forwarder.kept(ASKED)
+        assert kept is not None and len(answer_records(kept.reply)) == 1
+        await forwarder.ask(query("nope"))
+    assert it.asked[-1].name == "nope"
+
+
+async def test_a_server_that_changes_letters_is_asked_in_small_ones() -> None:
+    def flat(asked: Query, packet: bytes) -> bytes:
+        return finds(query(asked.name), packet).replace(b"\x00\x07", packet[:2], 1)
+
+    async with elsewhere(flat) as it:
+        forwarder = asking(it.port)
+        for _ in range(4):
+            assert (await forwarder.ask(ASKED)).answers == 1
+        assert it.asked[-1].question == ASKED.question
+
+
+def test_in_which_order_servers_are_asked() -> None:
+    servers = here(1, 2, 3)
+    in_turn = Forwarder(Forward("", servers, policy="round_robin"), None)
+    assert {in_turn.servers()[0] for _ in range(3)} == set(servers)
+    by_chance = Forwarder(Forward("", servers), None)
+    assert {by_chance.servers()[0] for _ in range(60)} == set(servers)
+    in_turn.loops.add(servers[0])
+    assert servers[0] not in in_turn.servers()

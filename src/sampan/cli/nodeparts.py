@@ -13,11 +13,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from sampan.cli.nodedns import node_dns
 from sampan.client.client import Client
 from sampan.client.events import EventRecorder
 from sampan.client.informers import Informers
-from sampan.dns.forward import Forwarder, Resolvers
-from sampan.dns.server import DnsServer
 from sampan.kubelet import configfile
 from sampan.kubelet.config import KubeletConfig
 from sampan.kubelet.images.store import ImageStore
@@ -28,7 +27,6 @@ from sampan.kubelet.runtime.crun import CrunRuntime
 from sampan.proxy.policy.enforcer import Enforcer, PolicyConfig, dns_stand_in
 from sampan.proxy.proxy import Proxy, ProxyConfig
 
-DNS_PORT = 53
 KUBELET_PORT = 10250
 """Where the node's own pages are asked for."""
 
@@ -100,15 +98,8 @@ class NodeParts:
         """Each as a named coroutine, in the order in which they should begin."""
         yield "proxy", self.proxy.run()
         yield "policies", self.policies.run()
-        yield "dns", (await self._dns()).run()
+        yield "dns", (await node_dns(self._node, self._informers)).run()
         yield "kubelet", self.kubelet.run()
-
-    async def _dns(self) -> DnsServer:
-        ip = str(self._node.plan.families[0].dns)
-        udp = await self._node.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        udp.bind((ip, DNS_PORT))
-        tcp = await listening(self._node, ip, DNS_PORT)
-        return DnsServer(self._informers, [udp], [tcp], Forwarder(Resolvers(exclude=[ip])))
 
 
 async def listening(node: NodeNamespace, ip: str, port: int) -> socket.socket:

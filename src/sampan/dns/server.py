@@ -1,51 +1,64 @@
 """The DNS server: sockets in, answers out.
 
-Everything runs on the event loop. UDP questions about the zone are answered within the reading callback;
-only questions that have to be forwarded become tasks, a bounded number of them.
+Everything runs on the event loop. A UDP question about the zone is answered within the reading callback; only
+those that have to be forwarded become tasks, a bounded number of them. Nothing is read before the zone is
+whole: until then questions wait in the sockets, and no name is denied that is merely not known yet.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 import socket
 import struct
-from collections.abc import Sequence
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from sampan.api.objects import Obj, key_of, name_of
-from sampan.api.resources import ENDPOINT_SLICES, NAMESPACES, SERVICES
+from sampan.api.objects import Obj, key_of, name_of, namespace_of
+from sampan.api.prometheus import Family
+from sampan.api.resources import ENDPOINT_SLICES, NAMESPACES, PODS, SERVICES
 from sampan.client.informers import Informers
-from sampan.dns.forward import Forwarder, Unanswered
-from sampan.dns.wire import (
-    CLASS_ANY,
-    CLASS_IN,
-    NOERROR,
-    REFUSED,
-    SERVFAIL,
-    Malformed,
-    Query,
-    Record,
-    build_answer,
-    build_failure,
-    encode_name,
-    parse_query,
-    read_records,
-)
-from sampan.dns.zone import Answer, Zone
+from sampan.dns import config, upstream
+from sampan.dns.config import Config, Kubernetes
+from sampan.dns.corefile import CorefileError
+from sampan.dns.message import build_failure
+from sampan.dns.metrics import Metrics
+from sampan.dns.question import Query
+from sampan.dns.records import Naming
+from sampan.dns.responder import Asker, Outcome, Responder
+from sampan.dns.stream import Streams
+from sampan.dns.upstream import Upstream
+from sampan.dns.wire import CLASS_IN, HINFO, SERVFAIL, encode_name
+from sampan.dns.zone import Zone, ZonePlan
 
 log = logging.getLogger(__name__)
 
-MAX_FORWARDED = 512
-BATCH = 64
-TCP_IDLE_S = 10.0
+WAITING_MOST = 4096
+"""Questions by UDP that wait for others' answers."""
+BATCH = 128
+DATAGRAM_BYTES = 4096
 RECEIVE_BYTES = 4 << 20
 """What may wait to be read: a burst of questions to forward must not push those out that can be answered."""
+PROBE_S = 5.0
 _SO_RCVBUFFORCE = 33
 
 
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What the configuration does not change. `servers`: the addresses by which it is asked, which are never
+    forwarded to; `ranges`: the cluster's networks, whose reverse names nobody else can know."""
+
+    domain: str = "cluster.local"
+    servers: Sequence[str] = ()
+    ranges: Sequence[str] = ()
+    version: str = ""
+
+
 class DnsServer:
-    """Serves `zone` to whoever reaches the sockets, and keeps it current from the informers.
+    """Serves the cluster's names to whoever reaches the sockets, and the rest as its configuration says.
 
     `udp` and `tcp` are bound by the caller (UDP to the exact address, or replies would leave from another);
     they are closed when `run` ends.
@@ -56,143 +69,219 @@ class DnsServer:
         informers: Informers,
         udp: Sequence[socket.socket],
         tcp: Sequence[socket.socket],
-        forwarder: Forwarder,
+        identity: Identity | None = None,
         *,
-        domain: str = "cluster.local",
+        loop_found: Callable[[Upstream], None] = lambda server: None,
     ) -> None:
-        self.zone = Zone(domain)
-        self._udp, self._tcp, self._forwarder = udp, tcp, forwarder
+        self.identity = identity or Identity()
+        self.metrics = Metrics()
+        self.ready = asyncio.Event()
         self._informers = informers
-        self._forwarded: set[asyncio.Task[None]] = set()
+        self._udp, self._tcp = udp, tcp
+        self._loop_found = loop_found
+        self._waiting: set[asyncio.Task[None]] = set()
+        self._probing: asyncio.Task[None] | None = None
+        self._streams = Streams(self._respond)
+        self._responder = self._compose(self._default())
+
+    def configure(self, text: str) -> None:
+        """From now on as this Corefile says; an empty one is the default. Raises CorefileError."""
+        try:
+            wanted = config.read(text, self.identity.domain) if text.strip() else self._default()
+        except CorefileError:
+            self.metrics.reloads_failed += 1
+            raise
+        before, self._responder = self._responder, self._compose(wanted)
+        self._fill()
+        before.count_kept()
+        before.close()
+        self.metrics.loaded_at_s = time.time()
+        if self.ready.is_set():
+            self._probe()
+
+    def families(self) -> list[Family]:
+        """Everything counted so far."""
+        self._responder.count_kept()
+        return list(self.metrics.families(self._responder.forwarders, self.identity.version))
 
     async def run(self) -> None:
-        self._follow()
-        loop = asyncio.get_running_loop()
-        servers = [await asyncio.start_server(self._serve_stream, sock=sock) for sock in self._tcp]
+        followed = self._follow()
         for sock in self._udp:
             sock.setblocking(False)
             _make_room(sock)
-            loop.add_reader(sock, self._read_datagrams, sock)
+        for informer in followed:
+            await informer.wait_synced()
+        loop = asyncio.get_running_loop()
+        for sock in self._udp:
+            loop.add_reader(sock, self._read_datagrams, sock, int(sock.family == socket.AF_INET6))
+        servers = [await loop.create_server(self._streams.new, sock=sock) for sock in self._tcp]
+        self.ready.set()
+        self._probe()
         try:
             await asyncio.Event().wait()
         finally:
+            self.ready.clear()
             for sock in self._udp:
                 loop.remove_reader(sock)
                 sock.close()
             for server in servers:
                 server.close()
-            for task in self._forwarded:
+            self._streams.close()
+            self._responder.close()
+            for task in (*self._waiting, *([self._probing] if self._probing else [])):
                 task.cancel()
 
-    def _follow(self) -> None:
-        self._informers.informer(SERVICES).subscribe(
-            lambda old, new: self.zone.set_service(key_of(_either(old, new)), new)
+    def _default(self) -> Config:
+        return config.read(config.default_corefile(self.identity.domain), self.identity.domain)
+
+    def _compose(self, wanted: Config) -> Responder:
+        kubernetes = wanted.kubernetes or Kubernetes()
+        identity = self.identity
+        plan = ZonePlan(
+            Naming(identity.domain, kubernetes.ttl_s, kubernetes.by_pod_name),
+            identity.servers,
+            identity.ranges,
+            pods=kubernetes.pods != "disabled",
+            has_pod=self._has_pod if kubernetes.pods == "verified" else None,
         )
-        self._informers.informer(ENDPOINT_SLICES).subscribe(
-            lambda old, new: self.zone.set_slice(key_of(_either(old, new)), old, new)
-        )
-        self._informers.informer(NAMESPACES).subscribe(self._namespace_changed)
+        return Responder(wanted, Zone(plan), self.metrics, own=identity.servers)
+
+    def _follow(self) -> list[Any]:
+        services = self._informers.informer(SERVICES)
+        slices = self._informers.informer(ENDPOINT_SLICES)
+        namespaces = self._informers.informer(NAMESPACES)
+        services.subscribe(lambda old, new: self._zone.set_service(key_of(_either(old, new)), new))
+        slices.subscribe(lambda old, new: self._zone.set_slice(key_of(_either(old, new)), old, new))
+        namespaces.subscribe(self._namespace_changed)
+        return [services, slices, namespaces]
+
+    @property
+    def _zone(self) -> Zone:
+        return self._responder.zone
+
+    def _fill(self) -> None:
+        """Tells a new zone of everything that its predecessor had heard of."""
+        for namespace in self._informers.informer(NAMESPACES).list():
+            self._namespace_changed(None, namespace)
+        for service in self._informers.informer(SERVICES).list():
+            self._zone.set_service(key_of(service), service)
+        for slice_ in self._informers.informer(ENDPOINT_SLICES).list():
+            self._zone.set_slice(key_of(slice_), None, slice_)
 
     def _namespace_changed(self, old: Obj | None, new: Obj | None) -> None:
         if (old is None) != (new is None):
-            self.zone.set_namespace(name_of(_either(old, new)), present=new is not None)
+            self._zone.set_namespace(name_of(_either(old, new)), present=new is not None)
 
-    def _read_datagrams(self, sock: socket.socket) -> None:
+    def _has_pod(self, namespace: str, ip: str) -> bool:
+        """For pods mode `verified`: Pods are followed from the first such question on."""
+        pods = self._informers.informer(PODS)
+        if not self._follows_pods:
+            self._follows_pods = True
+            pods.add_index("dns-ip", _addresses)
+            pods.subscribe(lambda old, new: self._zone.pod_changed(namespace_of(_either(old, new))))
+        return any(namespace_of(pod) == namespace for pod in pods.by_index("dns-ip", ip))
+
+    _follows_pods = False
+
+    def _read_datagrams(self, sock: socket.socket, family: int) -> None:
+        """Answers what has come, up to a batch: the loop has others to serve."""
+        receive, send, kept = sock.recvfrom, sock.sendto, self._responder.answers.kept
+        begun_s, hits = time.perf_counter(), 0
         for _ in range(BATCH):
             try:
-                packet, sender = sock.recvfrom(4096)
+                packet, sender = receive(DATAGRAM_BYTES)
+                entry = kept.get(packet[2:])
+                if entry is None:
+                    hits += self._answer(packet, sock, sender, family)
+                    continue
+                send(packet[:2] + entry.wire, sender)
             except (BlockingIOError, InterruptedError):
-                return
+                break
             except OSError as error:
                 # A port-unreachable that came back for an earlier answer; the socket is fine.
                 log.debug("dns: %s", error)
                 continue
-            reply = self._answer_or_forward(packet, sock, sender)
-            if reply is not None:
-                _send(sock, reply, sender)
+            hits += 1
+            entry.asked[family] += 1
+            if entry.turn is not None:
+                entry.wire = entry.turn()
+        if hits:
+            self.metrics.took((time.perf_counter() - begun_s) / hits, hits)
 
-    def _answer_or_forward(self, packet: bytes, sock: socket.socket, sender: Any) -> bytes | None:
+    def _answer(self, packet: bytes, sock: socket.socket, sender: Any, family: int) -> bool:
+        """Whether the answer was one that is kept, but for the spelling."""
+        spelt = self._responder.answers.find_spelt(packet)
+        if spelt is not None:
+            entry, wire = spelt
+            entry.asked[family] += 1
+            if entry.turn is not None:
+                entry.wire = entry.turn()
+            _send(sock, packet[:2] + wire, sender)
+            return True
+        outcome = self._respond(packet, Asker(sender, "udp", family))
+        if isinstance(outcome, bytes):
+            _send(sock, outcome, sender)
+        elif outcome is not None:
+            task = asyncio.ensure_future(self._answer_later(outcome, sock, sender))
+            self._waiting.add(task)
+            task.add_done_callback(self._waiting.discard)
+        return False
+
+    def _respond(self, packet: bytes, asker: Asker) -> Outcome:
+        """A bug in one answer is that answer's alone."""
         try:
-            query = parse_query(packet)
-        except Malformed as error:
-            return None if error.rcode is None else build_failure(packet, error.rcode)
-        answer = self._local(query)
-        if answer is not None and not answer.leads_to:
-            return _encode(query, answer, limit=query.payload)
-        if len(self._forwarded) >= MAX_FORWARDED:
-            return build_answer(query, SERVFAIL, authoritative=False)
-        task = asyncio.create_task(self._forward_datagram(query, answer, packet, sock, sender))
-        self._forwarded.add(task)
-        task.add_done_callback(self._forwarded.discard)
-        return None
+            outcome = self._responder.respond(packet, asker)
+        except Exception:
+            log.exception("dns: no answer to %s", packet.hex())
+            return build_failure(packet, SERVFAIL)
+        if outcome is None or isinstance(outcome, bytes):
+            return outcome
+        if len(self._waiting) >= WAITING_MOST and asker.proto == "udp":
+            outcome.close()
+            return build_failure(packet, SERVFAIL)
+        return self._guarded(outcome, packet)
 
-    async def _forward_datagram(
-        self, query: Query, answer: Answer | None, packet: bytes, sock: socket.socket, sender: Any
-    ) -> None:
-        _send(sock, await self._remote(query, answer, packet, tcp=False), sender)
-
-    def _local(self, query: Query) -> Answer | None:
-        """The zone's answer, or None for a question that is not ours."""
-        if query.cls not in (CLASS_IN, CLASS_ANY):
-            return Answer(REFUSED)
-        return self.zone.lookup(query.name, query.type) if self.zone.holds(query.name) else None
-
-    async def _remote(self, query: Query, answer: Answer | None, packet: bytes, *, tcp: bool) -> bytes:
-        """Asks the host's resolvers: the question itself, or where a CNAME of ours leads."""
-        if answer is None:
-            try:
-                return await self._forwarder.ask(packet, tcp=tcp)
-            except Unanswered:
-                return build_answer(query, SERVFAIL, authoritative=False)
-        # The target is looked up by the asker when it cannot be had here: a bare CNAME is a full answer.
-        question = encode_name(answer.leads_to) + struct.pack("!HH", query.type, CLASS_IN)
-        header = struct.pack("!HHHHHH", query.id, 0x0100, 1, 0, 0, 0)
-        limit = None if tcp else query.payload
+    async def _guarded(self, outcome: Awaitable[bytes], packet: bytes) -> bytes:
         try:
-            reply = await self._forwarder.ask(header + question, tcp=True)
-        except Unanswered:
-            return _encode(query, answer, limit=limit)
-        return _graft(query, answer, reply, limit)
+            return await outcome
+        except Exception:
+            log.exception("dns: no answer to %s", packet.hex())
+            return build_failure(packet, SERVFAIL)
 
-    async def _serve_stream(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while True:
-                async with asyncio.timeout(TCP_IDLE_S):
-                    (length,) = struct.unpack("!H", await reader.readexactly(2))
-                    packet = await reader.readexactly(length)
-                reply = await self._answer_stream(packet)
-                if reply is None:
-                    return
-                writer.write(struct.pack("!H", len(reply)) + reply)
-                await writer.drain()
-        except (TimeoutError, asyncio.IncompleteReadError, ConnectionError):
-            return
-        finally:
-            writer.close()
+    async def _answer_later(self, outcome: Awaitable[bytes], sock: socket.socket, sender: Any) -> None:
+        _send(sock, await outcome, sender)
 
-    async def _answer_stream(self, packet: bytes) -> bytes | None:
-        try:
-            query = parse_query(packet)
-        except Malformed as error:
-            return None if error.rcode is None else build_failure(packet, error.rcode)
-        answer = self._local(query)
-        if answer is not None and not answer.leads_to:
-            return _encode(query, answer, limit=None)
-        return await self._remote(query, answer, packet, tcp=True)
+    def _probe(self) -> None:
+        """Asks each server for a name nobody has: one that asks us in turn would lead questions round."""
+        if self._probing is not None:
+            self._probing.cancel()
+        self._probing = asyncio.create_task(self._probe_all(self._responder), name="dns-loop")
+
+    async def _probe_all(self, responder: Responder) -> None:
+        for forwarder in responder.probed():
+            for server in forwarder.servers():
+                name = f"{secrets.token_hex(8)}.{secrets.token_hex(8)}"
+
+                def heard(server: Upstream = server, forwarder: Any = forwarder) -> None:
+                    forwarder.loops.add(server)
+                    log.warning("dns: %s asks us what we ask it; it is not asked any more", server)
+                    self._loop_found(server)
+
+                responder.probes[name] = heard
+                question = encode_name(name) + struct.pack("!HH", HINFO, CLASS_IN)
+                try:
+                    async with asyncio.timeout(PROBE_S):
+                        await upstream.ask(server, Query(0, 0, name, HINFO, CLASS_IN, question), spell=False)
+                except Exception as error:
+                    # Nothing is asked of it but that it does not come back.
+                    log.debug("dns: probe of %s: %r", server, error)
+                finally:
+                    del responder.probes[name]
 
 
-def _encode(query: Query, answer: Answer, *, limit: int | None) -> bytes:
-    return build_answer(query, answer.rcode, answer.answers, answer.authority, answer.additional, limit=limit)
-
-
-def _graft(query: Query, answer: Answer, reply: bytes, limit: int | None) -> bytes:
-    """Our CNAME, then the addresses somebody else gave for its target (aliases between them left out)."""
-    try:
-        found = read_records(reply, query.type)
-    except Malformed:
-        found = []
-    records = (Record(answer.leads_to, query.type, ttl_s, data) for ttl_s, data in found)
-    return _encode(query, Answer(NOERROR, (*answer.answers, *records)), limit=limit)
+def _addresses(pod: Obj) -> list[str]:
+    status = pod.get("status") or {}
+    return [row["ip"] for row in status.get("podIPs") or () if row.get("ip")]
 
 
 def _make_room(sock: socket.socket) -> None:

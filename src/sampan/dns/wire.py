@@ -1,32 +1,36 @@
-"""DNS messages on the wire (RFC 1035, EDNS0 of RFC 6891): as much as a server of one zone needs.
+"""What DNS messages are made of (RFC 1035, 6891): codes, names, records and their data. Pure.
 
-A query is read up to its question and its OPT record; an answer is the question as it came, byte for byte
-(so that a resolver which randomises letter case gets its own spelling back), with records after it.
+A name is text in lower case without the final dot; a dot within a label, which no host's name has, is `\\.`.
 """
 
 from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-A, NS, CNAME, SOA, PTR, TXT, AAAA, SRV, OPT, ANY = 1, 2, 5, 6, 12, 16, 28, 33, 41, 255
+A, NS, CNAME, SOA, PTR, MX, TXT, AAAA, SRV, OPT = 1, 2, 5, 6, 12, 15, 16, 28, 33, 41
+HINFO, IXFR, AXFR, ANY = 13, 251, 252, 255
 CLASS_IN, CLASS_ANY = 1, 255
-NOERROR, FORMERR, SERVFAIL, NXDOMAIN, NOTIMP, REFUSED = 0, 1, 2, 3, 4, 5
+NOERROR, FORMERR, SERVFAIL, NXDOMAIN, NOTIMP, REFUSED, BADVERS = 0, 1, 2, 3, 4, 5, 16
+QR, AA, TC, RD, RA, AD, CD = 0x8000, 0x0400, 0x0200, 0x0100, 0x0080, 0x0020, 0x0010
+OPCODE = 0x7800
 
+TYPE_NAMES = {A: "A", NS: "NS", CNAME: "CNAME", SOA: "SOA", PTR: "PTR", MX: "MX", TXT: "TXT", AAAA: "AAAA"}
+TYPE_NAMES |= {SRV: "SRV", ANY: "ANY", HINFO: "HINFO", 65: "HTTPS", 64: "SVCB", 43: "DS", 48: "DNSKEY"}
+RCODE_NAMES = {0: "NOERROR", 1: "FORMERR", 2: "SERVFAIL", 3: "NXDOMAIN", 4: "NOTIMP", 5: "REFUSED"}
+RCODE_NAMES |= {BADVERS: "BADVERS"}
+
+HEADER = struct.Struct("!HHHHHH")
 HEADER_BYTES = 12
 PLAIN_UDP_BYTES = 512
 MAX_UDP_BYTES = 1232
 """What we send at most in one datagram: fits every path without fragments (DNS flag day 2020)."""
-
-_HEADER = struct.Struct("!HHHHHH")
-_QR, _AA, _TC, _RD, _RA = 0x8000, 0x0400, 0x0200, 0x0100, 0x0080
-_OPCODE = 0x7800
+NAME_BYTES, LABEL_BYTES = 255, 63
 
 
 class Malformed(Exception):
-    """Not a query that can be understood. `rcode` is the answer to give, None: answer nothing."""
+    """Not a message that can be understood. `rcode` is the answer to give, None: answer nothing."""
 
     def __init__(self, rcode: int | None, why: str) -> None:
         super().__init__(why)
@@ -35,7 +39,7 @@ class Malformed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One resource record; `name` is lower case without the final dot, `data` the RDATA."""
+    """One resource record; `data` is the RDATA, uncompressed."""
 
     name: str
     type: int
@@ -43,147 +47,58 @@ class Record:
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Query:
-    """`question` holds the bytes of the question section, `payload` how large a datagram the asker takes."""
-
-    id: int
-    flags: int
-    name: str
-    type: int
-    cls: int
-    question: bytes
-    payload: int
-    edns: bool
-
-
-def parse_query(packet: bytes) -> Query:
-    """Raises Malformed."""
-    if len(packet) < HEADER_BYTES:
-        raise Malformed(None, "shorter than a header")
-    ident, flags, questions, answers, authorities, additional = _HEADER.unpack_from(packet)
-    if flags & _QR:
-        raise Malformed(None, "an answer, not a query")
-    if flags & _OPCODE:
-        raise Malformed(NOTIMP, "an operation other than QUERY")
-    if questions != 1 or answers or authorities:
-        raise Malformed(FORMERR, "not exactly one question")
-    labels, end = _read_name(packet, HEADER_BYTES)
-    if end + 4 > len(packet):
-        raise Malformed(FORMERR, "the question is cut off")
-    kind, cls = struct.unpack_from("!HH", packet, end)
-    end += 4
-    payload = _edns_payload(packet, end) if additional else None
-    return Query(
-        ident,
-        flags,
-        b".".join(labels).lower().decode("latin-1"),
-        kind,
-        cls,
-        packet[HEADER_BYTES:end],
-        max(PLAIN_UDP_BYTES, min(payload or 0, MAX_UDP_BYTES)),
-        payload is not None,
-    )
+def encode_name(name: str) -> bytes:
+    """Raises ValueError for a name that fits no message: a label over 63 bytes, all of it over 255."""
+    if not name:
+        return b"\x00"
+    encoded = bytearray()
+    for label in split_name(name):
+        raw = label.encode("latin-1")
+        if not 0 < len(raw) <= LABEL_BYTES:
+            raise ValueError(f"{label!r} cannot be a label")
+        encoded.append(len(raw))
+        encoded += raw
+    encoded.append(0)
+    if len(encoded) > NAME_BYTES:
+        raise ValueError(f"{name!r} is too long for a name")
+    return bytes(encoded)
 
 
-def _read_name(packet: bytes, at: int) -> tuple[list[bytes], int]:
+def split_name(name: str) -> list[str]:
+    if "\\" not in name:
+        return name.split(".")
+    return [label.replace("\0", ".") for label in name.replace("\\.", "\0").split(".")]
+
+
+def read_name(packet: bytes, at: int, *, pointers: bool = True) -> tuple[str, int]:
+    """The name that begins at `at`, and where the next field does. Raises Malformed (FORMERR)."""
     labels: list[bytes] = []
-    start = at
+    after, lowest, size = -1, at, 0
     while True:
-        if at >= len(packet) or at - start > 255:
+        if at >= len(packet):
             raise Malformed(FORMERR, "a name without an end")
         length = packet[at]
         if length == 0:
-            return labels, at + 1
-        if length > 63:
-            raise Malformed(FORMERR, "a compressed name in a question")
+            name = b".".join(labels).lower().decode("latin-1")
+            return name, at + 1 if after < 0 else after
+        if length >= 0xC0 and pointers:
+            if at + 2 > len(packet):
+                raise Malformed(FORMERR, "a pointer that is cut off")
+            after = at + 2 if after < 0 else after
+            at = (length & 0x3F) << 8 | packet[at + 1]
+            # Each one has to lead further back, so that they end.
+            if at >= lowest:
+                raise Malformed(FORMERR, "a pointer that leads nowhere")
+            lowest = at
+            continue
+        if length > LABEL_BYTES:
+            raise Malformed(FORMERR, "no label")
         label = packet[at + 1 : at + 1 + length]
-        if len(label) < length or b"." in label:
-            raise Malformed(FORMERR, "a label that is cut off or holds a dot")
-        labels.append(label)
+        size += 1 + length
+        if len(label) < length or size >= NAME_BYTES:
+            raise Malformed(FORMERR, "a label that is cut off, or too many of them")
+        labels.append(label.replace(b".", b"\\.") if b"." in label else label)
         at += 1 + length
-
-
-def _edns_payload(packet: bytes, at: int) -> int | None:
-    """The datagram size of an OPT record that directly follows the question; None without one."""
-    if at + 11 > len(packet) or packet[at] != 0:
-        return None
-    kind, payload = struct.unpack_from("!HH", packet, at + 1)
-    return payload if kind == OPT else None
-
-
-def build_answer(
-    query: Query,
-    rcode: int,
-    answers: Sequence[Record] = (),
-    authority: Sequence[Record] = (),
-    additional: Sequence[Record] = (),
-    *,
-    authoritative: bool = True,
-    limit: int | None = None,
-) -> bytes:
-    """The whole message. One longer than `limit` bytes is cut to the question with TC set: ask by TCP."""
-    flags = _QR | _RA | (query.flags & _RD) | (_AA if authoritative else 0) | rcode
-    sections = [encode_record(record, query) for record in (*answers, *authority, *additional)]
-    opt = b"\x00" + struct.pack("!HHIH", OPT, MAX_UDP_BYTES, 0, 0) if query.edns else b""
-    body = b"".join((query.question, *sections, opt))
-    counts = (1, len(answers), len(authority), len(additional) + query.edns)
-    if limit is not None and HEADER_BYTES + len(body) > limit:
-        return _HEADER.pack(query.id, flags | _TC, 1, 0, 0, int(query.edns)) + query.question + opt
-    return _HEADER.pack(query.id, flags, *counts) + body
-
-
-def build_failure(packet: bytes, rcode: int) -> bytes:
-    """An answer to a packet whose question could not be read: its header, and the code."""
-    ident, flags = struct.unpack_from("!HH", packet)
-    return _HEADER.pack(ident, _QR | _RA | (flags & (_RD | _OPCODE)) | rcode, 0, 0, 0, 0)
-
-
-def is_truncated(packet: bytes) -> bool:
-    return len(packet) >= HEADER_BYTES and bool(packet[2] & (_TC >> 8))
-
-
-def read_records(reply: bytes, kind: int) -> list[tuple[int, bytes]]:
-    """(TTL in seconds, RDATA) of each answer of one type, whose RDATA holds no names. Raises Malformed."""
-    if len(reply) < HEADER_BYTES:
-        raise Malformed(None, "shorter than a header")
-    _, _, questions, answers, _, _ = _HEADER.unpack_from(reply)
-    at = HEADER_BYTES
-    found = []
-    try:
-        for _ in range(questions):
-            at = _skip_name(reply, at) + 4
-        for _ in range(answers):
-            at = _skip_name(reply, at)
-            here, _, ttl_s, length = struct.unpack_from("!HHIH", reply, at)
-            at += 10
-            if here == kind:
-                found.append((ttl_s, reply[at : at + length]))
-            at += length
-    except (struct.error, IndexError):
-        raise Malformed(None, "cut off") from None
-    return found
-
-
-def _skip_name(packet: bytes, at: int) -> int:
-    while (length := packet[at]) != 0:
-        if length >= 0xC0:
-            return at + 2
-        at += 1 + length
-    return at + 1
-
-
-def encode_record(record: Record, query: Query) -> bytes:
-    # A record that bears the question's name points back to it; no other compression is worth its cost.
-    name = b"\xc0\x0c" if record.name == query.name else encode_name(record.name)
-    return name + struct.pack("!HHIH", record.type, CLASS_IN, record.ttl_s, len(record.data)) + record.data
-
-
-def encode_name(name: str) -> bytes:
-    if not name:
-        return b"\x00"
-    labels = (label.encode("latin-1") for label in name.split("."))
-    return b"".join(bytes((len(label),)) + label for label in labels) + b"\x00"
 
 
 def address_data(ip: str) -> tuple[int, bytes]:
