@@ -57,8 +57,9 @@ def test_status_keeps_the_time_of_the_last_change() -> None:
     ]
 
 
-async def registered(api: FakeTransport) -> Obj:
+async def registered(api: FakeTransport, *ips: str) -> Obj:
     reporter = NodeReporter(Client(api), CONFIG, MACHINE, list)
+    reporter.ips = ips
     task = asyncio.create_task(reporter.run())
     await asyncio.wait_for(reporter.registered.wait(), 2)
     await asyncio.sleep(0.02)
@@ -80,6 +81,15 @@ async def test_registration_of_a_known_node_keeps_what_others_wrote() -> None:
     assert node["spec"]["unschedulable"] is True
     assert node["spec"]["podCIDR"] == "10.244.0.0/24"
     assert node["status"]["conditions"][-1]["reason"] == "KubeletReady"
+
+
+async def test_addresses_of_two_families_are_said_once_and_followed() -> None:
+    """They are a list with the key `type`, which both of them have."""
+    api = FakeTransport()
+    for ips in (("100.64.0.2",), ("100.64.0.2", "fd73::2"), ("100.64.0.2", "fd73::2"), ("100.64.0.9",)):
+        node = await registered(api, *ips)
+        said = [entry["address"] for entry in node["status"]["addresses"] if entry["type"] == "InternalIP"]
+        assert said == list(ips)
 
 
 async def test_lease_belongs_to_the_node() -> None:

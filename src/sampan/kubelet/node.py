@@ -234,10 +234,13 @@ class NodeReporter:
         await self._post(await self._client.get(NODES, self._config.node_name))
 
     async def _post(self, node: Obj) -> None:
+        status = self._status(node)
+        # Addresses are merged by type: without this, two InternalIPs would be added to the two there are.
+        status["addresses"] = [*status["addresses"], {"$patch": "replace"}]
         await self._client.patch(
             NODES,
             self._config.node_name,
-            {"status": self._status(node)},
+            {"status": status},
             content_type=STRATEGIC_MERGE_PATCH,
             subresource="status",
         )
