@@ -125,14 +125,15 @@ class EndpointSliceController:
         if picture is not None and picture.service is service and len(picture) >= WORTH_KEEPING:
             trigger_time = self._bring_up_to_date(picture)
             return picture.desired(), trigger_time
-        self._pictures.pop(key, None)
         pods = selection.pods_of(self._pods, service)
-        if len(pods) >= WORTH_KEEPING:
-            picture = self._pictures[key] = Picture(service, self._nodes.zones)
-            for pod in pods:
-                picture.put(key_of(pod), pod)
-        wanted = picture.desired() if picture is not None else desired(service, pods, self._nodes.zones)
-        return wanted, self._triggers.look(service, pods)
+        trigger_time = self._triggers.look(service, pods)
+        if len(pods) < WORTH_KEEPING:
+            self._pictures.pop(key, None)
+            return desired(service, pods, self._nodes.zones), trigger_time
+        picture = self._pictures[key] = Picture(service, self._nodes.zones)
+        for pod in pods:
+            picture.put(key_of(pod), pod)
+        return picture.desired(), trigger_time
 
     def _bring_up_to_date(self, picture: Picture) -> str:
         changed: list[Obj] = []
