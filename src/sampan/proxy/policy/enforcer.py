@@ -145,9 +145,9 @@ class Enforcer:
         a change was refused, `_drifted` stays set, and the next audit follows at once.
         """
         refusals = self._refusals
-        self._picture.touched.clear()
+        self._picture.elements.touched.clear()
         found = await self._kernel.listing()
-        mend = diff(found, self._picture.table).without(self._picture.touched)
+        mend = diff(found, self._picture.table).without(self._picture.elements.touched)
         wrong = len({element for element, _ in (*mend.delete, *mend.add)})
         if wrong:
             log.warning("the policies' table differed in %d elements", wrong)

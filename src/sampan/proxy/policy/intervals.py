@@ -8,27 +8,27 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from ipaddress import ip_network
-from typing import NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from sampan.proxy.policy.model import Block
 
 T = TypeVar("T", bound=Hashable)
 
 
-class Piece(NamedTuple):
+class Piece(NamedTuple, Generic[T]):
     first: int
     last: int
-    held_by: frozenset[Hashable]
+    held_by: frozenset[T]
 
 
-def pieces(ranges: Mapping[T, Iterable[tuple[int, int]]]) -> list[Piece]:
+def pieces(ranges: Mapping[T, Iterable[tuple[int, int]]]) -> list[Piece[T]]:
     """In order; ranges of the same thing must not overlap. What nothing holds is left out."""
     changes: dict[int, tuple[list[T], list[T]]] = {}
     for thing, listed in ranges.items():
         for first, last in listed:
             changes.setdefault(first, ([], []))[0].append(thing)
             changes.setdefault(last + 1, ([], []))[1].append(thing)
-    found: list[Piece] = []
+    found: list[Piece[T]] = []
     held: set[T] = set()
     since = 0
     for at in sorted(changes):
@@ -56,13 +56,13 @@ def ranges_of(block: Block) -> list[tuple[int, int]]:
     return [*found, (at, end)] if at <= end else found
 
 
-def _joined(found: Iterable[Piece]) -> list[Piece]:
+def _joined(found: Iterable[Piece[T]]) -> list[Piece[T]]:
     return list(_join(iter(found)))
 
 
-def _join(found: Iterator[Piece]) -> Iterator[Piece]:
+def _join(found: Iterator[Piece[T]]) -> Iterator[Piece[T]]:
     """Neighbours held by the same ranges are one piece."""
-    pending: Piece | None = None
+    pending: Piece[T] | None = None
     for piece in found:
         if pending and pending.last + 1 == piece.first and pending.held_by == piece.held_by:
             pending = Piece(pending.first, piece.last, piece.held_by)

@@ -17,16 +17,19 @@ class Numbers:
     """Two names with the same hash are told apart by a second one; the first to come keeps the first."""
 
     def __init__(self) -> None:
-        self._names: dict[int, str] = {}
+        self._numbers: dict[str, int] = {}
+        self._taken: set[int] = set()
 
     def of(self, name: str) -> int:
-        for number in _candidates(name):
-            if self._names.setdefault(number, name) == name:
-                return number
-        raise AssertionError("unreachable")
+        number = self._numbers.get(name)
+        if number is None:
+            number = next(each for each in _candidates(name) if each not in self._taken)
+            self._numbers[name] = number
+            self._taken.add(number)
+        return number
 
-    def forget(self, number: int) -> None:
-        self._names.pop(number, None)
+    def forget(self, name: str) -> None:
+        self._taken.discard(self._numbers.pop(name, 0))
 
 
 def _candidates(name: str) -> Iterator[int]:

@@ -12,26 +12,25 @@ Invariants between two calls of `take`: `table` is what follows from what was to
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 from sampan.proxy.policy import pairing, ruleset
+from sampan.proxy.policy.elements import Elements
 from sampan.proxy.policy.intervals import pieces, ranges_of
 from sampan.proxy.policy.model import (
-    ANYONE,
     DIRECTIONS,
     Block,
     Direction,
-    Grant,
     Isolation,
     PodFacts,
     Pods,
     Policy,
     isolation,
 )
-from sampan.proxy.policy.numbers import Numbers
-from sampan.proxy.policy.pairing import Class, Key, PodsIn, PortName, Range, Term
+from sampan.proxy.policy.pairing import Key, PodsIn, PortName, Range, Term
+from sampan.proxy.policy.register import Register
 from sampan.proxy.table import Change, Element, Fields, Table
 
 _WAY: Mapping[Direction, str] = {"ingress": "in", "egress": "eg"}
@@ -49,9 +48,8 @@ class Standing:
 
 class Picture:
     def __init__(self) -> None:
-        self.table: Table = {}
-        self.touched: set[Element] = set()
-        """What `take` has changed since somebody last emptied it."""
+        self.elements = Elements()
+        self._register = Register(self.elements)
         self.standings: dict[str, Standing] = {}
         """By address; none for what rules neither speak of nor isolate."""
         self._policies: dict[str, Policy] = {}
@@ -69,21 +67,12 @@ class Picture:
         """Namespace -> those spoken of that may select Pods there."""
         self._dirty: dict[str, None] = {}
         self._networks_moved = self._ranges_moved = False
-        self._numbers = Numbers()
-        self._identities: dict[int, Key] = {ruleset.ANYONE: frozenset((ANYONE,))}
-        self._classes: dict[int, Class] = {}
-        self._users: Counter[int] = Counter()
-        """Of identities and classes: addresses and network pieces that have them."""
-        self._idle: set[int] = set()
-        self._with_term: dict[Term, set[int]] = {ANYONE: {ruleset.ANYONE}}
-        """Term -> identities that have it, and classes that grant something to it."""
-        self._granting: dict[Term, set[int]] = {}
-        self._pairs: dict[tuple[int, int], Table] = {}
-        self._spans: dict[int, frozenset[Range]] = {}
-        self._span_users: Counter[int] = Counter()
-        self._pieces: dict[str, list[tuple[Fields, int, Key]]] = {}
-        self._port_pieces: list[tuple[int, int, int]] = []
-        self._before: dict[Element, Fields | None] = {}
+        self._networks: dict[str, list[tuple[Fields, int]]] = {}
+        """Map -> bounds and identity of each piece."""
+
+    @property
+    def table(self) -> Table:
+        return self.elements.table
 
     # -- what is told
 
@@ -152,7 +141,7 @@ class Picture:
     def take(self) -> Change:
         """What turns the table that was into the one that follows from all that has been told."""
         if self._ranges_moved:
-            self._cut_ports()
+            self._register.cut_ports(self._ranges)
         if self._networks_moved:
             for version in ruleset.FAMILIES:
                 self._cut_networks(version)
@@ -160,18 +149,8 @@ class Picture:
         dirty, self._dirty = self._dirty, {}
         for ip in dirty:
             self._place(ip)
-        self._let_go()
-        before, self._before = self._before, {}
-        self.touched.update(before)
-        deleted, added = [], []
-        for element, was in before.items():
-            now = self.table.get(element)
-            if was != now:
-                if was is not None:
-                    deleted.append((element, was))
-                if now is not None:
-                    added.append((element, now))
-        return Change(tuple(deleted), tuple(added))
+        self._register.let_go()
+        return self.elements.take()
 
     def _disturb(self, pods: Iterable[PodFacts]) -> None:
         for pod in pods:
@@ -235,20 +214,20 @@ class Picture:
         if new is not None:
             self.standings[ip] = new
             if new.identity:
-                self._use(new.identity)
+                self._register.use(new.identity)
             for number in new.classes.values():
-                self._use(number)
+                self._register.use(number)
         if old is not None:
             for number in (old.identity, *old.classes.values()):
                 if number:
-                    self._leave(number)
+                    self._register.leave(number)
         classes = new.classes if new else {}
-        self._write(Element(f"id{version}", (ip,)), new.identity if new else 0)
+        self.elements.number(Element(f"id{version}", (ip,)), new.identity if new else 0)
         for direction in DIRECTIONS:
             way = _WAY[direction]
-            self._write(Element(f"{way}{version}", (ip,)), classes.get(direction, 0))
-            self._keep(Element(f"drop{way}{version}", (ip,)), direction in classes)
-        self._keep(Element(f"self{version}", (ip, ip)), bool(classes))
+            self.elements.number(Element(f"{way}{version}", (ip,)), classes.get(direction, 0))
+            self.elements.keep(Element(f"drop{way}{version}", (ip,)), wanted=direction in classes)
+        self.elements.keep(Element(f"self{version}", (ip, ip)), wanted=bool(classes))
 
     def _standing(self, ip: str) -> Standing | None:
         claims = self._claims.get(ip)
@@ -256,7 +235,7 @@ class Picture:
             return None
         pod = self._pods[next(reversed(claims))]
         key = self._key_of(pod, ip)
-        identity = self._identity(key) if key else 0
+        identity = self._register.identity(key) if key else 0
         classes: dict[Direction, int] = {}
         isolations: dict[Direction, Isolation] = {}
         for direction in DIRECTIONS if pod.local else ():
@@ -265,7 +244,7 @@ class Picture:
             if isolated is not None:
                 isolations[direction] = isolated
                 if not isolated.is_open:
-                    classes[direction] = self._class(direction, isolated.grants)
+                    classes[direction] = self._register.of_class(direction, isolated.grants)
         return Standing(pod, identity, classes, isolations) if identity or isolations else None
 
     def _key_of(self, pod: PodFacts, ip: str) -> Key:
@@ -292,152 +271,21 @@ class Picture:
             )
         ]
 
-    # -- identities and classes
-
-    def _identity(self, key: Key) -> int:
-        number = self._numbers.of("\n".join(sorted(map(str, key))))
-        if number not in self._identities:
-            self._identities[number] = key
-            self._idle.add(number)
-            for term in key:
-                self._with_term.setdefault(term, set()).add(number)
-            for of_class in {c for term in key for c in self._granting.get(term, ())}:
-                self._pair(of_class, number)
-        return number
-
-    def _class(self, direction: Direction, grants: frozenset[Grant]) -> int:
-        number = self._numbers.of(direction + "\n" + "\n".join(sorted(map(str, grants))))
-        if number not in self._classes:
-            made = self._classes[number] = pairing.class_of(grants)
-            self._idle.add(number)
-            for term in made:
-                self._granting.setdefault(term, set()).add(number)
-            for identity in {i for term in made for i in self._with_term.get(term, ())}:
-                self._pair(number, identity)
-        return number
-
-    def _use(self, number: int) -> None:
-        self._users[number] += 1
-        self._idle.discard(number)
-
-    def _leave(self, number: int) -> None:
-        self._users[number] -= 1
-        if not self._users[number]:
-            del self._users[number]
-            self._idle.add(number)
-
-    def _let_go(self) -> None:
-        """Of identities and classes that nobody has any more."""
-        idle, self._idle = self._idle, set()
-        for number in idle:
-            key: Iterable[Term]
-            if number in self._classes:
-                key, mine = self._classes.pop(number), self._granting
-                pairs = [(number, i) for term in key for i in self._with_term.get(term, ())]
-            else:
-                key, mine = self._identities.pop(number), self._with_term
-                pairs = [(c, number) for term in key for c in self._granting.get(term, ())]
-            for pair in set(pairs):
-                self._unpair(pair)
-            for term in key:
-                mine[term].discard(number)
-                if not mine[term]:
-                    del mine[term]
-            self._numbers.forget(number)
-
-    # -- pairs
-
-    def _pair(self, of_class: int, identity: int) -> None:
-        allowed = pairing.pair(self._classes[of_class], self._identities[identity])
-        elements: Table = {Element(name, (of_class, identity, *rest)): () for name, rest in allowed.elements}
-        if allowed.ranges:
-            span = self._numbers.of("span\n" + "\n".join(sorted(map(str, allowed.ranges))))
-            elements[Element("spans", (of_class, identity))] = (span,)
-            if not self._span_users[span]:
-                self._spans[span] = allowed.ranges
-                self._write_span(span)
-            self._span_users[span] += 1
-        self._pairs[of_class, identity] = elements
-        for element, value in elements.items():
-            self._set(element, value)
-
-    def _unpair(self, pair: tuple[int, int]) -> None:
-        for element, value in self._pairs.pop(pair).items():
-            self._set(element, None)
-            if element.set == "spans":
-                span = int(value[0])
-                self._span_users[span] -= 1
-                if not self._span_users[span]:
-                    del self._span_users[span]
-                    self._erase_span(span)
-                    del self._spans[span]
-                    self._numbers.forget(span)
-
-    def _span_elements(self, span: int) -> Iterator[Element]:
-        for protocol, first, last in self._spans[span]:
-            for begins, ends, piece in self._port_pieces:
-                if first <= begins and ends <= last:
-                    yield Element("span", (span, protocol, piece))
-
-    def _write_span(self, span: int) -> None:
-        for element in self._span_elements(span):
-            self._set(element, ())
-
-    def _erase_span(self, span: int) -> None:
-        for element in self._span_elements(span):
-            self._set(element, None)
-
-    # -- what lies in ranges
-
-    def _cut_ports(self) -> None:
-        for span in self._spans:
-            self._erase_span(span)
-        for first, last, _ in self._port_pieces:
-            self._set(Element("ports", (first, last)), None)
-        wanted = {(first, last): [(first, last)] for _, first, last in self._ranges}
-        self._port_pieces = [
-            (piece.first, piece.last, self._numbers.of(f"ports {sorted(map(str, piece.held_by))}"))
-            for piece in pieces(wanted)
-        ]
-        for first, last, number in self._port_pieces:
-            self._set(Element("ports", (first, last)), (number,))
-        for span in self._spans:
-            self._write_span(span)
-
     def _cut_networks(self, version: int) -> None:
         name = f"net{version}"
         address = IPv4Address if version == 4 else IPv6Address
         blocks = [term for term in self._spoken if isinstance(term, Block) and _version(term.cidr) == version]
-        cut: list[tuple[Fields, int, Key]] = []
+        cut: list[tuple[Fields, int]] = []
         for piece in pieces({block: ranges_of(block) for block in blocks}):
-            key: Key = frozenset(piece.held_by)  # type: ignore[arg-type]
-            number = self._identity(key)
-            self._use(number)
-            cut.append(((str(address(piece.first)), str(address(piece.last))), number, key))
-        for bounds, number, _ in self._pieces.get(name, ()):
-            self._leave(number)
-            self._set(Element(name, bounds), None)
-        for bounds, number, _ in cut:
-            self._set(Element(name, bounds), (number,))
-        self._pieces[name] = cut
-
-    # -- elements
-
-    def _write(self, element: Element, number: int) -> None:
-        self._set(element, (number,) if number else None)
-
-    def _keep(self, element: Element, wanted: bool) -> None:
-        self._set(element, () if wanted else None)
-
-    def _set(self, element: Element, value: Fields | None) -> None:
-        was = self.table.get(element)
-        if was == value:
-            return
-        self._before.setdefault(element, was)
-        if value is None:
-            del self.table[element]
-        else:
-            self.table[element] = value
+            number = self._register.identity(piece.held_by)
+            self._register.use(number)
+            cut.append(((str(address(piece.first)), str(address(piece.last))), number))
+        for bounds, number in self._networks.get(name, ()):
+            self._register.leave(number)
+            self.elements.drop(Element(name, bounds))
+        for bounds, number in cut:
+            self.elements.put(Element(name, bounds), (number,))
+        self._networks[name] = cut
 
 
 def _holds(block: Block, ip: str) -> bool:
