@@ -124,7 +124,7 @@ def _in(address: str, cidr: str) -> bool:
     return ip_address(address) in ip_network(cidr, strict=False)
 
 
-# --- the rules, by their elements ----------------------------------------------------------------------------
+# --- the rules, by their elements ---------------------------------------------------------------------------
 
 
 def table_lets_pass(table: Table, flow: Flow) -> bool:

@@ -8,7 +8,7 @@ from functools import partial
 from harness.world import World as BaseWorld
 from harness.world import running
 from sampan.api.objects import Obj, condition_of, mutable
-from sampan.api.resources import CONFIG_MAPS, NAMESPACES, PODS, SERVICE_ACCOUNTS
+from sampan.api.resources import CONFIG_MAPS, NAMESPACES, NETWORK_POLICIES, PODS, SERVICE_ACCOUNTS
 from sampan.controllers.namespace.controller import NamespaceController, emptied_resources
 from sampan.controllers.serviceaccount.controller import ServiceAccountController
 
@@ -97,9 +97,31 @@ async def test_it_waits_for_finalizers_and_says_so() -> None:
         await it.until(lambda: it.fake.get(NAMESPACES, "ns") is None)
 
 
-def test_everything_stored_is_emptied_once_and_pods_last() -> None:
+async def test_policies_outlive_the_pods_that_they_hold() -> None:
+    """CVE-2024-7598: a Pod that takes its time to end must not be open to everybody meanwhile."""
+    deny: Obj = {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": "deny", "namespace": "ns"},
+        "spec": {"podSelector": {}},
+    }
+    async with world(namespace("ns"), pod("held", ["example.com/hold"]), deny) as it:
+        await it.until(lambda: it.has("ns"))
+        it.fake.actions.clear()
+        await it.client.delete(NAMESPACES, "ns")
+        await it.until(lambda: bool(((it.fake.get(NAMESPACES, "ns") or {})["status"]).get("conditions")))
+        assert it.fake.get(NETWORK_POLICIES, "deny", "ns") is not None
+        assert it.has("ns"), "nor does anything else go before"
+        held = mutable(it.fake.get(PODS, "held", "ns") or {})
+        held["metadata"]["finalizers"] = []
+        await it.client.update(PODS, held)
+        await it.until(lambda: it.fake.get(NAMESPACES, "ns") is None)
+        assert it.fake.get(NETWORK_POLICIES, "deny", "ns") is None
+
+
+def test_everything_stored_is_emptied_once_and_pods_first() -> None:
     names = [resource.qualified for resource in emptied_resources()]
     assert len(names) == len(set(names))
     assert {"configmaps", "secrets", "deployments.apps", "leases.coordination.k8s.io"} <= set(names)
-    assert names[-1] == "pods"
+    assert names[0] == "pods"
     assert "bindings" not in names

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,8 +22,8 @@ def test_a_number_is_in_the_piece_of_all_ranges_that_hold_it(
         holding = {name for name, listed in wanted.items() if any(a <= number <= b for a, b in listed)}
         found = [piece for piece in cut if piece.first <= number <= piece.last]
         assert [piece.held_by for piece in found] == ([frozenset(holding)] if holding else [])
-    joints = zip(cut, cut[1:], strict=False)
-    assert all(a.last < b.first and (a.last + 1 < b.first or a.held_by != b.held_by) for a, b in joints)
+    for a, b in pairwise(cut):
+        assert a.last < b.first and (a.last + 1 < b.first or a.held_by != b.held_by)
 
 
 def test_a_block_within_a_block() -> None:

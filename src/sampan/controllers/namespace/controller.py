@@ -1,5 +1,8 @@
 """Empties every namespace that is being deleted, of all resources there are, and then lets it go.
 
+Pods go first, and the rest only when the last of them has gone: as long as one runs, the network policies that
+hold it must stand (KEP-5080, CVE-2024-7598). Nothing makes Pods anew: the API refuses them here.
+
 Objects that take their time (Pods that stop gracefully, anything with a finalizer) are looked at again: at
 once when a Pod of the namespace has gone, else after a delay that grows.
 """
@@ -29,8 +32,7 @@ def emptied_resources() -> list[Resource]:
         stored = resource.served and resource.group != "events.k8s.io"
         if stored and resource.namespaced and {"list", "delete"} <= set(resource.verbs):
             found.setdefault((resource.group, resource.plural), resource)
-    # Pods last: what makes Pods must be gone first, or it would make them anew.
-    return sorted(found.values(), key=lambda resource: resource == PODS)
+    return sorted(found.values(), key=lambda resource: resource != PODS)
 
 
 class NamespaceController:
@@ -81,6 +83,8 @@ class NamespaceController:
             except StatusError as error:
                 if error.code not in (404, 405):  # 404, 405: the server does not serve it
                     failures.append(f"{resource.qualified}: {error.message}")
+            if resource == PODS and (failures or any(left.values())):
+                break
         return left, failures
 
     async def _empty_of(self, namespace: str, resource: Resource) -> list[Obj]:
