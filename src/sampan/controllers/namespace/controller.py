@@ -1,7 +1,7 @@
 """Empties every namespace that is being deleted, of all resources there are, and then lets it go.
 
-Pods go first, and the rest only when the last of them has gone: as long as one runs, the network policies that
-hold it must stand (KEP-5080, CVE-2024-7598). Nothing makes Pods anew: the API refuses them here.
+Pods go first, and the rest only when the last of them has gone: as long as one runs, the network policies
+that hold it must stand (KEP-5080, CVE-2024-7598). Nothing makes Pods anew: the API refuses them here.
 
 Objects that take their time (Pods that stop gracefully, anything with a finalizer) are looked at again: at
 once when a Pod of the namespace has gone, else after a delay that grows.
