@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import sys
 import time
@@ -13,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sampan.cli.daemon import Line, _listen, detach
+from sampan.cli.daemon import Line, _listen, allow_open_files, detach, first_cause
 
 Detach = Callable[..., str | None]
 
@@ -137,3 +138,19 @@ def test_every_text_arrives_as_it_was_sent(texts: list[str], name: bytes) -> Non
     line.failed("end")
     assert _listen(reading, shown.append) == "end"
     assert shown == texts
+
+
+def test_a_shells_limit_of_open_files_is_not_the_clusters() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(256, hard), hard))
+        allow_open_files()
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (hard, hard)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_what_a_part_died_of_is_dug_out_of_the_groups_it_came_in() -> None:
+    cause = OSError("no room")
+    assert first_cause(ExceptionGroup("x", [ExceptionGroup("y", [cause]), ValueError("later")])) is cause
+    assert first_cause(cause) is cause

@@ -1,4 +1,3 @@
-import resource
 import socket
 from pathlib import Path
 
@@ -41,16 +40,6 @@ def test_port_that_another_program_took_meanwhile_is_left_to_it(
         with up._listener(cluster, Progress()) as listener:
             assert port_of(listener) != taken
     assert f"another program listens on port {taken}" in capsys.readouterr().err
-
-
-def test_a_shells_limit_of_open_files_is_not_the_clusters() -> None:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    try:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (min(256, hard), hard))
-        up._allow_open_files()
-        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (hard, hard)
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 @pytest.mark.parametrize(
@@ -139,12 +128,6 @@ def test_pod_security_that_cannot_be_read_is_refused(tmp_path: Path, text: str |
     with pytest.raises(UserError) as caught:
         up._document(file, up.POD_SECURITY)
     assert what in caught.value.what
-
-
-def test_what_a_part_died_of_is_dug_out_of_the_groups_it_came_in() -> None:
-    cause = OSError("no room")
-    assert up._first(ExceptionGroup("x", [ExceptionGroup("y", [cause]), ValueError("later")])) is cause
-    assert up._first(cause) is cause
 
 
 def test_what_the_node_is_told_is_read_from_a_file_and_kept(tmp_path: Path) -> None:

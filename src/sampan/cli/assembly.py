@@ -15,18 +15,23 @@ import logging
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, Protocol
 
 from sampan.api.podsecurity import configuration
 from sampan.api.request import UserInfo
 from sampan.api.streams import NodeStreams
 from sampan.apiserver.server import ApiServer, ServerConfig
-from sampan.cli import memory
+from sampan.cli import discovery, fleet, memory, nodeconfig
 from sampan.cli.cluster import Choices, Cluster
+from sampan.cli.fleet import Fleet
 from sampan.cli.nodeparts import KUBELET_PORT, NodeParts, NodeSettings, listening
 from sampan.client.client import Client
 from sampan.client.events import EventRecorder
 from sampan.client.informers import Informers
+from sampan.controllers.bootstrapsigner.controller import BootstrapSigner
+from sampan.controllers.certificates.controller import CertificatesController
 from sampan.controllers.deployment.controller import DeploymentController
 from sampan.controllers.disruption.controller import DisruptionController
 from sampan.controllers.endpoints.controller import EndpointsController
@@ -44,11 +49,13 @@ from sampan.controllers.pvprotection.controller import VolumeProtectionControlle
 from sampan.controllers.replicaset.controller import ReplicaSetController, ReplicationControllerController
 from sampan.controllers.resourcequota.controller import ResourceQuotaController
 from sampan.controllers.serviceaccount.controller import ServiceAccountController
+from sampan.controllers.tokencleaner.controller import TokenCleaner
 from sampan.controllers.volumeexpansion.controller import VolumeExpansionController
 from sampan.dns.announce import announce
 from sampan.kubelet.network import families
 from sampan.kubelet.network.egress import EgressRelay
 from sampan.kubelet.network.node import NodeNamespace, ensure_node
+from sampan.kubelet.network.routes import NodeRoutes
 from sampan.scheduler.scheduler import Scheduler
 from sampan.store.sqlite import SqliteStore
 
@@ -81,6 +88,7 @@ CONTROLLERS: Mapping[str, Callable[[Client, Informers, EventRecorder], Controlle
     "ephemeral_volume": EphemeralVolumeController,
     "resourcequota-controller": ResourceQuotaController,
     "controllermanager": DisruptionController,
+    "token-cleaner": TokenCleaner,
 }
 """By the names with which upstream's controllers sign their events."""
 
@@ -112,6 +120,8 @@ class Assembly:
             self._cluster.node_pin,
             self._cluster.address_plan,
             families=families.parse(asked) if asked else (),
+            lan=self._lan(),
+            overlay=self._choices.overlay,
         )
         try:
             async with self._egress(node), self._server(node) as server:
@@ -119,6 +129,11 @@ class Assembly:
                 await self._run_parts(node, server, ready)
         finally:
             node.close()
+
+    def _lan(self) -> Path | None:
+        """What nodes are plugged into, once there has been more than one."""
+        several = self._cluster.node_places or self._cluster.lan.exists()
+        return self._cluster.lan if several else None
 
     @contextlib.asynccontextmanager
     async def _egress(self, node: NodeNamespace) -> AsyncIterator[None]:
@@ -141,6 +156,7 @@ class Assembly:
             sockets=[await listening(node, ip, NODE_API_PORT) for ip in node.plan.node_ips],
             node_sockets={self._choices.node_name: await listening(node, str(family.node.ip), KUBELET_PORT)},
             service_cidrs=node.plan.service_cidrs,
+            cluster_cidrs=tuple(str(each.cluster_cidr) for each in node.plan.families),
             node_port_range=(self._choices.node_ports[0], self._choices.node_ports[1]),
             external_ips=self._choices.external_ips,
             advertise_host=str(family.node.ip),
@@ -161,6 +177,7 @@ class Assembly:
             # Not what the API says of the node: after a crash that is what the process before had said.
             async with asyncio.timeout(READY_TIMEOUT_S):
                 await self._registered.wait()
+            await self._nodes_ready()
             memory.settle()
             tasks.append(group.create_task(memory.tidy(), name="memory"))
             ready()
@@ -169,14 +186,40 @@ class Assembly:
             for task in tasks:
                 task.cancel()
 
+    async def _nodes_ready(self) -> None:
+        """Further nodes that do not come up in time do not take the cluster with them."""
+        places = self._cluster.node_places
+        try:
+            async with asyncio.timeout(fleet.JOIN_TIMEOUT_S):
+                await fleet.all_ready(self._manager, [place.name for place in places])
+            await fleet.forget_tokens(self._manager, places)
+        except TimeoutError:
+            log.error("not all nodes are Ready after %g s", fleet.JOIN_TIMEOUT_S)
+
+    def _grow(self, nodes: Fleet, node: NodeNamespace) -> None:
+        """There may be more nodes than before (SIGHUP); the first of them needs a network to share."""
+
+        async def work() -> None:
+            if node.plan.lan is None:
+                wider = NodeNamespace(replace(node.plan, lan=self._cluster.lan))
+                try:
+                    await wider.ensure()
+                finally:
+                    wider.close()
+            nodes.look()
+
+        self._growing = asyncio.get_running_loop().create_task(work(), name="grow")
+
     async def _parts(
         self, node: NodeNamespace, server: ApiServer
     ) -> AsyncIterator[tuple[str, Coroutine[Any, Any, None]]]:
         """Every part as a named coroutine, in the order in which they should begin."""
         name = self._choices.node_name
         manager = Client(server.transport(user("system:kube-controller-manager", "system:masters")))
+        self._manager = manager
         informers = Informers(manager)
         yield "informers", informers.run()
+        await nodeconfig.publish(manager, nodeconfig.of(self._cluster, self._choices))
 
         await announce(manager, str(node.plan.families[0].dns))
         settings = NodeSettings(
@@ -195,12 +238,24 @@ class Assembly:
         async for part in node_parts.parts():
             yield part
 
+        yield "routes", NodeRoutes(node, informers, name).run()
+        ca_hash = discovery.hash_of(server.pki.ca.read_bytes())
+        nodes = Fleet(self._cluster, manager, server.server_url, ca_hash)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._grow, nodes, node)
+        yield "nodes", nodes.run()
+
         yield "scheduler", Scheduler(manager, informers, EventRecorder(manager, "default-scheduler")).run()
         events = EventRecorder(manager, "serviceaccount-controller")
         yield "serviceaccount", ServiceAccountController(manager, informers, events, server.pki.ca_pem).run()
         events = EventRecorder(manager, "service-controller")
         pools = node.plan.load_balancers
         yield "service", LoadBalancerController(manager, informers, events, pools).run()
+        events = EventRecorder(manager, "certificate-controller")
+        authority = (server.pki.ca, server.pki.key("ca"))
+        yield "certificates", CertificatesController(manager, informers, events, *authority).run()
+        events = EventRecorder(manager, "bootstrap-signer")
+        url = f"https://{node.plan.node_ips[0]}:{NODE_API_PORT}"
+        yield "bootstrapsigner", BootstrapSigner(manager, informers, events, url, server.pki.ca_pem).run()
         for component, controller in CONTROLLERS.items():
             events = EventRecorder(manager, component)
             yield component, controller(manager, informers, events).run()

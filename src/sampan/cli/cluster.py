@@ -46,6 +46,9 @@ class Choices:
     external_ips: Sequence[str] = field(default_factory=list)
     """The networks that Services may have externalIPs of."""
 
+    overlay: bool = False
+    """Whether Pods' packets between nodes travel in VXLAN."""
+
     @property
     def images(self) -> Path:
         return Path(self.image_root) if self.image_root else DEFAULT_ROOT / "images"
@@ -86,6 +89,21 @@ class Cluster:
     @property
     def node_pin(self) -> Path:
         return self.run / "node.net"
+
+    @property
+    def lan(self) -> Path:
+        """What the cluster's nodes are plugged into, once there are several."""
+        return self.run / "lan.net"
+
+    @property
+    def node_places(self) -> list[Cluster]:
+        """Where nodes live that are processes of their own: each is laid out like a cluster."""
+        root = self.data / "nodes"
+        found = sorted(root.iterdir()) if root.is_dir() else []
+        return [Cluster(place.name, place) for place in found if place.is_dir()]
+
+    def node_place(self, name: str) -> Cluster:
+        return Cluster(name, self.data / "nodes" / name)
 
     @property
     def address_plan(self) -> Path:

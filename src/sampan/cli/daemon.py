@@ -7,6 +7,7 @@ own. A plain fork, before any thread or event loop exists, so that nothing needs
 from __future__ import annotations
 
 import os
+import resource
 import sys
 import traceback
 from collections.abc import Callable
@@ -100,3 +101,16 @@ def _become_daemon(log: Path, work: Callable[[Line], int], writing: int) -> NoRe
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
+
+
+def allow_open_files() -> None:
+    """As many as there may be: a thousand Pods' pidfds and streams are more than a shell's usual 1024."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def first_cause(error: BaseException) -> BaseException:
+    """The first real cause within nested exception groups."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

@@ -10,6 +10,7 @@ import signal
 from pathlib import Path
 
 from sampan.cli import cluster as clusters
+from sampan.cli import fleet
 from sampan.cli.cluster import Cluster
 from sampan.cli.errors import UserError
 from sampan.cli.terminal import Progress
@@ -34,6 +35,9 @@ def run(parsed: argparse.Namespace) -> int:
     progress = Progress()
     progress.show("stopping")
     _stop(cluster)
+    for place in cluster.node_places:
+        if not fleet.stop(place):
+            raise UserError(f"the process of node {place.name!r} does not end", f"Its log is {place.log}.")
     lock = cluster.lock()
     if lock is None:
         raise UserError(f"the process of {cluster.name!r} does not end", f"Its log is {cluster.log}.")
@@ -74,14 +78,17 @@ def _ended(descriptor: int, timeout_s: float) -> bool:
 
 async def _clear(cluster: Cluster) -> None:
     """Containers, mounts, cgroups, then the node's namespace with its uplink and routes."""
+    from sampan.cli.node import clear
     from sampan.kubelet.network.contract import NetworkFault
     from sampan.kubelet.network.node import NodeNamespace, choose_plan
     from sampan.kubelet.runtime.purge import purge
 
+    for place in cluster.node_places:
+        await clear(place, cluster)
     await purge(cluster.data, cluster.cgroup)
     if cluster.address_plan.exists():
         try:
-            plan = choose_plan(cluster.name, cluster.node_pin, cluster.address_plan)
+            plan = choose_plan(cluster.name, cluster.node_pin, cluster.address_plan, lan=cluster.lan)
         except NetworkFault:
             return  # a torn file, and no uplink that bears the cluster's name
         node = NodeNamespace(plan)

@@ -19,6 +19,8 @@ VERBS = {
     "down": "take a cluster down and leave nothing behind",
     "status": "what runs, where, and how it is",
     "kubeconfig": "print the administrator's kubeconfig",
+    "node": "join a cluster, list its nodes, take one away",
+    "token": "make, list and take back the tokens that nodes join with",
     "image": "pull, import, list and remove images",
 }
 

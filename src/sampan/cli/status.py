@@ -71,7 +71,7 @@ def _facts(
         "context": cluster.context,
         "data": str(cluster.data),
         "log": str(cluster.log),
-        "memory_bytes": _resident_bytes(pid),
+        "memory_bytes": resident_bytes(pid),
         "nodes": [
             {"name": name_of(node), "ready": condition_is_true(node, "Ready"), "address": _address(node)}
             for node in nodes
@@ -106,7 +106,7 @@ def _screen(facts: dict[str, Any]) -> str:
     return "\n".join(f"{name:<9} {text}" for name, text in rows)
 
 
-def _resident_bytes(pid: int) -> int:
+def resident_bytes(pid: int) -> int:
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmRSS:"):
             return int(line.split()[1]) * 1024

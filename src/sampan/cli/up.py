@@ -6,7 +6,7 @@ import argparse
 import asyncio
 import logging
 import os
-import resource
+import signal
 import socket
 import sys
 import threading
@@ -20,7 +20,8 @@ from sampan.api import yaml
 from sampan.api.podsecurity import configuration
 from sampan.apiserver.pki import Pki
 from sampan.cli import cluster as clusters
-from sampan.cli import daemon, ranges, requirements, revival
+from sampan.cli import daemon, fleet, ranges, requirements, revival
+from sampan.cli.access import administrator
 from sampan.cli.cluster import Choices, Cluster
 from sampan.cli.errors import UserError
 from sampan.cli.terminal import Progress
@@ -29,6 +30,8 @@ from sampan.kubelet import configfile
 from sampan.kubelet.network import families
 
 API_PORT = 6443
+MOST_NODES = 32
+"""Of one machine."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -83,6 +86,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="CIDRS",
         help="networks that Services may have externalIPs of, e.g. 192.0.2.0/24 (default: none)",
     )
+    parser.add_argument(
+        "--nodes",
+        metavar="N",
+        type=int,
+        help="how many nodes, each with a network namespace of its own (default: as many as it has, or 1)",
+    )
+    parser.add_argument(
+        "--overlay",
+        action="store_true",
+        default=None,
+        help="let Pods' packets between nodes travel in VXLAN instead of by plain routes",
+    )
     parser.add_argument("--foreground", action="store_true", help="do not go into the background")
 
 
@@ -95,9 +110,11 @@ def run(parsed: argparse.Namespace) -> int:
     requirements.check()
     clusters.check_place(cluster)
     progress = Progress()
+    count = _asked_nodes(cluster, parsed.nodes)
     lock = cluster.lock()
     if lock is None:
-        return _already_up(cluster, parsed.kubeconfig)
+        return _already_up(cluster, parsed.kubeconfig, count, progress)
+    fleet.add_places(cluster, count)
     listener = _listener(cluster, progress)
     asked = Asked(
         mirrors,
@@ -108,6 +125,7 @@ def run(parsed: argparse.Namespace) -> int:
         parsed.ip_families,
         node_ports,
         external_ips,
+        parsed.overlay,
     )
     choices = _choose(cluster, asked, listener.getsockname()[1])
     target = parsed.kubeconfig
@@ -133,12 +151,47 @@ def run(parsed: argparse.Namespace) -> int:
     return 0
 
 
-def _already_up(cluster: Cluster, target: Path | None) -> int:
+def _asked_nodes(cluster: Cluster, asked: int | None) -> int:
+    """How many nodes there shall be; raises UserError for fewer than there are."""
+    present = len(cluster.node_places) + 1
+    if asked is None:
+        return present
+    if not 1 <= asked <= MOST_NODES:
+        raise UserError(f"--nodes {asked} is not between 1 and {MOST_NODES}")
+    if asked < present:
+        names = ", ".join(place.name for place in cluster.node_places)
+        raise UserError(
+            f"the cluster {cluster.name!r} has {present} nodes, and nothing says which of them should go",
+            f"`sampan node rm NAME` takes one away (there are {names}).",
+        )
+    return asked
+
+
+def _already_up(cluster: Cluster, target: Path | None, count: int, progress: Progress) -> int:
     choices = cluster.choices()
     if choices is not None and Pki(cluster.pki).key("admin").exists():
         _publish(cluster, choices, target)
+    if added := fleet.add_places(cluster, count):
+        progress.show(f"adding {len(added)} node{'s' if len(added) > 1 else ''}")
+        if pid := cluster.running_pid():
+            os.kill(pid, signal.SIGHUP)
+        asyncio.run(_wait_for(cluster, [place.name for place in added]))
+        progress.done(f"sampan {cluster.name!r} has {count} nodes, after {progress.elapsed_s():.2f} s")
+        return 0
     print(f"sampan {cluster.name!r} is already up; kubectl's context is {cluster.context!r}")
     return 0
+
+
+async def _wait_for(cluster: Cluster, names: list[str]) -> None:
+    async with administrator(cluster) as client:
+        try:
+            async with asyncio.timeout(fleet.JOIN_TIMEOUT_S):
+                await fleet.all_ready(client, names)
+        except TimeoutError:
+            raise UserError(
+                f"{', '.join(names)}: not Ready after {fleet.JOIN_TIMEOUT_S:g} s",
+                f"Their logs are {cluster.data}/nodes/NAME/sampan.log.",
+            ) from None
 
 
 def _mirrors(words: list[str]) -> Mapping[str, str]:
@@ -166,6 +219,7 @@ class Asked:
     ip_families: str | None = None
     node_ports: tuple[int, int] | None = None
     external_ips: list[str] | None = None
+    overlay: bool | None = None
 
 
 def _choose(cluster: Cluster, asked: Asked, api_port: int) -> Choices:
@@ -182,6 +236,7 @@ def _choose(cluster: Cluster, asked: Asked, api_port: int) -> Choices:
         node_ports=before.node_ports if asked.node_ports is None else asked.node_ports,
         external_ips=before.external_ips if asked.external_ips is None else asked.external_ips,
         ip_families=_families(cluster, before.ip_families, asked.ip_families),
+        overlay=before.overlay if asked.overlay is None else asked.overlay,
     )
     cluster.keep(chosen)
     return chosen
@@ -295,7 +350,7 @@ def _serve(
         level=logging.INFO, format="%(asctime)s %(levelname).1s %(name)s: %(message)s", stream=sys.stderr
     )
 
-    _allow_open_files()
+    daemon.allow_open_files()
     was_up = threading.Event()
 
     def up() -> None:
@@ -305,7 +360,7 @@ def _serve(
     try:
         asyncio.run(Assembly(cluster, choices, listener).run(line.progress, up))
     except BaseException as error:
-        cause = _first(error)
+        cause = daemon.first_cause(error)
         line.failed(f"{type(cause).__name__}: {cause}" if str(cause) else type(cause).__name__)
         log = logging.getLogger(__name__)
         log.exception("the cluster ended")
@@ -318,16 +373,3 @@ def _serve(
             revival.revive(cluster, target)
         return 1
     return 0
-
-
-def _allow_open_files() -> None:
-    """As many as there may be: a thousand Pods' pidfds and streams are more than a shell's usual 1024."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-def _first(error: BaseException) -> BaseException:
-    """The first real cause within nested exception groups."""
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error

@@ -62,7 +62,8 @@ class HttpsTransport:
     """Keeps `api.request.Transport`.
 
     `server` is a URL (`https://127.0.0.1:6443`). `ca`, `cert` and `key` are PEM, as bytes or in a file;
-    without `ca` the system's authorities count. The client shows a certificate, or `token` as a bearer.
+    without `ca` the system's authorities count; without `verify` anybody may be the server, for what proves
+    itself in another way. The client shows a certificate, or `token` as a bearer.
     Calls raise StatusError, or Unreachable when no answer came.
     """
 
@@ -74,6 +75,7 @@ class HttpsTransport:
         cert: bytes | Path = b"",
         key: bytes | Path = b"",
         token: str = "",
+        verify: bool = True,
     ) -> None:
         url = urlsplit(server)
         if url.scheme not in ("https", "http") or not url.hostname:
@@ -81,7 +83,7 @@ class HttpsTransport:
         self._host = url.hostname
         self._port = url.port or (443 if url.scheme == "https" else 80)
         self._base = url.path.rstrip("/")
-        self._tls = _tls(_pem(ca), _pem(cert), _pem(key)) if url.scheme == "https" else None
+        self._tls = _tls(_pem(ca), _pem(cert), _pem(key), verify) if url.scheme == "https" else None
         self._headers = {
             "Host": url.netloc.rpartition("@")[2],
             "User-Agent": f"sampan/{sampan.__version__}",
@@ -103,6 +105,13 @@ class HttpsTransport:
             key=access.client_key,
             token=access.token,
         )
+
+    def show(self, pem: Path) -> None:
+        """From now on shows the certificate and key of this file; connections that are open keep theirs."""
+        assert self._tls is not None
+        self._tls.load_cert_chain(pem)
+        while self._idle:
+            self._idle.pop().close()
 
     async def call(self, request: Request) -> Obj:
         body = b"" if request.body is None else orjson.dumps(request.body)
@@ -234,8 +243,10 @@ def _pem(source: bytes | Path) -> bytes:
     return source.read_bytes() if isinstance(source, Path) else source
 
 
-def _tls(ca: bytes, cert: bytes, key: bytes) -> ssl.SSLContext:
+def _tls(ca: bytes, cert: bytes, key: bytes, verify: bool) -> ssl.SSLContext:
     context = ssl.create_default_context(cadata=ca.decode() if ca else None)
+    if not verify:
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     context.set_alpn_protocols(["http/1.1"])
     if cert:
         # OpenSSL takes a client's certificate only from a file; this one is ours alone (0600) and soon gone.

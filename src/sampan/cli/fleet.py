@@ -1,0 +1,229 @@
+"""The cluster's further nodes on this machine: a process each, started, revived when it dies, ended with us.
+
+Which there should be is told by the directories below D/nodes. A process that outlived the one that started
+it (killed, say) is taken over as it is: it is known by the lock it holds and watched by its pidfd. One task
+per node owns its process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from sampan.api import bootstraptoken
+from sampan.api.errors import StatusError
+from sampan.api.objects import condition_is_true, name_of
+from sampan.api.resources import NODES, SECRETS
+from sampan.cli.cluster import Cluster
+from sampan.client.client import Client, ended
+
+TOKEN_LIFETIME_S = 900.0
+JOIN_TIMEOUT_S = 60.0
+STOP_TIMEOUT_S = 15.0
+REVIVE_S = 1.0
+LONGEST_REVIVE_S = 30.0
+STEADY_S = 60.0
+"""A process that lived so long is revived at once."""
+LEAVING = "leaving"
+"""A file in the directory of a node that is being taken away: nobody revives it."""
+
+log = logging.getLogger(__name__)
+
+
+class Fleet:
+    """`server` is the API's URL for processes of this machine, `ca_hash` the hash of its CA."""
+
+    def __init__(self, cluster: Cluster, client: Client, server: str, ca_hash: str) -> None:
+        self._cluster, self._client = cluster, client
+        self._server, self._ca_hash = server, ca_hash
+        self._news = asyncio.Event()
+        self._keepers: dict[str, asyncio.Task[None]] = {}
+
+    def look(self) -> None:
+        """There may be more nodes than before."""
+        self._news.set()
+
+    async def run(self) -> None:
+        """Until cancelled; then all processes are told to stop, and awaited. Their Pods run on."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                while True:
+                    self._news.clear()
+                    for place in self._cluster.node_places:
+                        keeper = self._keepers.get(place.name)
+                        if (keeper is None or keeper.done()) and not (place.data / LEAVING).exists():
+                            work = self._keep(place)
+                            self._keepers[place.name] = group.create_task(work, name=f"node-{place.name}")
+                    await self._news.wait()
+        finally:
+            await asyncio.shield(self._stop())
+
+    async def _keep(self, place: Cluster) -> None:
+        """Runs one node for as long as its directory is there."""
+        delay_s = REVIVE_S
+        while place.data.exists() and not (place.data / LEAVING).exists():
+            began_s = time.monotonic()
+            if pid := place.running_pid():
+                log.info("node %s runs already: process %d", place.name, pid)
+                await gone(pid)
+            else:
+                await self._run_process(place)
+            if not place.data.exists() or (place.data / LEAVING).exists():
+                break
+            if time.monotonic() - began_s > STEADY_S:
+                delay_s = REVIVE_S
+            log.warning(
+                "the process of node %s has ended; another one follows (log: %s)", place.name, place.log
+            )
+            await asyncio.sleep(delay_s)
+            delay_s = min(delay_s * 2, LONGEST_REVIVE_S)
+
+    async def _run_process(self, place: Cluster) -> None:
+        token = await self._token(place)
+        with place.log.open("ab") as output:
+            place.log.chmod(0o600)
+            process = await asyncio.create_subprocess_exec(
+                *command(place, self._server, self._ca_hash, token),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        log.info("node %s: process %d", place.name, process.pid)
+        await process.wait()
+
+    async def _token(self, place: Cluster) -> Path | None:
+        """The file with a bootstrap token, for a node that has no certificate yet."""
+        if (place.pki / "client.pem").exists():
+            return None
+        token = bootstraptoken.generate()
+        expires_s = time.time() + TOKEN_LIFETIME_S
+        usages = ("authentication",)
+        secret = bootstraptoken.secret(
+            token, expires_s=expires_s, usages=usages, description=f"For node {place.name} to join."
+        )
+        await self._client.create(SECRETS, secret)
+        path = place.data / "token"
+        path.unlink(missing_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(f"{token}\n")
+        return path
+
+    async def _stop(self) -> None:
+        await asyncio.gather(*(asyncio.to_thread(stop, place) for place in self._cluster.node_places))
+
+
+def command(place: Cluster, server: str, ca_hash: str, token: Path | None) -> list[str]:
+    """What runs a node; the token itself is on no command line, where anybody could read it."""
+    words = [
+        "node",
+        "join",
+        server,
+        "--ca-hash",
+        ca_hash,
+        "--name",
+        place.name,
+        "--data-dir",
+        str(place.data),
+    ]
+    if token is not None:
+        words += ["--token-file", str(token)]
+    return [sys.executable, "-m", "sampan", *words, "--foreground"]
+
+
+async def gone(pid: int) -> None:
+    """Returns when a process, be it our child or not, has ended."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    loop = asyncio.get_running_loop()
+    over: asyncio.Future[None] = loop.create_future()
+    loop.add_reader(descriptor, lambda: None if over.done() else over.set_result(None))
+    try:
+        await over
+    finally:
+        loop.remove_reader(descriptor)
+        os.close(descriptor)
+    _bury(pid)
+
+
+def _bury(pid: int) -> None:
+    """If it was our child: one that an earlier program of this process started."""
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(pid, os.WNOHANG)
+
+
+def stop(place: Cluster, timeout_s: float = STOP_TIMEOUT_S) -> bool:
+    """SIGTERM to a node's process, and its end awaited on a pidfd; SIGKILL if it takes too long.
+
+    Whether it has ended.
+    """
+    import select
+
+    if not (pid := place.running_pid()):
+        return True
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    try:
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(descriptor, number)
+            if select.select([descriptor], [], [], timeout_s)[0]:
+                return True
+        return False
+    finally:
+        os.close(descriptor)
+
+
+def add_places(cluster: Cluster, count: int) -> list[Cluster]:
+    """Makes directories for so many nodes that the cluster has `count` in all; answers the new ones."""
+    present = {place.name for place in cluster.node_places}
+    added: list[Cluster] = []
+    number = 2
+    while len(present) + len(added) + 1 < count:
+        place = cluster.node_place(f"{cluster.name}-{number}")
+        if place.name not in present:
+            place.data.mkdir(parents=True, mode=0o711)
+            added.append(place)
+        number += 1
+    return added
+
+
+async def all_ready(client: Client, names: Iterable[str]) -> None:
+    """Returns once all these nodes are Ready."""
+    missing = set(names)
+    while missing:
+        stream = client.watch(NODES)
+        async with ended(stream):
+            async for event in stream:
+                if event.type in ("ADDED", "MODIFIED") and condition_is_true(event.object, "Ready"):
+                    missing.discard(name_of(event.object))
+                if not missing:
+                    return
+
+
+async def forget_tokens(client: Client, places: Sequence[Cluster]) -> None:
+    """Tokens of nodes that have joined are of no use to anybody who finds them."""
+    for place in places:
+        path = place.data / "token"
+        if not path.exists():
+            continue
+        token_id = path.read_text().partition(".")[0]
+        path.unlink()
+        try:
+            name = bootstraptoken.PREFIX + token_id
+            await client.delete(SECRETS, name, namespace=bootstraptoken.NAMESPACE)
+        except StatusError as error:
+            if error.code != 404:
+                raise

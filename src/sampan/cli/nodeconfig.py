@@ -1,0 +1,83 @@
+"""What a cluster tells its nodes: the ConfigMap kube-system/sampan-config, which every node may read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from sampan.api.errors import StatusError
+from sampan.api.objects import Obj
+from sampan.api.resources import CONFIG_MAPS
+from sampan.cli.cluster import Choices, Cluster
+from sampan.client.client import Client
+
+NAMESPACE, NAME, FIELD = "kube-system", "sampan-config", "node"
+
+
+@dataclass(frozen=True)
+class NodeConfig:
+    """Paths are those of the machine `machine_id`, which all nodes of a cluster share."""
+
+    cluster: str
+    machine_id: str
+    address_plan: str
+    lan: str
+    families: str = ""
+    overlay: bool = False
+    images: str = ""
+    mirrors: Mapping[str, str] = field(default_factory=dict)
+    unsafe_sysctls: Sequence[str] = ()
+    kubelet: Mapping[str, Any] = field(default_factory=dict)
+
+
+class NoConfig(Exception):
+    """The cluster tells nothing, or nothing that can be read."""
+
+
+def of(cluster: Cluster, choices: Choices) -> NodeConfig:
+    return NodeConfig(
+        cluster=cluster.name,
+        machine_id=machine_id(),
+        address_plan=str(cluster.address_plan),
+        lan=str(cluster.lan),
+        families=choices.ip_families,
+        overlay=choices.overlay,
+        images=str(choices.images),
+        mirrors=choices.mirrors,
+        unsafe_sysctls=choices.unsafe_sysctls,
+        kubelet=choices.kubelet,
+    )
+
+
+def machine_id() -> str:
+    """What tells this machine from others; "" where nothing does."""
+    try:
+        return Path("/etc/machine-id").read_text().strip()
+    except OSError:
+        return ""
+
+
+async def publish(client: Client, config: NodeConfig) -> None:
+    data = {FIELD: orjson.dumps(asdict(config), option=orjson.OPT_SORT_KEYS).decode()}
+    try:
+        await client.create(CONFIG_MAPS, {"metadata": {"name": NAME, "namespace": NAMESPACE}, "data": data})
+    except StatusError as error:
+        if error.reason != "AlreadyExists":
+            raise
+        await client.patch(CONFIG_MAPS, NAME, {"data": data}, namespace=NAMESPACE)
+
+
+async def fetch(client: Client) -> NodeConfig:
+    """Raises NoConfig, StatusError, Unreachable."""
+    return read(await client.get(CONFIG_MAPS, NAME, NAMESPACE))
+
+
+def read(config_map: Obj) -> NodeConfig:
+    try:
+        return NodeConfig(**orjson.loads((config_map.get("data") or {})[FIELD]))
+    except (KeyError, TypeError, orjson.JSONDecodeError) as error:
+        raise NoConfig(f"ConfigMap {NAMESPACE}/{NAME} cannot be read: {error}") from error
