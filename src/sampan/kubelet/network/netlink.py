@@ -49,7 +49,7 @@ _IFLA_ALIAS, _IFLA_AF_SPEC, _IFLA_NET_NS_FD = 20, 26, 28
 _IFLA_INET6_ADDR_GEN_MODE, _NO_GENERATED_ADDRESS = 8, 1
 _INFO_KIND, _INFO_DATA, _VETH_PEER = 1, 2, 1
 _IFA_ADDRESS, _IFA_LOCAL = 1, 2
-_RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_SOURCE = 1, 4, 5, 7
+_RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_SOURCE, _RTA_MULTIPATH = 1, 4, 5, 7, 9
 _ON_LINK = 0x04
 _FRA_MARK, _FRA_MARK_MASK = 10, 16
 _TO_TABLE = 1
@@ -64,6 +64,7 @@ _LINK = struct.Struct("=BxHiII")
 _ADDRESS = struct.Struct("=BBBBI")
 _ROUTE = struct.Struct("=BBBBBBBBI")
 _NEIGHBOUR = struct.Struct("=BxxxiHBB")
+_NEXT_HOP = struct.Struct("=HBBi")
 _RULE = struct.Struct("=BBBBBBBBI")
 
 
@@ -283,6 +284,23 @@ def add_route(
     return Request(NEW_ROUTE, REQUEST | ACK | CREATE | (REPLACE if replace else EXCLUSIVE), body)
 
 
+def host_route(address: Address) -> Network:
+    """The network of this address alone."""
+    return IPv4Network(address) if isinstance(address, IPv4Address) else IPv6Network(address)
+
+
+def add_spread_route(network: Network, index: int, gateways: Sequence[Address], protocol: int) -> Request:
+    """One that leads over any of these gateways, as the kernel chooses for each packet's addresses."""
+    flags = REQUEST | ACK | CREATE | REPLACE
+    body = _ROUTE.pack(_family(network), network.prefixlen, 0, 0, MAIN_TABLE, protocol, 0, UNICAST, 0)
+    hops = b""
+    for gateway in gateways:
+        way = attribute(_RTA_GATEWAY, gateway.packed)
+        hops += _NEXT_HOP.pack(_NEXT_HOP.size + len(way), 0, 0, index) + way
+    body += attribute(_RTA_DST, network.network_address.packed) + attribute(_RTA_MULTIPATH, hops)
+    return Request(NEW_ROUTE, flags, body)
+
+
 def delete_route(network: Network) -> Request:
     """Takes a route of the main table away, wherever it leads."""
     body = _ROUTE.pack(_family(network), network.prefixlen, 0, 0, MAIN_TABLE, 0, _SCOPE_NOWHERE, 0, 0)
@@ -293,27 +311,30 @@ def delete_route(network: Network) -> Request:
 
 def add_neighbour(address: Address, mac: bytes, index: int) -> Request:
     """A permanent entry: nothing is ever asked for on the wire."""
-    body = _NEIGHBOUR.pack(_family(address), index, _PERMANENT, 0, 0)
-    body += attribute(_NDA_DST, address.packed) + attribute(_NDA_LLADDR, mac)
-    return Request(NEW_NEIGHBOUR, REQUEST | ACK | CREATE | REPLACE, body)
+    return _neighbour(NEW_NEIGHBOUR, _family(address), address, mac, index)
 
 
 def delete_neighbour(address: Address, index: int) -> Request:
-    body = _NEIGHBOUR.pack(_family(address), index, 0, 0, 0) + attribute(_NDA_DST, address.packed)
-    return Request(DEL_NEIGHBOUR, REQUEST | ACK, body)
+    return _neighbour(DEL_NEIGHBOUR, _family(address), address, b"", index)
 
 
 def add_far_port(address: Address, mac: bytes, index: int) -> Request:
     """A VXLAN link's forwarding entry: frames for `mac` go to the machine at `address`."""
-    body = _NEIGHBOUR.pack(socket.AF_BRIDGE, index, _PERMANENT, _ITSELF, 0)
-    body += attribute(_NDA_DST, address.packed) + attribute(_NDA_LLADDR, mac)
-    return Request(NEW_NEIGHBOUR, REQUEST | ACK | CREATE | REPLACE, body)
+    return _neighbour(NEW_NEIGHBOUR, socket.AF_BRIDGE, address, mac, index)
 
 
 def delete_far_port(address: Address, mac: bytes, index: int) -> Request:
-    body = _NEIGHBOUR.pack(socket.AF_BRIDGE, index, _PERMANENT, _ITSELF, 0)
-    body += attribute(_NDA_DST, address.packed) + attribute(_NDA_LLADDR, mac)
-    return Request(DEL_NEIGHBOUR, REQUEST | ACK, body)
+    return _neighbour(DEL_NEIGHBOUR, socket.AF_BRIDGE, address, mac, index)
+
+
+def _neighbour(kind: int, family: int, address: Address, mac: bytes, index: int) -> Request:
+    """Of a bridge's forwarding entries, those of the link itself are meant."""
+    flags = CREATE | REPLACE if kind == NEW_NEIGHBOUR else 0
+    body = _NEIGHBOUR.pack(family, index, _PERMANENT, _ITSELF if family == socket.AF_BRIDGE else 0, 0)
+    body += attribute(_NDA_DST, address.packed)
+    if mac:
+        body += attribute(_NDA_LLADDR, mac)
+    return Request(kind, REQUEST | ACK | flags, body)
 
 
 def add_mark_rule(version: int, mark: int, table: int) -> Request:

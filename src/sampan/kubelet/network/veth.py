@@ -20,13 +20,13 @@ import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_address
+from ipaddress import ip_address
 from pathlib import Path
 from typing import TypeVar
 
 from sampan.kubelet.network import netlink, rtnetlink
 from sampan.kubelet.network.contract import NetworkFault, PodAddresses
-from sampan.kubelet.network.netlink import Address, LinkEnd, Network, Request
+from sampan.kubelet.network.netlink import Address, LinkEnd, Request
 from sampan.kubelet.network.node import NodeNamespace
 from sampan.kubelet.network.plan import GATEWAY_MAC, FamilyPlan, offset_of
 
@@ -191,7 +191,7 @@ class VethNetwork:
 
     def _unwire(self, lease: Lease) -> None:
         """The addresses are unreachable at once. Deleting the link would cost 40 ms of the kernel's lock."""
-        gone = [netlink.delete_route(host_route(ip)) for ip, _ in self._rows(lease)]
+        gone = [netlink.delete_route(netlink.host_route(ip)) for ip, _ in self._rows(lease)]
         rtnetlink.carry_out(self._node_socket(), gone, {errno.ESRCH})
 
     def _link_indexes(self) -> set[int]:
@@ -220,11 +220,6 @@ def next_free(last: int, taken: set[int], offsets: range) -> int:
     raise NetworkFault(f"no free Pod address: all {len(offsets)} are in use")
 
 
-def host_route(address: Address) -> Network:
-    """The network of this address alone."""
-    return IPv4Network(address) if isinstance(address, IPv4Address) else IPv6Network(address)
-
-
 def node_requests(rows: Sequence[tuple[Address, FamilyPlan]], index: int, mac: bytes) -> list[Request]:
     """What the node's end of a Pod's veth needs besides the link; `mac` is the Pod's.
 
@@ -238,7 +233,7 @@ def node_requests(rows: Sequence[tuple[Address, FamilyPlan]], index: int, mac: b
         requests += [
             netlink.add_neighbour(pod, mac, index),
             netlink.add_route(
-                host_route(pod),
+                netlink.host_route(pod),
                 index,
                 # Without it, the node's own packets to the Pod would come from the gateway's address.
                 source=family.node.ip,
