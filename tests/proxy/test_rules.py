@@ -8,7 +8,7 @@ from harness.lab import endpoint, service, slice_of
 from sampan.api.objects import Obj
 from sampan.proxy.frontends import Front
 from sampan.proxy.keys import Frontend, Keys
-from sampan.proxy.rules import EMPTY, Flows, Fragment, NodeFacts, fragment
+from sampan.proxy.rules import EMPTY, Flows, Fragment, NodeFacts, fragment, stale
 from sampan.proxy.table import EXTERNAL, KEEP, LOCAL
 
 FACTS = NodeFacts("node-1", ("10.244.0.0/24",), frozenset({"10.96.0.10"}))
@@ -176,6 +176,13 @@ def test_load_balancer_addresses() -> None:
         }
     }
     assert [line for line in lines(rules(svc)) if "192" in line] == [f"fe4 192.0.2.9 tcp 80 : {1 | EXTERNAL}"]
+
+
+def test_what_conntrack_must_forget() -> None:
+    one, other, more = Flows(1, "a", 1), Flows(1, "b", 1), Flows(2, "a", 1)
+    assert stale({one, other}, {other}) == {one}
+    assert stale({one, other, more}, {more}) == {Flows(1)}
+    assert stale({one}, {one, other}) == set()
 
 
 def test_keys_are_stable_and_adopted() -> None:

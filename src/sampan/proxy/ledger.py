@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sampan.proxy.frontends import Front
-from sampan.proxy.rules import EMPTY, Flows, Fragment
+from sampan.proxy.rules import EMPTY, Flows, Fragment, stale
 from sampan.proxy.table import MADE_ONCE, Change, Element, Fields, Table
 
 
@@ -52,13 +52,13 @@ class Ledger:
     def update(self, fragments: Mapping[str, Fragment]) -> Step:
         """Replaces these Services' fragments (EMPTY: gone) and tells what changes."""
         before: dict[Element, Fields | None] = {}
-        stale: set[Flows] = set()
+        flows: set[Flows] = set()
         fronts: set[Front] = set()
         claims: list[tuple[str, Element]] = []
         waiting: list[tuple[str, Element]] = []
         for service, new in fragments.items():
             old = self.fragment(service)
-            stale |= old.flows - new.flows
+            flows |= stale(old.flows, new.flows)
             fronts |= new.udp_fronts ^ old.udp_fronts
             for element, value in old.elements.items():
                 if new.elements.get(element) != value:
@@ -76,7 +76,7 @@ class Ledger:
         for service, element in claims + waiting:
             self._claim(service, element, before)
         self.touched.update(before)
-        return Step(self._change(before), frozenset(stale), frozenset(fronts))
+        return Step(self._change(before), frozenset(flows), frozenset(fronts))
 
     def _give_up(
         self, service: str, element: Element, before: dict[Element, Fields | None]

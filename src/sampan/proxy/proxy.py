@@ -44,6 +44,7 @@ from sampan.proxy.rules import (
     found,
     fragment,
     fronts_of,
+    stale,
 )
 from sampan.proxy.ruleset import fixed_elements
 from sampan.proxy.table import MADE_ONCE, Change, diff, of_set
@@ -284,9 +285,9 @@ class Proxy:
         else:
             self._nft.apply(diff(table, self._ledger.table))
         if table is not None:
-            stale = flows_of(table) - flows_of(self._ledger.table)
+            flows = stale(flows_of(table), flows_of(self._ledger.table))
             fronts = fronts_of(table) ^ fronts_of(self._ledger.table)
-            self._stale.put_nowait(Step(Change(), frozenset(stale), frozenset(fronts)))
+            self._stale.put_nowait(Step(Change(), frozenset(flows), frozenset(fronts)))
 
     def _port_refused(self, service: str, port: int, error: OSError) -> None:
         obj = self._services.get(service)

@@ -6,7 +6,7 @@ Sources: the Service and EndpointSlice API reference; "Virtual IPs and Service P
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import lru_cache
 from ipaddress import ip_network
@@ -56,11 +56,17 @@ class NodeFacts:
 
 @dataclass(frozen=True, slots=True)
 class Flows:
-    """UDP flows as conntrack knows them: those of a service port to one endpoint."""
+    """UDP flows as conntrack knows them: those of a service port to one endpoint, or to all ("")."""
 
     key: int
-    address: str
-    port: int
+    address: str = ""
+    port: int = 0
+
+
+def stale(old: Set[Flows], new: Set[Flows]) -> set[Flows]:
+    """What must be forgotten; all at once of a service port that has no endpoint left."""
+    left = {flows.key for flows in new}
+    return {flows if flows.key in left else Flows(flows.key) for flows in old - new}
 
 
 class HealthCheck(NamedTuple):
