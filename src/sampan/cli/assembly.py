@@ -26,6 +26,7 @@ from sampan.apiserver.server import ApiServer, ServerConfig
 from sampan.cli import discovery, fleet, memory, nodeconfig
 from sampan.cli.cluster import Choices, Cluster
 from sampan.cli.fleet import Fleet
+from sampan.cli.nodedns import DOMAIN
 from sampan.cli.nodeparts import KUBELET_PORT, NodeParts, NodeSettings, listening
 from sampan.client.client import Client
 from sampan.client.events import EventRecorder
@@ -51,7 +52,7 @@ from sampan.controllers.resourcequota.controller import ResourceQuotaController
 from sampan.controllers.serviceaccount.controller import ServiceAccountController
 from sampan.controllers.tokencleaner.controller import TokenCleaner
 from sampan.controllers.volumeexpansion.controller import VolumeExpansionController
-from sampan.dns.announce import announce
+from sampan.dns.announce import Announcer
 from sampan.kubelet.network import families
 from sampan.kubelet.network.egress import EgressRelay
 from sampan.kubelet.network.node import NodeNamespace, ensure_node
@@ -221,7 +222,7 @@ class Assembly:
         yield "informers", informers.run()
         await nodeconfig.publish(manager, nodeconfig.of(self._cluster, self._choices))
 
-        await announce(manager, str(node.plan.families[0].dns))
+        yield "dns-announcer", Announcer(manager, informers, node.plan.dns_ips, DOMAIN).run()
         settings = NodeSettings(
             name=name,
             data=self._cluster.data,

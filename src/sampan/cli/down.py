@@ -79,12 +79,14 @@ def _ended(descriptor: int, timeout_s: float) -> bool:
 async def _clear(cluster: Cluster) -> None:
     """Containers, mounts, cgroups, then the node's namespace with its uplink and routes."""
     from sampan.cli.node import clear
+    from sampan.cli import nodedns
     from sampan.kubelet.network.contract import NetworkFault
     from sampan.kubelet.network.node import NodeNamespace, choose_plan
     from sampan.kubelet.runtime.purge import purge
 
     for place in cluster.node_places:
         await clear(place, cluster)
+    nodedns.end(cluster.data)
     await purge(cluster.data, cluster.cgroup)
     if cluster.address_plan.exists():
         try:

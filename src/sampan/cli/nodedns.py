@@ -1,45 +1,81 @@
-"""The DNS server of one node, with its sockets inside the node's namespace."""
+"""The DNS server of one node: its sockets, inside the node's namespace, and the parts around it."""
 
 from __future__ import annotations
 
+import asyncio
 import socket
+from pathlib import Path
 
 from sampan import __version__
+from sampan.client.client import Client
+from sampan.client.events import EventRecorder
 from sampan.client.informers import Informers
+from sampan.dns import keeper, pages
+from sampan.dns.config import default_corefile
+from sampan.dns.keeper import Keeper, Place
+from sampan.dns.pages import Pages
 from sampan.dns.server import DnsServer, Identity
+from sampan.dns.settings import Settings
 from sampan.kubelet.network.node import NodeNamespace
 
 DNS_PORT = 53
 DOMAIN = "cluster.local"
 
 
-async def node_dns(node: NodeNamespace, informers: Informers) -> DnsServer:
-    """Bound to the DNS address on the node's loopback, in every family."""
-    ips = [str(family.dns) for family in node.plan.families]
-    udp = [await bound(node, socket.SOCK_DGRAM, ip, DNS_PORT) for ip in ips]
-    tcp = [await bound(node, socket.SOCK_STREAM, ip, DNS_PORT) for ip in ips]
-    identity = Identity(
-        DOMAIN,
-        ips,
-        [
-            str(network)
-            for family in node.plan.families
-            for network in (family.cluster_cidr, family.service_cidr)
-        ],
-        __version__,
-    )
-    return DnsServer(informers, udp, tcp, identity)
+class NodeDns:
+    """Answers on the DNS address, which is on the node's own loopback, and on the node's address, in every
+    family. `data` is the node's directory, `reader` sees the whole cluster.
+    """
+
+    def __init__(
+        self, node: NodeNamespace, name: str, data: Path, reader: Client, informers: Informers
+    ) -> None:
+        self._node, self._name, self._record = node, name, record(data)
+        self._reader, self._informers = reader, informers
+
+    async def run(self) -> None:
+        plan = self._node.plan
+        names = [
+            Place(kind, ip, DNS_PORT)
+            for ip in (*plan.dns_ips, *plan.node_ips)
+            for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM)
+        ]
+        self._record.parent.mkdir(parents=True, exist_ok=True)
+        sockets = await Keeper(self._record, plan.pin, self._open).sockets(names)
+        identity = Identity(
+            DOMAIN,
+            plan.dns_ips,
+            (*plan.cluster_cidrs, *plan.service_cidrs),
+            __version__,
+        )
+        events = EventRecorder(self._reader, "coredns", self._name)
+        server = DnsServer(self._informers, sockets[::2], sockets[1::2], identity, own=plan.node_ips)
+        settings = Settings(self._informers, events, server.configure, default_corefile(DOMAIN))
+        server.loop_found = settings.loop_found
+        about = [Place(socket.SOCK_STREAM, ip, port) for ip in plan.dns_ips for port in pages.PORTS]
+        about += [Place(socket.SOCK_STREAM, ip, pages.METRICS_PORT) for ip in plan.node_ips]
+        async with asyncio.TaskGroup() as group:
+            group.create_task(server.run(), name="dns-server")
+            group.create_task(
+                Pages(server, [await self._open(place) for place in about]).run(), name="dns-pages"
+            )
+
+    async def _open(self, place: Place) -> socket.socket:
+        """A socket of exactly this address; one for TCP listens."""
+        family = socket.AF_INET6 if ":" in place.ip else socket.AF_INET
+        sock = await self._node.socket(family, place.kind)
+        if place.kind == socket.SOCK_STREAM:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((place.ip, place.port))
+        if place.kind == socket.SOCK_STREAM:
+            sock.listen(512)
+        return sock
 
 
-async def bound(node: NodeNamespace, kind: socket.SocketKind, ip: str, port: int) -> socket.socket:
-    """A socket of exactly this address; one for TCP listens."""
-    family = socket.AF_INET6 if ":" in ip else socket.AF_INET
-    sock = await node.socket(family, kind)
-    if family == socket.AF_INET6:
-        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-    if kind == socket.SOCK_STREAM:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    sock.bind((ip, port))
-    if kind == socket.SOCK_STREAM:
-        sock.listen(512)
-    return sock
+def record(data: Path) -> Path:
+    return data / "run" / "dns-sockets.json"
+
+
+def end(data: Path) -> None:
+    """Lets go of the sockets of the node whose directory this is; for `down`."""
+    keeper.end(record(data))

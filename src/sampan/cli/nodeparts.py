@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from sampan.cli.nodedns import node_dns
+from sampan.cli.nodedns import NodeDns
 from sampan.client.client import Client
 from sampan.client.events import EventRecorder
 from sampan.client.informers import Informers
@@ -70,6 +70,7 @@ class NodeParts:
         self.policies = Enforcer(
             informers, node.socket, PolicyConfig(settings.name, (dns_stand_in(tuple(plan.dns_ips)),))
         )
+        self.dns = NodeDns(node, settings.name, settings.data, reader, informers)
         self.kubelet = Kubelet(
             own,
             informers,
@@ -98,7 +99,7 @@ class NodeParts:
         """Each as a named coroutine, in the order in which they should begin."""
         yield "proxy", self.proxy.run()
         yield "policies", self.policies.run()
-        yield "dns", (await node_dns(self._node, self._informers)).run()
+        yield "dns", self.dns.run()
         yield "kubelet", self.kubelet.run()
 
 

@@ -13,7 +13,7 @@ import secrets
 import socket
 import struct
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,8 +48,8 @@ _SO_RCVBUFFORCE = 33
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What the configuration does not change. `servers`: the addresses by which it is asked, which are never
-    forwarded to; `ranges`: the cluster's networks, whose reverse names nobody else can know."""
+    """What the configuration does not change. `servers`: the addresses by which it is known; `ranges`: the
+    cluster's networks, whose reverse names nobody else can know."""
 
     domain: str = "cluster.local"
     servers: Sequence[str] = ()
@@ -61,7 +61,7 @@ class DnsServer:
     """Serves the cluster's names to whoever reaches the sockets, and the rest as its configuration says.
 
     `udp` and `tcp` are bound by the caller (UDP to the exact address, or replies would leave from another);
-    they are closed when `run` ends.
+    they are closed when `run` ends. `own`: further addresses that are never forwarded to.
     """
 
     def __init__(
@@ -71,14 +71,16 @@ class DnsServer:
         tcp: Sequence[socket.socket],
         identity: Identity | None = None,
         *,
-        loop_found: Callable[[Upstream], None] = lambda server: None,
+        own: Collection[str] = (),
     ) -> None:
         self.identity = identity or Identity()
+        self.loop_found: Callable[[Upstream], None] = lambda server: None
+        """Told of a server that asks us what we ask it."""
         self.metrics = Metrics()
         self.ready = asyncio.Event()
         self._informers = informers
         self._udp, self._tcp = udp, tcp
-        self._loop_found = loop_found
+        self._own = frozenset((*self.identity.servers, *own))
         self._waiting: set[asyncio.Task[None]] = set()
         self._probing: asyncio.Task[None] | None = None
         self._streams = Streams(self._respond)
@@ -144,7 +146,7 @@ class DnsServer:
             pods=kubernetes.pods != "disabled",
             has_pod=self._has_pod if kubernetes.pods == "verified" else None,
         )
-        return Responder(wanted, Zone(plan), self.metrics, own=identity.servers)
+        return Responder(wanted, Zone(plan), self.metrics, own=self._own)
 
     def _follow(self) -> list[Any]:
         services = self._informers.informer(SERVICES)
@@ -265,7 +267,7 @@ class DnsServer:
                 def heard(server: Upstream = server, forwarder: Any = forwarder) -> None:
                     forwarder.loops.add(server)
                     log.warning("dns: %s asks us what we ask it; it is not asked any more", server)
-                    self._loop_found(server)
+                    self.loop_found(server)
 
                 responder.probes[name] = heard
                 question = encode_name(name) + struct.pack("!HH", HINFO, CLASS_IN)

@@ -1,0 +1,137 @@
+"""What Corefiles mean, and what is refused in them."""
+
+import pytest
+
+from sampan.dns.config import Forward, Hosts, Keeping, Kubernetes, Rewrite, default_corefile, read
+from sampan.dns.corefile import CorefileError
+from sampan.dns.upstream import Upstream
+
+DOMAIN = "cluster.local"
+KUBERNETES = "kubernetes cluster.local in-addr.arpa ip6.arpa"
+
+
+def block(*lines: str, zones: str = ".:53") -> str:
+    return "\n".join((f"{zones} {{", *lines, "}\n"))
+
+
+def test_the_default_is_what_kubeadm_writes() -> None:
+    config = read(default_corefile(DOMAIN), DOMAIN)
+    (only,) = config.blocks
+    assert only.zones == ("",) and only.finds_loops and not only.logs
+    assert only.kubernetes == Kubernetes("insecure", 5)
+    assert only.forwards == (Forward("", files=("/etc/resolv.conf",), policy="sequential"),)
+    assert only.keeping == Keeping(30, 30)
+
+
+def test_stub_domains_have_blocks_of_their_own() -> None:
+    text = block(KUBERNETES) + block("forward . 10.150.0.1", "cache 30", zones="consul.local:53")
+    config = read(text, DOMAIN)
+    inner = config.block("db.consul.local")
+    assert inner is config.block("consul.local") and inner is not None
+    assert inner.forwards == (Forward("", (Upstream("10.150.0.1"),)),)
+    assert config.block("xconsul.local") is config.block("example.com") is config.blocks[0]
+    only = read(block(KUBERNETES, zones="cluster.local"), DOMAIN)
+    assert only.block("example.com") is None
+
+
+@pytest.mark.parametrize(
+    ("targets", "upstreams"),
+    [
+        ("10.0.0.1 10.0.0.2:5353", (Upstream("10.0.0.1"), Upstream("10.0.0.2", 5353))),
+        ("fd00::1 [fd00::2]:5353 dns://10.0.0.1", (Upstream("fd00::1"), Upstream("fd00::2", 5353), Upstream("10.0.0.1"))),
+        ("tls://9.9.9.9 {\n tls_servername dns.quad9.net\n}", (Upstream("9.9.9.9", 853, True, "dns.quad9.net"),)),
+    ],
+)  # fmt: skip
+def test_where_questions_go(targets: str, upstreams: tuple[Upstream, ...]) -> None:
+    config = read(block(KUBERNETES, f"forward . {targets}"), DOMAIN)
+    assert config.blocks[0].forwards[0].upstreams == upstreams
+
+
+def test_all_that_is_understood() -> None:
+    (only,) = read(
+        block(
+            f"{KUBERNETES} {{",
+            "  pods verified",
+            "  ttl 30",
+            "  endpoint_pod_names",
+            "  fallthrough in-addr.arpa",
+            "}",
+            "log",
+            "hosts /etc/other {",
+            "  10.0.0.1 a.example b.example",
+            "  ttl 60",
+            "  fallthrough",
+            "}",
+            "rewrite name Foo.example.com. web.shop.svc.cluster.local",
+            "rewrite stop name suffix .corp .shop.svc.cluster.local",
+            "forward corp 10.0.0.1 {",
+            "  except a.corp b.corp",
+            "  force_tcp",
+            "  max_concurrent 7",
+            "  health_check 5s",
+            "}",
+            "cache 60 {",
+            "  success 100 50",
+            "  denial 10",
+            "  serve_stale 1h",
+            "  prefetch 3 1m 10%",
+            "}",
+        ),
+        DOMAIN,
+    ).blocks
+    assert only.kubernetes == Kubernetes("verified", 30, True) and only.logs
+    assert only.hosts == Hosts("/etc/other", ("10.0.0.1 a.example b.example",), 60, True)
+    assert only.rewrites == (
+        Rewrite("exact", "foo.example.com", "web.shop.svc.cluster.local"),
+        Rewrite("suffix", ".corp", ".shop.svc.cluster.local"),
+    )
+    (forward,) = only.forwards
+    assert forward.excepted == ("a.corp", "b.corp") and forward.by_tcp and forward.most == 7
+    assert only.keeping == Keeping(50, 60, 100, 10, 3600, 3)
+
+
+@pytest.mark.parametrize(
+    ("how", "name", "becomes"),
+    [
+        ("exact a.example b.example", "a.example", "b.example"),
+        ("exact a.example b.example", "x.a.example", None),
+        ("suffix .corp .example", "x.corp", "x.example"),
+        ("prefix old- new-", "old-web.example", "new-web.example"),
+        ("substring old new", "a.old.b", "a.new.b"),
+    ],
+)
+def test_names_are_rewritten(how: str, name: str, becomes: str | None) -> None:
+    (rule,) = read(block(KUBERNETES, f"rewrite name {how}"), DOMAIN).blocks[0].rewrites
+    assert rule.apply(name) == becomes
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (block("errors"), "line 1: no block has 'kubernetes cluster.local'"),
+        ("", "line 1: no block has 'kubernetes cluster.local'"),
+        (block("kubernetes other.local"), "line 2: the cluster's domain is cluster.local, not 'other.local'"),
+        (
+            block(f"{KUBERNETES} {{", "endpoint https://a", "}"),
+            "line 2: kubernetes: 'endpoint https://a' is not",
+        ),
+        (block(KUBERNETES, "autopath @kubernetes"), "line 3: the plugin 'autopath' is not one of sampan's"),
+        (block(KUBERNETES, "forward ."), "line 3: forward needs a zone and where to ask"),
+        (
+            block(KUBERNETES, "forward . dns.example"),
+            "line 3: 'dns.example' is neither an address nor a file",
+        ),
+        (block(KUBERNETES, "forward . https://a"), "line 3: 'https://a': ask by dns:// or tls://"),
+        (block(KUBERNETES, "cache soon {", "prefetch x", "}"), "line 3: cache: 'x' is no number"),
+        (block(KUBERNETES, "prometheus :9999"), "line 3: prometheus is served on port 9153 alone"),
+        (block(KUBERNETES, "rewrite class CH IN"), "line 3: rewrite knows"),
+        (block(KUBERNETES, zones=".:54"), "line 1: '.:54': names are served on port 53 alone"),
+        (block(KUBERNETES, zones="tls://."), "line 1: 'tls://.': only plain DNS is served"),
+        (block(KUBERNETES, zones="10.0.0.0/8"), "line 1: '10.0.0.0/8': write a reverse zone by its name"),
+        (block(KUBERNETES) * 2, "line 4: the zone '.' has a block already"),
+    ],
+)
+def test_what_is_not_meant_is_refused_with_its_line(text: str, why: str) -> None:
+    with pytest.raises(CorefileError) as refusal:
+        read(text, DOMAIN)
+    assert str(refusal.value).startswith(why)

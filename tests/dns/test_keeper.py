@@ -1,0 +1,102 @@
+"""Sockets that outlive whoever opened them."""
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from sampan.dns import keeper
+from sampan.dns.keeper import Keeper, Place
+
+HERE = Path("/proc/self/ns/net")
+
+
+class Opening:
+    def __init__(self) -> None:
+        self.opened: list[Place] = []
+
+    async def __call__(self, place: Place) -> socket.socket:
+        self.opened.append(place)
+        sock = socket.socket(socket.AF_INET, place.kind)
+        sock.bind((place.ip, place.port))
+        if place.kind == socket.SOCK_STREAM:
+            sock.listen()
+        return sock
+
+
+def free_places() -> list[Place]:
+    found = []
+    for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
+        with socket.socket(socket.AF_INET, kind) as sock:
+            sock.bind(("127.0.0.1", 0))
+            found.append(Place(kind, *sock.getsockname()))
+    return found
+
+
+@pytest.fixture
+def record(tmp_path: Path):  # type: ignore[no-untyped-def]
+    path = tmp_path / "sockets.json"
+    yield path
+    keeper.end(path)
+
+
+def may_take() -> bool:
+    return os.geteuid() == 0
+
+
+@pytest.mark.skipif(not may_take(), reason="needs root, to take a descriptor from another process")
+async def test_what_is_asked_between_two_processes_waits_for_the_second(record: Path) -> None:
+    places, opening = free_places(), Opening()
+    for sock in await Keeper(record, HERE, opening).sockets(places):
+        sock.close()  # as the end of the process does
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asker, socket.socket() as caller:
+        asker.connect((places[0].ip, places[0].port))
+        asker.send(b"question")
+        caller.settimeout(5)
+        caller.connect((places[1].ip, places[1].port))
+        udp, tcp = await Keeper(record, HERE, opening).sockets(places)
+        assert opening.opened == places, "nothing was opened anew"
+        udp.settimeout(5)
+        packet, sender = udp.recvfrom(100)
+        udp.sendto(packet[::-1], sender)
+        asker.settimeout(5)
+        assert asker.recv(100) == b"noitseuq"
+        tcp.settimeout(5)
+        tcp.accept()[0].close()
+        udp.close()
+        tcp.close()
+
+
+async def test_other_places_are_opened_and_held_too(record: Path) -> None:
+    first, second = free_places(), free_places()
+    opening = Opening()
+    for place in (first, [*first, *second], second):
+        for sock in await Keeper(record, HERE, opening).sockets(place):
+            sock.close()
+    holder = keeper.read(record)
+    assert holder is not None and [place for place, _ in holder.descriptors] == second
+    keeper.end(record)
+    assert keeper.read(record) is None and not Path(f"/proc/{holder.pid}").exists()
+    for place in (*first, *second):  # and the addresses are free
+        with socket.socket(socket.AF_INET, place.kind) as sock:
+            sock.bind((place.ip, place.port))
+
+
+async def test_sockets_of_a_namespace_that_is_gone_are_not_taken(record: Path, tmp_path: Path) -> None:
+    places, opening = free_places(), Opening()
+    for sock in await Keeper(record, HERE, opening).sockets(places):
+        sock.close()
+    for sock in await Keeper(record, tmp_path, opening).sockets(places):
+        sock.close()
+    assert opening.opened == [*places, *places]
+
+
+@pytest.mark.parametrize("text", ["", "{}", '{"pid": 1}', '{"pid": 1, "begun": 1, "descriptors": []}'])
+async def test_a_torn_or_foreign_record_is_no_holder(record: Path, text: str) -> None:
+    record.write_text(text)
+    places = free_places()
+    for sock in await Keeper(record, HERE, Opening()).sockets(places):
+        sock.close()
+    holder = keeper.read(record)
+    assert holder is not None and holder.pid != 1

@@ -1,0 +1,46 @@
+"""Pages about the server."""
+
+import asyncio
+import socket
+
+import pytest
+
+from sampan.client.client import Client
+from sampan.client.fake import FakeTransport
+from sampan.client.informers import Informers
+from sampan.dns.pages import Pages, page
+from sampan.dns.server import DnsServer
+
+
+@pytest.fixture
+async def server() -> DnsServer:
+    return DnsServer(Informers(Client(FakeTransport())), [], [])
+
+
+async def test_ready_once_the_zone_is_whole(server: DnsServer) -> None:
+    assert page(server, 8080, "GET", "/health")[0] == 200
+    assert page(server, 8181, "GET", "/ready")[0] == 503
+    server.ready.set()
+    assert page(server, 8181, "GET", "/ready")[::2] == (200, b"OK")
+
+
+async def test_each_port_has_its_page_alone(server: DnsServer) -> None:
+    assert page(server, 9153, "GET", "/metrics?x=1")[0] == 200
+    assert b"coredns_dns_request_duration_seconds_count" in page(server, 9153, "GET", "/metrics")[2]
+    assert page(server, 8080, "GET", "/metrics")[0] == 404
+    assert page(server, 9153, "POST", "/metrics")[0] == 405
+
+
+async def test_over_a_socket_and_with_who_speaks_something_else(server: DnsServer) -> None:
+    listener = socket.create_server(("127.0.0.1", 0))
+    port = listener.getsockname()[1]
+    running = asyncio.create_task(Pages(server, [listener]).run())
+    await asyncio.sleep(0)
+    for said in (b"nonsense\r\n\r\n", b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n"):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(said)
+        async with asyncio.timeout(5):
+            answer = await reader.read()
+        writer.close()
+    assert answer.startswith(b"HTTP/1.1 404 Not Found\r\n")
+    running.cancel()
