@@ -6,6 +6,9 @@ A reconcile reads and plans without awaiting; what changes while it writes is in
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TypeAlias
+
 from sampan.api.errors import StatusError
 from sampan.api.objects import Obj, key_of, name_of
 from sampan.api.resources import ENDPOINT_SLICES, NODES, PODS, SERVICES
@@ -22,6 +25,8 @@ from sampan.controllers.endpointslice.topology import Topology
 from sampan.controllers.slicetracker import Tracker
 from sampan.controllers.slicewrites import Plan, SliceWriter
 from sampan.controllers.triggertimes import TriggerTimes
+
+Endpoints: TypeAlias = dict[Group, dict[str, Obj]]
 
 NODE_INDEX = "node"
 TOPOLOGY_INDEX = "topology"
@@ -98,6 +103,16 @@ class EndpointSliceController:
     # --- what it does
 
     async def reconcile(self, key: str) -> None:
+        try:
+            await self._reconcile(key)
+        except StatusError as error:
+            service = self._services.get(key)
+            if error.code not in (404, 409) and service is not None:
+                message = f"Error updating Endpoint Slices for Service {key}: {error.message}"
+                self._events.event(service, "Warning", "FailedToUpdateEndpointSlices", message)
+            raise
+
+    async def _reconcile(self, key: str) -> None:
         service = self._services.get(key)
         existing = self._tracker.slices_of(key)
         if service is None:
@@ -110,16 +125,27 @@ class EndpointSliceController:
             await self._writer.carry_out(key, Plan(delete=tuple(existing) if external else ()))
             return
         wanted, trigger_time = self._look(key, service)
-        wanted = self._topology.apply(service, wanted, existing)
+        if is_auto(service):
+            wanted = self._topology.apply(service, wanted, existing)
+        else:
+            self._topology.leave(service)
         try:
-            await self._writer.carry_out(key, plan(service, wanted, existing, trigger_time))
-        except StatusError as error:
-            if error.code not in (404, 409):
-                message = f"Error updating Endpoint Slices for Service {key}: {error.message}"
-                self._events.event(service, "Warning", "FailedToUpdateEndpointSlices", message)
+            await self._writer.carry_out(key, self._plan(key, service, wanted, existing, trigger_time))
+        except BaseException:
+            self._pictures.pop(key, None)  # what it knows of slices may not have come true
             raise
 
-    def _look(self, key: str, service: Obj) -> tuple[dict[Group, dict[str, Obj]], str]:
+    def _plan(
+        self, key: str, service: Obj, wanted: Endpoints, existing: Sequence[Obj], trigger_time: str
+    ) -> Plan:
+        picture = self._pictures.get(key)
+        if picture is None or is_auto(service):  # there, each endpoint's hint depends on all others
+            return plan(service, wanted, existing, trigger_time)
+        step = plan(service, wanted, existing, trigger_time, picture.narrow(existing))
+        picture.note(step)
+        return step
+
+    def _look(self, key: str, service: Obj) -> tuple[Endpoints, str]:
         """(the endpoints that it should have, what time the change happened)."""
         picture = self._pictures.get(key)
         if picture is not None and picture.service is service and len(picture) >= WORTH_KEEPING:

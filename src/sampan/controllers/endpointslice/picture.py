@@ -7,8 +7,12 @@ memory.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from sampan.api.objects import Obj
 from sampan.controllers.endpointslice.endpoints import Group, Maker, Zones, identity, with_placeholders
+from sampan.controllers.endpointslice.layout import Layout, Narrowing
+from sampan.controllers.slicewrites import Plan
 
 WORTH_KEEPING = 32
 """Pods from which on a picture is kept."""
@@ -23,6 +27,8 @@ class Picture:
         self._places: dict[str, tuple[tuple[Group, str], ...]] = {}
         self.stale: set[str] = set()
         """Keys of Pods that changed, came or went, and were not put here since."""
+        self._changed: set[str] = set()
+        self._layout = Layout()
 
     @property
     def service(self) -> Obj:
@@ -39,6 +45,7 @@ class Picture:
                 del self._groups[group][endpoint_id]
                 if not self._groups[group]:
                     del self._groups[group]
+        self._changed.update(endpoint_id for _, endpoint_id in (*was, *places))
         for (group, endpoint_id), (_, endpoint) in zip(places, made, strict=True):
             self._groups.setdefault(group, {})[endpoint_id] = endpoint
         if pod is not None:
@@ -51,3 +58,12 @@ class Picture:
 
     def desired(self) -> dict[Group, dict[str, Obj]]:
         return with_placeholders(dict(self._groups), self._maker.families)
+
+    def narrow(self, existing: Iterable[Obj]) -> Narrowing | None:
+        """Where a plan has to look; what was planned is to be told to `note`, and to be carried out."""
+        narrowing = self._layout.look(existing, self._changed)
+        self._changed = set()
+        return narrowing
+
+    def note(self, step: Plan) -> None:
+        self._layout.note(step)

@@ -12,6 +12,7 @@ from sampan.api.objects import (
     Obj,
     annotations_of,
     is_deleting,
+    key_of,
     labels_of,
     mutable,
     name_of,
@@ -20,6 +21,7 @@ from sampan.api.objects import (
     uid_of,
 )
 from sampan.controllers.endpointslice.endpoints import Group, Ports, identity
+from sampan.controllers.endpointslice.layout import Narrowing
 from sampan.controllers.slicetracker import MANAGED_BY, SERVICE_NAME
 from sampan.controllers.slicewrites import Plan, annotate, generate_name, is_owned, reused
 from sampan.controllers.triggertimes import ANNOTATION as TRIGGER_TIME
@@ -31,11 +33,16 @@ HEADLESS = "service.kubernetes.io/headless"
 
 
 def plan(
-    service: Obj, wanted: Mapping[Group, Mapping[str, Obj]], existing: Iterable[Obj], trigger_time: str = ""
+    service: Obj,
+    wanted: Mapping[Group, Mapping[str, Obj]],
+    existing: Iterable[Obj],
+    trigger_time: str = "",
+    narrowing: Narrowing | None = None,
 ) -> Plan:
     """`existing` are all slices of the Service that this controller manages.
 
-    `trigger_time` is noted on what is written anyway; it is no reason to write.
+    `trigger_time` is noted on what is written anyway; it is no reason to write. `narrowing` makes no other
+    plan, only the same one sooner.
     """
     labels = slice_labels(service)
     by_group: dict[Group, list[Obj]] = {group: [] for group in wanted}
@@ -53,7 +60,7 @@ def plan(
         if group not in wanted:
             delete += pieces
             continue
-        contents, fresh = distribute(wanted[group], pieces, labels)
+        contents, fresh = distribute(wanted[group], pieces, labels, narrowing)
         # A group that is wanted keeps a slice, even an empty one; any other slice that runs empty goes.
         keep_one = not fresh and not any(contents)
         for piece, content in zip(pieces, contents, strict=True):
@@ -72,33 +79,35 @@ def plan(
 
 
 def distribute(
-    wanted: Mapping[str, Obj], pieces: Sequence[Obj], labels: Mapping[str, str] | None = None
+    wanted: Mapping[str, Obj],
+    pieces: Sequence[Obj],
+    labels: Mapping[str, str] | None = None,
+    narrowing: Narrowing | None = None,
 ) -> tuple[list[list[Obj]], list[list[Obj]]]:
     """(endpoints of each existing slice, endpoints of each new slice) for one group.
 
     A slice whose labels are not `labels` is written anyway.
     """
-    left = dict(wanted)
+    if narrowing is None:
+        left, untouched = dict(wanted), frozenset[str]()
+    else:
+        left = {key: wanted[key] for key in wanted.keys() & narrowing.suspects}
+        untouched = narrowing.untouched
     contents: list[list[Obj]] = []
     touched: list[bool] = []
     for piece in pieces:
-        content: list[Obj] = []
-        for endpoint in piece.get("endpoints") or ():
-            now = left.pop(identity(endpoint), None)
-            if now is not None and len(content) < MOST_ENDPOINTS:
-                content.append(now)
-            elif now is not None:
-                left[identity(now)] = now
+        there = piece.get("endpoints") or []
+        content = there if key_of(piece) in untouched else _still_wanted(there, left)
         contents.append(content)
         relabelled = labels is not None and labels != labels_of(piece)
-        touched.append(relabelled or content != (piece.get("endpoints") or []))
+        touched.append(relabelled or content != there)
     if not left:
         return contents, []
     rest = list(left.values())
     # Slices that are written anyway first, the fullest of them first, so that few stay half empty.
     for number in sorted(range(len(pieces)), key=lambda n: -len(contents[n])):
         if touched[number]:
-            rest = _fill(contents[number], rest)
+            contents[number], rest = _filled(contents[number], rest)
     fresh = []
     while len(rest) >= MOST_ENDPOINTS:
         fresh.append(rest[:MOST_ENDPOINTS])
@@ -107,14 +116,25 @@ def distribute(
         # Then the fullest that takes all of the rest in one write.
         roomy = [n for n, content in enumerate(contents) if len(content) + len(rest) <= MOST_ENDPOINTS]
         if roomy:
-            rest = _fill(contents[max(roomy, key=lambda n: len(contents[n]))], rest)
+            number = max(roomy, key=lambda n: len(contents[n]))
+            contents[number], rest = _filled(contents[number], rest)
     return contents, [*fresh, rest] if rest else fresh
 
 
-def _fill(content: list[Obj], rest: list[Obj]) -> list[Obj]:
+def _still_wanted(there: Iterable[Obj], left: dict[str, Obj]) -> list[Obj]:
+    """Those of a slice's endpoints that are still to be placed, as they are now; taken out of `left`."""
+    content: list[Obj] = []
+    for endpoint in there:
+        key = identity(endpoint)
+        if key in left and len(content) < MOST_ENDPOINTS:
+            content.append(left.pop(key))
+    return content
+
+
+def _filled(content: list[Obj], rest: list[Obj]) -> tuple[list[Obj], list[Obj]]:
+    """(the content with as much of the rest as it takes, what remains)."""
     room = MOST_ENDPOINTS - len(content)
-    content += rest[:room]
-    return rest[room:]
+    return content + rest[:room], rest[room:]
 
 
 def group_of(piece: Obj) -> Group:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from sampan.api.objects import Obj, key_of
 from sampan.client.events import EventRecorder
-from sampan.controllers.endpointslice.endpoints import Group, address_types, is_auto
+from sampan.controllers.endpointslice.endpoints import Group, address_types
 from sampan.controllers.endpointslice.hints import DISABLED, ENABLED, Unsafe, hinted, present
 from sampan.controllers.endpointslice.nodes import Nodes
 
@@ -20,12 +20,8 @@ class Topology:
     def apply(
         self, service: Obj, wanted: dict[Group, dict[str, Obj]], existing: Sequence[Obj]
     ) -> dict[Group, dict[str, Obj]]:
+        """`wanted` with hints, as far as that is safe."""
         key = key_of(service)
-        if not is_auto(service):
-            for family, said in self._said.pop(key, {}).items():
-                if said == ENABLED:
-                    self._tell(service, DISABLED, family)
-            return wanted
         kept = present(existing)
         result: dict[Group, dict[str, Obj]] = dict(wanted)
         for family in address_types(service):
@@ -38,6 +34,12 @@ class Topology:
                 self._said[key][family] = said
                 self._tell(service, said, family)
         return result
+
+    def leave(self, service: Obj) -> None:
+        """The Service does not ask for hints, or no longer."""
+        for family, said in self._said.pop(key_of(service), {}).items():
+            if said == ENABLED:
+                self._tell(service, DISABLED, family)
 
     def forget(self, key: str) -> None:
         self._said.pop(key, None)
