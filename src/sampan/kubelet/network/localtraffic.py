@@ -71,7 +71,7 @@ def _ingress(service: Obj) -> Sequence[Obj]:
 
 
 class LocalTraffic:
-    """Runs once for a cluster of several nodes, where the host's routes are."""
+    """Runs once for a cluster, where the host's routes are; idle while there is but one node."""
 
     def __init__(self, plan: NodePlan, informers: Informers) -> None:
         self._plan = plan
@@ -113,6 +113,8 @@ class LocalTraffic:
 
     def _wanted(self) -> Ways:
         nodes = {name_of(node): _addresses(node) for node in self._nodes.list()} if self._local else {}
+        if len(nodes) < 2:
+            return {}
         found: dict[Network, tuple[Address, ...]] = {}
         for key in sorted(self._local):
             service = self._services.get(key)
