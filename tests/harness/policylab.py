@@ -42,7 +42,7 @@ class PolicyLab:
         self.places[f"{ns}/{name}"] = place
         for number in serves:
             await place.serve(number)
-        self.lab.api.add(policies.pod(name, ns, place.ip, ports=ports, **labels))
+        self.lab.api.add(policies.pod(name, ns, *place.ips, ports=ports, **labels))
         return place
 
     @contextlib.asynccontextmanager
@@ -51,7 +51,7 @@ class PolicyLab:
         self.lab.api.add(*added)
         client = Client(self.lab.api)
         informers = Informers(client)
-        stand_ins = (dns_stand_in((str(self.lab.family.dns),)),)
+        stand_ins = (dns_stand_in(tuple(self.lab.node.plan.dns_ips)),)
         enforcer = Enforcer(informers, self.lab.node.socket, PolicyConfig(NODE, stand_ins))
         tasks = [asyncio.create_task(informers.run()), asyncio.create_task(enforcer.run())]
         try:
@@ -76,7 +76,7 @@ async def reaches(
     limit_s = ANSWERED_WITHIN_S if expected else REFUSED_AFTER_S
     loop = asyncio.get_running_loop()
     kind = socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM
-    with await place.socket(kind) as sock:
+    with await place.socket(kind, address) as sock:
         try:
             async with asyncio.timeout(limit_s):
                 await loop.sock_connect(sock, (address, port))
