@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import socket
 import struct
 from collections.abc import AsyncIterator
@@ -314,11 +315,15 @@ async def test_a_drifted_table_is_mended(ward: PolicyLab) -> None:
         assert not await reaches(client, server.ip, expected=False)
 
 
+_PING_IDS = itertools.count(1)
+"""Each makes a flow of its own."""
+
+
 async def answers_ping(lab: Lab, place: Place, target: str, *, expected: bool) -> bool:
     """An echo request by a raw socket, which hears every answer that comes to the place."""
     loop = asyncio.get_running_loop()
     raw = socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP
-    bare = struct.pack(">BBHHH", 8, 0, 0, 7, 1)
+    bare = struct.pack(">BBHHH", 8, 0, 0, next(_PING_IDS), 1)
     total = sum(struct.unpack(">4H", bare))
     with await lab.node.traveller.socket(place.path, *raw) as sock:
         await loop.sock_sendto(sock, bare[:2] + struct.pack(">H", ~total & 0xFFFF) + bare[4:], (target, 0))
