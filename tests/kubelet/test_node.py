@@ -110,7 +110,7 @@ async def test_server_that_is_not_there_yet_is_waited_for() -> None:
 async def test_a_node_that_was_called_silent_speaks_up_with_its_next_lease(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("sampan.kubelet.node.RENEW_S", 0.01)
+    monkeypatch.setattr("sampan.kubelet.node.RENEWALS", 4000)
     api = FakeTransport()
     reporter = NodeReporter(Client(api), CONFIG, MACHINE, list)
     task = asyncio.create_task(reporter.run())

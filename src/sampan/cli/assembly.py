@@ -82,7 +82,6 @@ CONTROLLERS: Mapping[str, Callable[[Client, Informers, EventRecorder], Controlle
     "namespace-controller": NamespaceController,
     "garbage-collector-controller": GarbageCollector,
     "pod-garbage-collector-controller": PodGarbageCollector,
-    "node-controller": NodeLifecycleController,
     "persistentvolume-controller": PersistentVolumeController,
     "pvc-protection-controller": ClaimProtectionController,
     "pv-protection-controller": VolumeProtectionController,
@@ -209,6 +208,7 @@ class Assembly:
                 finally:
                     wider.close()
             nodes.look()
+            await self._nodes_ready()
 
         self._growing = asyncio.get_running_loop().create_task(work(), name="grow")
 
@@ -253,6 +253,9 @@ class Assembly:
         events = EventRecorder(manager, "service-controller")
         pools = node.plan.load_balancers
         yield "service", LoadBalancerController(manager, informers, events, pools).run()
+        events = EventRecorder(manager, "node-controller")
+        grace_s = self._choices.node_grace_s
+        yield "node", NodeLifecycleController(manager, informers, events, grace_s=grace_s).run()
         events = EventRecorder(manager, "certificate-controller")
         authority = (server.pki.ca, server.pki.key("ca"))
         yield "certificates", CertificatesController(manager, informers, events, *authority).run()

@@ -46,6 +46,8 @@ class Choices:
     external_ips: Sequence[str] = field(default_factory=list)
     """The networks that Services may have externalIPs of."""
 
+    node_grace_s: float = 40.0
+    """How long a node may be silent before it counts as lost."""
     overlay: bool = False
     """Whether Pods' packets between nodes travel in VXLAN."""
 

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable
 
 from sampan.api.errors import StatusError
-from sampan.api.objects import Obj, annotations_of, condition_is_true, name_of, namespace_of
+from sampan.api.objects import Obj, annotations_of, condition_is_true, is_deleting, name_of, namespace_of
 from sampan.api.podspec import is_terminal
 from sampan.api.resources import NODES, PODS
 from sampan.cli.errors import UserError
@@ -25,7 +25,7 @@ def moves(pod: Obj) -> bool:
     bound = MIRROR in annotations_of(pod) or any(
         owner.get("controller") and owner["kind"] == "DaemonSet" for owner in owners
     )
-    return not bound and not is_terminal(pod)
+    return not bound and (is_deleting(pod) or not is_terminal(pod))
 
 
 async def drain(
@@ -43,7 +43,7 @@ async def drain(
             while pods := await _left(client, name):
                 show(f"moving {len(pods)} Pod{'s' if len(pods) > 1 else ''} away")
                 for pod in pods:
-                    if not pod["metadata"].get("deletionTimestamp"):
+                    if not is_deleting(pod):
                         await _evict(client, pod)
                 if not waits:
                     return

@@ -27,7 +27,7 @@ from sampan.client.client import Client, ended
 TOKEN_LIFETIME_S = 900.0
 JOIN_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 15.0
-REVIVE_S = 1.0
+REVIVE_S = 0.2
 LONGEST_REVIVE_S = 30.0
 STEADY_S = 60.0
 """A process that lived so long is revived at once."""

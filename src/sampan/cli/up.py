@@ -93,6 +93,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="how many nodes, each with a network namespace of its own (default: as many as it has, or 1)",
     )
     parser.add_argument(
+        "--node-monitor-grace-period",
+        metavar="S",
+        type=float,
+        help="seconds for which a node may be silent before it counts as lost (default: 40)",
+    )
+    parser.add_argument(
         "--overlay",
         action="store_true",
         default=None,
@@ -111,6 +117,8 @@ def run(parsed: argparse.Namespace) -> int:
     clusters.check_place(cluster)
     progress = Progress()
     count = _asked_nodes(cluster, parsed.nodes)
+    if parsed.node_monitor_grace_period is not None and not parsed.node_monitor_grace_period > 0:
+        raise UserError("--node-monitor-grace-period must be more than 0 seconds")
     lock = cluster.lock()
     if lock is None:
         return _already_up(cluster, parsed.kubeconfig, count, progress)
@@ -126,6 +134,7 @@ def run(parsed: argparse.Namespace) -> int:
         node_ports,
         external_ips,
         parsed.overlay,
+        parsed.node_monitor_grace_period,
     )
     choices = _choose(cluster, asked, listener.getsockname()[1])
     target = parsed.kubeconfig
@@ -220,6 +229,7 @@ class Asked:
     node_ports: tuple[int, int] | None = None
     external_ips: list[str] | None = None
     overlay: bool | None = None
+    node_grace_s: float | None = None
 
 
 def _choose(cluster: Cluster, asked: Asked, api_port: int) -> Choices:
@@ -236,6 +246,7 @@ def _choose(cluster: Cluster, asked: Asked, api_port: int) -> Choices:
         node_ports=before.node_ports if asked.node_ports is None else asked.node_ports,
         external_ips=before.external_ips if asked.external_ips is None else asked.external_ips,
         ip_families=_families(cluster, before.ip_families, asked.ip_families),
+        node_grace_s=before.node_grace_s if asked.node_grace_s is None else asked.node_grace_s,
         overlay=before.overlay if asked.overlay is None else asked.overlay,
     )
     cluster.keep(chosen)

@@ -48,6 +48,8 @@ class KubeletConfig:
     log_max_files: int = 5
     """Of one container: beyond that its log is begun anew, and the oldest file goes."""
 
+    lease_s: int = 40
+    """How long the node counts as alive after it was last heard of; it speaks four times as often."""
     static_pod_path: Path | None = None
     """Where the manifests of static Pods lie, or the one file; None: `root/manifests`."""
 

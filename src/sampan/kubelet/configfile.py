@@ -67,6 +67,12 @@ def _path(value: Any) -> Path:
     return Path(value)
 
 
+def _lease(value: Any) -> int:
+    if _integer(value) < 1:
+        raise ValueError("is less than a second")
+    return int(value)
+
+
 def _names(value: Any) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
         raise ValueError("is no list of names")
@@ -91,6 +97,7 @@ _FIELDS: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
     "imageMaximumGCAge": ("collection.maximum_age_s", _seconds),
     "containerLogMaxSize": ("log_max_bytes", _bytes),
     "containerLogMaxFiles": ("log_max_files", _integer),
+    "nodeLeaseDurationSeconds": ("lease_s", _lease),
     "staticPodPath": ("static_pod_path", _path),
     "allowedUnsafeSysctls": ("allowed_unsafe_sysctls", _names),
 }

@@ -1,8 +1,8 @@
 """The node's own objects: the Node, which says what it is and that it is Ready, and the Lease of its life.
 
-The Node is registered Ready, so that Pods can be scheduled at once. Two timers tick: the Lease every 10 s,
-the conditions every 5 min, or with the Lease if somebody says otherwise of the node than it does itself
-(concepts/architecture/nodes, "Node heartbeats").
+The Node is registered Ready, so that Pods can be scheduled at once. Two timers tick: the Lease every 10 s (a
+quarter of its duration), the conditions every 5 min, or with the Lease if somebody says otherwise of the node
+than it does itself (concepts/architecture/nodes, "Node heartbeats").
 """
 
 from __future__ import annotations
@@ -28,8 +28,9 @@ from sampan.kubelet.runtime.contract import PLAIN, Features
 
 VERSION = "v1.35.0+sampan"
 LEASE_NAMESPACE = "kube-node-lease"
-LEASE_S = 40
-RENEW_S = 10.0
+RENEWALS = 4
+"""Within the time that a lease lasts."""
+LONGEST_RETRY_S = 10.0
 HEARTBEAT_S = 300.0
 RETRY_S = 0.2
 RETRIES_LOGGED = 10
@@ -197,7 +198,7 @@ class NodeReporter:
         await self._until_done(self._register)
         self.registered.set()
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._every(RENEW_S, self._renew), name="lease")
+            group.create_task(self._every(self._config.lease_s / RENEWALS, self._renew), name="lease")
             group.create_task(self._every(0.0, self._heartbeat), name="heartbeat")
 
     async def _register(self) -> None:
@@ -261,11 +262,16 @@ class NodeReporter:
         now = clock.now_micro()
         name = self._config.node_name
         try:
-            await self._client.patch(LEASES, name, {"spec": {"renewTime": now}}, namespace=LEASE_NAMESPACE)
+            fresh = {"renewTime": now, "leaseDurationSeconds": self._config.lease_s}
+            await self._client.patch(LEASES, name, {"spec": fresh}, namespace=LEASE_NAMESPACE)
         except StatusError as error:
             if error.code != 404:
                 raise
-            spec: Obj = {"holderIdentity": name, "leaseDurationSeconds": LEASE_S, "renewTime": now}
+            spec: Obj = {
+                "holderIdentity": name,
+                "leaseDurationSeconds": self._config.lease_s,
+                "renewTime": now,
+            }
             metadata: Obj = {"name": name, "namespace": LEASE_NAMESPACE}
             lease: Obj = {
                 "apiVersion": LEASES.api_version,
@@ -300,4 +306,4 @@ class NodeReporter:
             tries += 1
             if tries % RETRIES_LOGGED == 1:
                 log.warning("node %s: %s", self._config.node_name, problem)
-            await asyncio.sleep(min(RETRY_S * 2 ** min(tries, 6), RENEW_S))
+            await asyncio.sleep(min(RETRY_S * 2 ** min(tries, 6), LONGEST_RETRY_S))
