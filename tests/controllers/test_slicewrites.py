@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from sampan.api.objects import Obj
-from sampan.controllers.slicewrites import Plan, generate_name, reused
+import pytest
+
+from harness.world import World
+from sampan.api.errors import StatusError, status_error
+from sampan.api.objects import Obj, mutable
+from sampan.api.resources import ENDPOINT_SLICES
+from sampan.controllers.slicetracker import Tracker
+from sampan.controllers.slicewrites import Plan, SliceWriter, generate_name, reused
 
 
 def piece(name: str = "", kind: str = "IPv4", owner: str = "s", number: int = 1) -> Obj:
@@ -43,6 +49,53 @@ def test_of_the_same_family_wherever_it_stands() -> None:
 def test_never_one_of_another_family_or_owner() -> None:
     given = Plan(create=(piece(),), delete=(piece("six", "IPv6"), piece("theirs", owner="t")))
     assert reused(given, "s") == given
+
+
+class Slices(World):
+    def __init__(self) -> None:
+        super().__init__()
+        self.tracker = Tracker(self.informers.informer(ENDPOINT_SLICES), "test")
+        self.writer = SliceWriter(self.client, self.tracker)
+
+
+def refusal(*reasons: str) -> Exception:
+    error = status_error(403, "Forbidden", "no")
+    error.status["details"] = {"causes": [{"reason": reason} for reason in reasons]}
+    return error
+
+
+def new() -> Obj:
+    made = piece()
+    made["metadata"]["namespace"] = "default"
+    return {"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", **made}
+
+
+async def test_what_was_written_is_seen_at_once() -> None:
+    world = Slices()
+    await world.writer.carry_out("default/web", Plan(create=(new(),)))
+    (made,) = world.tracker.slices_of("default/web")
+    changed = {**mutable(made), "endpoints": []}
+    await world.writer.carry_out("default/web", Plan(update=(changed,)))
+    assert world.tracker.slices_of("default/web")[0]["endpoints"] == []
+    await world.writer.carry_out("default/web", Plan(delete=(changed,)))
+    assert world.fake.objects(ENDPOINT_SLICES) == []
+    await world.writer.carry_out("default/web", Plan(delete=(changed,)))  # gone already: as good
+
+
+async def test_a_failed_write_is_not_believed() -> None:
+    world = Slices()
+    await world.writer.carry_out("default/web", Plan(create=(new(),)))
+    world.fake.fail("create", "endpointslices", refusal())
+    with pytest.raises(StatusError):
+        await world.writer.carry_out("default/web", Plan(create=(new(),)))
+    assert world.tracker.slices_of("default/web") == []
+
+
+async def test_a_namespace_on_its_way_out_is_left_in_peace() -> None:
+    world = Slices()
+    world.fake.fail("create", "endpointslices", refusal("NamespaceTerminating"))
+    await world.writer.carry_out("default/web", Plan(create=(new(),)))
+    assert world.fake.objects(ENDPOINT_SLICES) == []
 
 
 def test_names_stay_within_their_length() -> None:

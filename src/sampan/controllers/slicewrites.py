@@ -59,6 +59,12 @@ def annotate(metadata: Obj, annotations: dict[str, str]) -> None:
         metadata["annotations"] = annotations
 
 
+def is_namespace_going(error: Exception) -> bool:
+    """Whether a create was refused because its namespace is being deleted."""
+    details = (error.status.get("details") or {}) if isinstance(error, StatusError) else {}
+    return any(cause.get("reason") == "NamespaceTerminating" for cause in details.get("causes") or ())
+
+
 def is_owned(piece: Obj, uid: str) -> bool:
     return any(owner["uid"] == uid for owner in piece["metadata"].get("ownerReferences") or ())
 
@@ -68,16 +74,20 @@ class SliceWriter:
         self._client, self._tracker = client, tracker
 
     async def carry_out(self, key: str, step: Plan) -> None:
-        """Creates first: an endpoint that moves between slices is in both for a moment, never in none."""
+        """Creates first: an endpoint that moves between slices is in both for a moment, never in none.
+
+        In a namespace on its way out nothing can be created any more, and nothing needs to be.
+        """
         try:
             for piece in step.create:
                 self._tracker.wrote(key, await self._client.create(ENDPOINT_SLICES, piece))
             for piece in step.update:
                 self._tracker.wrote(key, await self._client.update(ENDPOINT_SLICES, piece))
             await self._delete(key, step.delete)
-        except (StatusError, OSError):
+        except (StatusError, OSError) as error:
             self._tracker.distrust(key)
-            raise
+            if not is_namespace_going(error):
+                raise
 
     async def _delete(self, key: str, pieces: Sequence[Obj]) -> None:
         for piece in pieces:

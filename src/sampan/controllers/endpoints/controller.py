@@ -15,6 +15,7 @@ from sampan.client.events import EventRecorder
 from sampan.client.informers import Informers
 from sampan.controllers import selection
 from sampan.controllers.endpoints.subsets import MANAGED_BY, MANAGER, endpoints, size
+from sampan.controllers.slicewrites import is_namespace_going
 from sampan.controllers.triggertimes import TriggerTimes
 
 COALESCE_S = 0.005
@@ -98,6 +99,8 @@ class EndpointsController:
             write = self._client.create if existing is None else self._client.update
             self._wrote(key, await write(ENDPOINTS, wanted))
         except StatusError as error:
+            if is_namespace_going(error):
+                return
             if error.code not in (404, 409):
                 verb = "Create" if existing is None else "Update"
                 message = f"Failed to {verb.lower()} endpoint {key}: {error.message}"
