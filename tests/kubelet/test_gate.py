@@ -7,6 +7,7 @@ from pathlib import Path
 
 from harness.kubeletworld import World, make_pod, ready
 from sampan.api.objects import Obj, uid_of
+from sampan.api.prometheus import Family
 
 COMPLAINT = "network policies for 10.244.0.2 are not in the kernel after 20 s"
 
@@ -28,6 +29,9 @@ class ClosedGate:
 
     def left(self, uid: str) -> None:
         self.said.append(("left", uid, ()))
+
+    async def families(self) -> list[Family]:
+        return []
 
 
 def world_with(gate: ClosedGate, root: Path) -> World:

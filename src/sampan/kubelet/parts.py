@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from sampan.api.objects import Obj
+from sampan.api.prometheus import Family
 from sampan.client.client import Client
 from sampan.client.events import EventRecorder
 from sampan.kubelet.allocation import Allocation
@@ -34,6 +35,9 @@ class Gate(Protocol):
     def left(self, uid: str) -> None:
         """Nothing of the Pod runs any more, and its addresses are free."""
 
+    async def families(self) -> list[Family]:
+        """What was refused, for the node's /metrics."""
+
 
 class OpenGate:
     """Lets everybody pass."""
@@ -43,6 +47,9 @@ class OpenGate:
 
     def left(self, uid: str) -> None:
         return
+
+    async def families(self) -> list[Family]:
+        return []
 
 
 class Say(Protocol):

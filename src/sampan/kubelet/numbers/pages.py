@@ -80,7 +80,8 @@ class NumberPages:
                 [Sample(len(self._pods()))],
             ),
         ]
-        return _text([*own, *self._parts.counters.families(), *_queues(), *process.families()])
+        refused = await self._parts.gate.families()
+        return _text([*own, *self._parts.counters.families(), *refused, *_queues(), *process.families()])
 
     async def _resource(self, query: str) -> Numbers:
         return _text(families.resource(await self._sampler.read()))

@@ -16,10 +16,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection
 from dataclasses import dataclass
 
 from sampan.api.objects import Obj, key_of, labels_of, name_of, uid_of
+from sampan.api.prometheus import Family
 from sampan.api.resources import NAMESPACES, NETWORK_POLICIES, PODS
 from sampan.client.informers import Informers
 from sampan.proxy.contract import NftFault, SocketFactory
@@ -29,7 +29,7 @@ from sampan.proxy.policy.drops import Drop
 from sampan.proxy.policy.model import PodFacts, pod_of, policy_of
 from sampan.proxy.policy.nft import KernelPolicyTable
 from sampan.proxy.policy.picture import Picture
-from sampan.proxy.table import Change, Element, Table, diff, of_set
+from sampan.proxy.table import Element, Table, diff, of_set
 
 log = logging.getLogger(__name__)
 
@@ -138,6 +138,14 @@ class Enforcer:
         dropped, refused = await self._kernel.dropped(), await self._kernel.refused()
         return drops.drops(self._picture.standings, dropped, refused)
 
+    async def families(self) -> list[Family]:
+        """The same for /metrics; nothing while the kernel cannot be asked."""
+        try:
+            return drops.families(await self.drops())
+        except NftFault as fault:
+            log.warning("no numbers of dropped packets: %s", fault)
+            return []
+
     async def audit(self) -> int:
         """Compares the kernel's table with ours and mends it; how many elements were wrong.
 
@@ -211,7 +219,7 @@ class Enforcer:
             await self._kernel.replace(self._picture.table)
         else:
             change = diff(found, self._picture.table)
-            unclaimed = _unclaimed(found, self._picture.table)
+            unclaimed = _unclaimed(found, self._picture)
             if unclaimed:
                 # The process before may have died before the API knew whose they are.
                 asyncio.get_running_loop().call_later(self._config.unclaimed_for_s, self._drifted.set)
@@ -235,17 +243,13 @@ class Enforcer:
                 await asyncio.sleep(_RETRY_S)
 
 
-def _unclaimed(found: Table, table: Table) -> Collection[Element]:
-    """What isolates addresses that nothing in `table` speaks of, as `found` has it, with their classes."""
-    known = {element.key[0] for element in table if element.set in _OF_AN_ADDRESS or element.set[:2] == "id"}
+def _unclaimed(found: Table, picture: Picture) -> set[Element]:
+    """What isolates addresses that no Pod says to be its own, as `found` has it, with their classes."""
     lost = {
         element: value
         for element, value in of_set(found, _OF_AN_ADDRESS).items()
-        if element.key[0] not in known and element not in table
+        if not picture.is_claimed(str(element.key[0]))
     }
     classes = {value[0] for value in lost.values() if value}
     rules = {element for element in of_set(found, _OF_A_CLASS) if element.key[0] in classes}
-    return {*lost, *(element for element in rules if element not in table)}
-
-
-__all__ = ["Change", "Enforcer", "NotAdmitted", "PolicyConfig", "dns_stand_in"]
+    return {*lost, *rules} - picture.table.keys()

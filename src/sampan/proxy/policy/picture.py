@@ -131,10 +131,9 @@ class Picture:
     def pod(self, uid: str) -> PodFacts | None:
         return self._pods.get(uid)
 
-    def is_current(self, uid: str) -> bool:
-        """Whether nothing of this Pod waits for `take`."""
-        pod = self._pods.get(uid)
-        return pod is None or not any(ip in self._dirty for ip in pod.ips)
+    def is_claimed(self, ip: str) -> bool:
+        """Whether some Pod says that the address is its own."""
+        return ip in self._claims
 
     # -- what follows
 
