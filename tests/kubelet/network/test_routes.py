@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 from collections.abc import AsyncIterator
 from pathlib import Path
 from uuid import uuid4
@@ -122,6 +123,10 @@ async def test_pods_of_all_nodes_reach_each_other(tmp_path: Path, overlay: bool)
         for lab in labs:
             for ip in pods[1].ips:
                 assert (await lab.inside.ask(ip, 80)).startswith(ip)
+        await labs[2].inside.serve(81)
+        for pod in pods:
+            for ip in labs[2].inside.ips:
+                assert (await pod.ask(ip, 81)).startswith(ip)
         host = Place(labs[0], "", "")
         for pod in pods:
             for ip in pod.ips:
@@ -151,6 +156,21 @@ async def test_what_was_missed_while_nobody_looked_is_made_up_for(tmp_path: Path
         routes = await labs[0].node.execute(("ip", "route"))
         assert str(labs[2].family.pod_cidr) in routes
         assert str(labs[1].family.pod_cidr) not in routes
+
+
+async def test_from_vxlan_back_to_plain_routes(tmp_path: Path) -> None:
+    async with several(tmp_path, overlay=True) as made:
+        labs = [await made.add() for _ in range(2)]
+        pods = [await lab.pod() for lab in labs]
+        await pods[1].serve(80)
+        await end(made.tasks[1:])
+        for lab in labs:
+            lab.node.plan = dataclasses.replace(lab.node.plan, overlay=False)
+            await made.start(lab)
+            assert "vx0" not in await lab.node.execute(("ip", "link"))
+            assert "sampan_overlay" not in await lab.node.execute(("nft", "list", "tables"))
+        for row, ip in enumerate(pods[1].ips):
+            assert await pods[0].ask(ip, 80) == f"{ip} {pods[0].ips[row]}"
 
 
 async def test_a_nodes_new_address_is_followed(tmp_path: Path) -> None:

@@ -1,8 +1,12 @@
 """The VXLAN link of a node, over which its Pods talk to other nodes' (RFC 7348).
 
 Nothing is learned and nothing is flooded: who is where is told to the kernel, entry by entry (`peers`). The
-link has the first address of each of the node's Pod ranges. What is not from a Pod leaves by it with that
-address: an answer to the node's own one would come back past the link, where nobody waits for it.
+link has the first address of each of the node's Pod ranges.
+
+Between nodes, Pods' addresses are known inside the tunnel alone, and the nodes' own ones outside of it. So
+what has no Pod's address, or is to lose it, leaves by the link with the link's address; and what a Pod sends
+to another node itself leaves with this node's. Otherwise the answer would come back by the other way, where
+strict reverse-path filtering drops it.
 All functions block, and work in the node's namespace.
 """
 
@@ -17,10 +21,13 @@ from sampan.kubelet.network import netlink, rtnetlink
 from sampan.kubelet.network.netlink import LinkEnd, attribute
 from sampan.kubelet.network.peers import far_port_mac
 from sampan.kubelet.network.plan import NodePlan
-from sampan.kubelet.network.uplink import find_links
+from sampan.kubelet.network.uplink import NODE_LINK, find_links
 
 LINK = "vx0"
 TABLE = "sampan_overlay"
+EXTERNAL, KEEP = 0x02000000, 0x08000000
+"""Bits of a connection's mark by the Services' rules: it came by a node's port or the like, and its client's
+address is lost by that, unless it is kept."""
 _ID, _LOCAL, _LEARNING, _PORT, _LOCAL6 = 1, 4, 7, 15, 17
 _NETWORK_ID = 1
 _UDP_PORT = 8472
@@ -45,25 +52,35 @@ def ensure(sock: Socket, plan: NodePlan) -> int:
     return index
 
 
-def remove(sock: Socket) -> None:
-    """Of a node that has the other nodes' Pods by plain routes now."""
+def remove(sock: Socket) -> bool:
+    """Of a node that has the other nodes' Pods by plain routes now. Whether there was one."""
     link = find_links(sock).get(LINK)
     if link is not None:
         rtnetlink.carry_out(sock, [netlink.delete_link(link.index)], {errno.ENODEV})
+    return link is not None
+
+
+CLEAR = f"""table inet {TABLE} {{
+}}
+delete table inet {TABLE}
+"""
 
 
 def rules(plan: NodePlan) -> str:
     """As one transaction. It comes before the Services' own translation of sources, which is then done."""
+    lost = f"ct mark & {EXTERNAL | KEEP:#x} == {EXTERNAL:#x}"
     lines = []
     for family in plan.families:
         word = "ip" if family.version == 4 else "ip6"
-        own = family.pod_cidr.network_address
-        lines.append(f'oifname "{LINK}" {word} saddr != {family.cluster_cidr} snat {word} to {own}')
+        pods, own = family.cluster_cidr, f"snat {word} to {family.pod_cidr.network_address}"
+        lines += [
+            f'oifname "{LINK}" {word} saddr != {pods} {own}',
+            f'oifname "{LINK}" meta nfproto ipv{family.version} {lost} {own}',
+            f'oifname "{NODE_LINK}" {word} saddr {pods} {word} daddr != {family.host.ip} '
+            f"snat {word} to {family.node.ip}",
+        ]
     body = "\n\t\t".join(lines)
-    return f"""table inet {TABLE} {{
-}}
-delete table inet {TABLE}
-table inet {TABLE} {{
+    return f"""{CLEAR}table inet {TABLE} {{
 	chain leaving {{
 		type nat hook postrouting priority 90; policy accept;
 		{body}

@@ -47,7 +47,8 @@ class NodeRoutes:
         if plan.overlay:
             await self._node.load_nft(overlay.rules(plan))
         await self._nodes.wait_synced()
-        await self._node.inside(self._begin)
+        if await self._node.inside(self._begin):
+            await self._node.load_nft(overlay.CLEAR)
         while True:
             self._changed.clear()
             wanted = entries(self._nodes.list(), self._own, plan)
@@ -67,15 +68,17 @@ class NodeRoutes:
         except TimeoutError:
             return
 
-    def _begin(self) -> None:
-        """The links, and what an earlier process left of ways that nobody wants any more."""
+    def _begin(self) -> bool:
+        """The links, and what an earlier process left of ways that nobody wants any more.
+
+        Whether there was an overlay, and is none now.
+        """
         plan = self._node.plan
         with rtnetlink.open_socket() as sock:
             self._node.traveller.fence(sock)
             if plan.overlay:
                 overlay.ensure(sock, plan)
-            else:
-                overlay.remove(sock)
+            gone_over = not plan.overlay and overlay.remove(sock)
             ours = netlink.routes(rtnetlink.dump(sock, netlink.get_routes()))
             wanted = {
                 entry.network
@@ -88,6 +91,7 @@ class NodeRoutes:
                 if route.protocol == PROTOCOL and route.network and route.network not in wanted
             ]
             rtnetlink.carry_out(sock, gone, _ABSENT)
+        return gone_over
 
     def _bring_to(self, wanted: dict[Entry, None]) -> bool:
         """Whether the kernel took all of it."""
