@@ -24,6 +24,7 @@ from sampan.kubelet.kubelet import Kubelet
 from sampan.kubelet.network.node import NodeNamespace
 from sampan.kubelet.network.veth import VethNetwork
 from sampan.kubelet.runtime.crun import CrunRuntime
+from sampan.proxy import healthz, numbers
 from sampan.proxy.policy.enforcer import Enforcer, PolicyConfig, dns_stand_in
 from sampan.proxy.proxy import Proxy, ProxyConfig
 
@@ -64,6 +65,10 @@ class NodeParts:
                 node_ips=plan.node_ips,
                 pod_cidrs=plan.pod_cidrs,
                 service_cidrs=plan.service_cidrs,
+                load_balancers=plan.load_balancers,
+                cluster_cidrs=plan.cluster_cidrs,
+                health_port=healthz.PORT,
+                metrics_port=numbers.PORT,
                 own_ips=frozenset(plan.dns_ips),
             ),
         )
