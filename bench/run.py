@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import kernel
+import names
 import podman
 import pods
 import probes
@@ -49,7 +50,7 @@ def _timed(work: object) -> float:
 
 
 def main() -> None:
-    wanted = set(sys.argv[1:]) or {"up", "pods", "probes", "streams", "kernel", "services", "api"}
+    wanted = set(sys.argv[1:]) or {"up", "pods", "probes", "streams", "kernel", "services", "names", "api"}
     report = Report()
     if "up" in wanted:
         up(report)
@@ -57,7 +58,7 @@ def main() -> None:
         probes.measure(report)
     if "kernel" in wanted:
         kernel.measure(report)
-    if wanted & {"pods", "streams", "services", "api"}:
+    if wanted & {"pods", "streams", "services", "names", "api"}:
         with cluster() as (node, mirror_url):
             if "pods" in wanted:
                 podman.measure(node, mirror_url, report)
@@ -66,6 +67,8 @@ def main() -> None:
                 asyncio.run(streams.measure(node, report))
             if "services" in wanted:
                 asyncio.run(services.measure(node, report))
+            if "names" in wanted:
+                asyncio.run(names.measure(node, report))
             if "api" in wanted:
                 asyncio.run(api.measure(node, report))
     print(report.line())
