@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-import json
 import logging
 import signal
 import ssl
@@ -94,7 +93,7 @@ class Agent:
             )
         spec = await patiently(lambda: self._registered(client))
         number = number_of(spec.get("podCIDRs") or ())
-        (self._place.data / "node.json").write_text(json.dumps({"number": number, "cluster": config.cluster}))
+        nodeconfig.remember(self._place, number, config)
         progress("making the node")
         node = await ensure_node(
             config.cluster,

@@ -114,6 +114,7 @@ class Assembly:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)
+        loop.add_signal_handler(signal.SIGHUP, lambda: None)  # until there is a fleet to look again
         progress("making the node")
         asked = self._choices.ip_families
         node = await ensure_node(

@@ -10,7 +10,7 @@ import signal
 from pathlib import Path
 
 from sampan.cli import cluster as clusters
-from sampan.cli import fleet
+from sampan.cli import fleet, nodeconfig
 from sampan.cli.cluster import Cluster
 from sampan.cli.errors import UserError
 from sampan.cli.terminal import Progress
@@ -78,15 +78,18 @@ def _ended(descriptor: int, timeout_s: float) -> bool:
 
 async def _clear(cluster: Cluster) -> None:
     """Containers, mounts, cgroups, then the node's namespace with its uplink and routes."""
-    from sampan.cli.node import clear
     from sampan.cli import nodedns
+    from sampan.cli.node import clear
     from sampan.kubelet.network.contract import NetworkFault
     from sampan.kubelet.network.node import NodeNamespace, choose_plan
     from sampan.kubelet.runtime.purge import purge
 
     for place in cluster.node_places:
-        await clear(place, cluster)
+        await clear(place)
     nodedns.end(cluster.data)
+    if nodeconfig.membership(cluster) is not None:
+        await clear(cluster)  # a node that had joined by hand
+        return
     await purge(cluster.data, cluster.cgroup)
     if cluster.address_plan.exists():
         try:

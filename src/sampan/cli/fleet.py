@@ -31,6 +31,8 @@ REVIVE_S = 0.2
 LONGEST_REVIVE_S = 30.0
 STEADY_S = 60.0
 """A process that lived so long is revived at once."""
+SERVER = "server"
+"""A file with the URL that its process was told."""
 LEAVING = "leaving"
 """A file in the directory of a node that is being taken away: nobody revives it."""
 
@@ -70,6 +72,8 @@ class Fleet:
         delay_s = REVIVE_S
         while place.data.exists() and not (place.data / LEAVING).exists():
             began_s = time.monotonic()
+            if self._knows_another(place):
+                await asyncio.to_thread(stop, place)
             if pid := place.running_pid():
                 log.info("node %s runs already: process %d", place.name, pid)
                 await gone(pid)
@@ -85,8 +89,14 @@ class Fleet:
             await asyncio.sleep(delay_s)
             delay_s = min(delay_s * 2, LONGEST_REVIVE_S)
 
+    def _knows_another(self, place: Cluster) -> bool:
+        """Whether its process, should it run, was told another way to the API than there is now."""
+        told = place.data / SERVER
+        return told.exists() and told.read_text() != self._server
+
     async def _run_process(self, place: Cluster) -> None:
         token = await self._token(place)
+        (place.data / SERVER).write_text(self._server)
         with place.log.open("ab") as output:
             place.log.chmod(0o600)
             process = await asyncio.create_subprocess_exec(

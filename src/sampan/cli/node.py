@@ -13,11 +13,12 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from sampan.api.objects import Obj, condition_is_true, name_of
 from sampan.api.resources import NODES, PODS
 from sampan.cli import cluster as clusters
-from sampan.cli import daemon, discovery, fleet, requirements
+from sampan.cli import daemon, discovery, fleet, nodeconfig, requirements
 from sampan.cli.access import administrator
 from sampan.cli.cluster import Cluster
 from sampan.cli.drain import drain
@@ -73,6 +74,7 @@ def _join(parsed: argparse.Namespace) -> int:
             "`sampan token create --print-join-command` shows it.",
         )
     place = clusters.from_arguments(parsed)
+    fresh = not place.data.exists()
     lock = place.lock()
     if lock is None:
         raise UserError(f"node {place.name!r} runs already, in {place.data}")
@@ -88,7 +90,9 @@ def _join(parsed: argparse.Namespace) -> int:
     failure = daemon.detach(place.log, serve, progress.show)
     os.close(lock)
     if failure is not None:
-        raise UserError(f"node {place.name!r} did not join: {failure}", f"Its log is {place.log}.")
+        if fresh and not nodeconfig.membership(place):
+            shutil.rmtree(place.data)  # nothing of it is of any use to the next attempt
+        raise UserError(f"node {place.name!r} did not join: {failure}")
     progress.done(f"node {place.name!r} has joined in {progress.elapsed_s():.2f} s")
     return 0
 
@@ -115,7 +119,10 @@ def _serve(place: Cluster, server: str, token: str, ca_hash: str, line: daemon.L
         asyncio.run(Agent(place, Joining(server, token, ca_hash)).run(line.progress, line.ready))
     except BaseException as error:
         cause = daemon.first_cause(error)
-        line.failed(f"{type(cause).__name__}: {cause}" if str(cause) else type(cause).__name__)
+        name = type(cause).__name__
+        line.failed(
+            str(cause) if isinstance(cause, UserError) else f"{name}: {cause}" if str(cause) else name
+        )
         log = logging.getLogger(__name__)
         if isinstance(cause, UserError):
             log.error("%s", cause)
@@ -159,12 +166,12 @@ async def _ls(parsed: argparse.Namespace) -> int:
     return 0
 
 
-def facts(nodes: Sequence[Obj], pods: Sequence[Obj], pids: dict[str, int]) -> list[dict[str, object]]:
+def facts(nodes: Sequence[Obj], pods: Sequence[Obj], pids: dict[str, int]) -> list[dict[str, Any]]:
     """What is known of each node, by name."""
     from sampan.cli.status import resident_bytes
 
     counts = Counter(pod["spec"].get("nodeName", "") for pod in pods)
-    found: list[dict[str, object]] = []
+    found: list[dict[str, Any]] = []
     for node in sorted(nodes, key=name_of):
         status = node.get("status") or {}
         pid = pids.get(name_of(node), 0)
@@ -216,37 +223,34 @@ async def _rm(parsed: argparse.Namespace) -> int:
         if node is not None:
             await client.delete(NODES, name)
     if place is not None:
-        await clear(place, cluster)
+        await clear(place)
         shutil.rmtree(place.data)
     progress.done(f"node {name!r} is gone")
+    if place is None:
+        print(
+            f"Its process was not started by this cluster; `sampan down --name {name}` ends it where it runs."
+        )
     return 0
 
 
-async def clear(place: Cluster, cluster: Cluster) -> None:
+async def clear(place: Cluster) -> None:
     """Containers, mounts, cgroups and the namespace of a node whose process has ended."""
     from sampan.kubelet.network.contract import NetworkFault
     from sampan.kubelet.network.node import NodeNamespace, choose_plan
+    from sampan.kubelet.network.plan import PlanOptions
     from sampan.kubelet.runtime.purge import purge
 
     await purge(place.data, place.cgroup)
-    number = number_of(place)
-    if number and cluster.address_plan.exists():
-        try:
-            plan = choose_plan(
-                cluster.name, place.node_pin, cluster.address_plan, number=number, lan=cluster.lan
-            )
-        except NetworkFault:
-            return
-        node = NodeNamespace(plan)
-        try:
-            await node.remove()
-        finally:
-            node.close()
-
-
-def number_of(place: Cluster) -> int:
-    """Which number it has in its cluster; 0 if it never came so far as to get one."""
+    member = nodeconfig.membership(place)
+    if member is None or not Path(member.address_plan).exists():
+        return
+    more = PlanOptions(number=member.number, lan=Path(member.lan))
     try:
-        return int(json.loads((place.data / "node.json").read_text())["number"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return 0
+        plan = choose_plan(member.cluster, place.node_pin, Path(member.address_plan), **more)
+    except NetworkFault:
+        return
+    node = NodeNamespace(plan)
+    try:
+        await node.remove()
+    finally:
+        node.close()

@@ -16,6 +16,7 @@ from sampan.cli.cluster import Choices, Cluster
 from sampan.client.client import Client
 
 NAMESPACE, NAME, FIELD = "kube-system", "sampan-config", "node"
+REMEMBERED = "node.json"
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,29 @@ def machine_id() -> str:
         return Path("/etc/machine-id").read_text().strip()
     except OSError:
         return ""
+
+
+@dataclass(frozen=True)
+class Membership:
+    """What a node's directory remembers, so that all of it can be found when it is to go."""
+
+    number: int
+    cluster: str
+    address_plan: str
+    lan: str
+
+
+def remember(place: Cluster, number: int, config: NodeConfig) -> None:
+    told = Membership(number, config.cluster, config.address_plan, config.lan)
+    (place.data / REMEMBERED).write_bytes(orjson.dumps(asdict(told)))
+
+
+def membership(place: Cluster) -> Membership | None:
+    """None for a node that never came so far as to have a number, and for what is no node's directory."""
+    try:
+        return Membership(**orjson.loads((place.data / REMEMBERED).read_bytes()))
+    except (OSError, TypeError, orjson.JSONDecodeError):
+        return None
 
 
 async def publish(client: Client, config: NodeConfig) -> None:
