@@ -52,6 +52,7 @@ SUBDOMAIN_RULE = (
         (names.ip, "10.9.8.7", []),
         (names.ip, "2001:db8::ffff", []),
         (names.ip, "10.9.8.07", ["must not have leading 0s"]),
+        (names.ip, "::ffff:127.0.0.1", ["must not be an IPv4-mapped IPv6 address"]),
         (names.ip, "10.9.8.256", ["must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"]),
         (names.canonical_ip, "10.9.8.7", []),
         (names.canonical_ip, "fd00::a", []),

@@ -106,6 +106,7 @@ CONFIG_KEY = Form(
     "key-name",
     limit=SUBDOMAIN_LENGTH,
 )
+HTTP_PATH = Form(r"[A-Za-z0-9/\-._~%!$&'()*+,;=:]+", "Invalid path")
 HTTP_HEADER = Form(
     "[-A-Za-z0-9]+",
     "a valid HTTP header must consist of alphanumeric characters or '-'",
@@ -125,6 +126,7 @@ dns_subdomain = DNS_SUBDOMAIN.check
 dns_1035_label = DNS_1035_LABEL.check
 label_value = LABEL_VALUE.check
 http_header = HTTP_HEADER.check
+http_path = HTTP_PATH.check
 percent = PERCENT.check
 
 
@@ -204,6 +206,8 @@ _LEADING_ZEROS = re.compile(r"\b0+(?=\d)")
 def ip(text: str) -> list[str]:
     if parse_ip(text) is not None:
         return []
+    if _is_mapped(text):
+        return ["must not be an IPv4-mapped IPv6 address"]
     if parse_ip(_LEADING_ZEROS.sub("", text)) is not None:
         return ["must not have leading 0s"]
     return ["must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"]
@@ -214,8 +218,6 @@ def canonical_ip(text: str) -> list[str]:
     address = parse_ip(text)
     if address is None:
         return ip(text)
-    if address.version == 6 and address.ipv4_mapped is not None:
-        return ["must not be an IPv4-mapped IPv6 address"]
     return [] if str(address) == text else [f'must be in canonical form ("{address}")']
 
 
@@ -244,11 +246,23 @@ def parse_network(text: str) -> IPv4Network | IPv6Network | None:
 
 
 def parse_ip(text: str) -> IPv4Address | IPv6Address | None:
-    """The address, or None; no zones and no leading zeros, which programs read differently."""
+    """The address, or None. No zones, no leading zeros, no IPv4 in IPv6's clothes: programs read these
+    differently, and what one of them forbids another lets pass (CVE-2021-29923).
+    """
     try:
-        return IPv6Address(text) if ":" in text and "%" not in text else IPv4Address(text)
+        if ":" not in text:
+            return IPv4Address(text)
+        address = IPv6Address(text)
     except AddressValueError:
         return None
+    return None if "%" in text or address.ipv4_mapped is not None else address
+
+
+def _is_mapped(text: str) -> bool:
+    try:
+        return IPv6Address(text).ipv4_mapped is not None
+    except AddressValueError:
+        return False
 
 
 def wildcard_subdomain(text: str) -> list[str]:

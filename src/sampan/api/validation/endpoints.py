@@ -18,7 +18,7 @@ def special_address(path: str, text: str) -> Errors:
     """Addresses that mean somebody else on every machine are no place to send traffic to."""
     address = names.parse_ip(text)
     if address is None:
-        yield invalid_value(path, text, "must be a valid IP address")
+        yield from form(path, text, names.ip)
         return
     if address.is_unspecified:
         yield invalid_value(path, text, f"may not be unspecified ({text})")
@@ -26,9 +26,14 @@ def special_address(path: str, text: str) -> Errors:
         yield invalid_value(path, text, "may not be in the loopback range (127.0.0.0/8, ::1/128)")
     if address.is_link_local:
         yield invalid_value(path, text, "may not be in the link-local range (169.254.0.0/16, fe80::/10)")
-    if text.startswith("224.0.0.") or text.lower().startswith("ff02:"):
+    if address.is_multicast and _stays_on_the_link(address.packed):
         sentence = "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)"
         yield invalid_value(path, text, sentence)
+
+
+def _stays_on_the_link(multicast: bytes) -> bool:
+    """224.0.0.0/24; in IPv6 the second half of the second byte is the scope."""
+    return multicast[:3] == b"\xe0\0\0" if len(multicast) == 4 else multicast[1] & 0x0F == 2
 
 
 # --- Endpoints ----------------------------------------------------------------------------------------------

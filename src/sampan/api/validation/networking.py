@@ -5,7 +5,7 @@ from __future__ import annotations
 from ipaddress import IPv4Network, IPv6Network
 
 from sampan.api import names
-from sampan.api.errors import forbidden_value, invalid_value, required
+from sampan.api.errors import forbidden_value, invalid_value, required, too_long
 from sampan.api.objects import Obj
 from sampan.api.validation import labels
 from sampan.api.validation.check import (
@@ -19,8 +19,12 @@ from sampan.api.validation.check import (
     unsupported,
 )
 from sampan.api.validation.containers import PROTOCOLS
+from sampan.api.validation.meta import path_segment
 
 PATH_TYPES = ("Exact", "ImplementationSpecific", "Prefix")
+SCOPES = ("Cluster", "Namespace")
+CLASS_ANNOTATION = "kubernetes.io/ingress.class"
+MAX_CONTROLLER = 250
 POLICY_TYPES = ("Egress", "Ingress")
 _PATH_PARTS = ("//", "/./", "/../", "%2f", "%2F")
 _PATH_ENDS = ("/..", "/.")
@@ -38,14 +42,37 @@ def ingress(obj: Obj) -> Errors:
     for index, tls in dicts(spec, "tls"):
         for number, host in enumerate(tls.get("hosts") or ()):
             yield from _host(f"spec.tls[{index}].hosts[{number}]", host or "")
+        if tls.get("secretName"):
+            yield from form(f"spec.tls[{index}].secretName", tls["secretName"], names.dns_subdomain)
     for index, rule in dicts(spec, "rules"):
         yield from _rule(f"spec.rules[{index}]", rule)
     if spec.get("ingressClassName") is not None:
         yield from form("spec.ingressClassName", spec["ingressClassName"], names.dns_subdomain)
 
 
+def ingress_create(obj: Obj) -> Errors:
+    """A new Ingress may not name two classes, by annotation and by field."""
+    annotated = (obj["metadata"].get("annotations") or {}).get(CLASS_ANNOTATION)
+    named = (obj.get("spec") or {}).get("ingressClassName")
+    yield from ingress(obj)
+    if annotated is not None and named is not None and annotated != named:
+        sentence = "must match `ingressClassName` when both are specified"
+        yield invalid_value(f"annotations.{CLASS_ANNOTATION}", annotated, sentence)
+
+
 def ingress_update(new: Obj, old: Obj) -> Errors:
     return ingress(new)
+
+
+def ingress_status(new: Obj, old: Obj) -> Errors:
+    for index, entry in dicts((new.get("status") or {}).get("loadBalancer"), "ingress"):
+        at = f"status.loadBalancer.ingress[{index}]"
+        if entry.get("ip"):
+            yield from form(f"{at}.ip", entry["ip"], names.ip)
+        if host := entry.get("hostname"):
+            yield from form(f"{at}.hostname", host, names.dns_subdomain)
+            if names.parse_ip(host) is not None:
+                yield invalid_value(f"{at}.hostname", host, "must be a DNS name, not an IP address")
 
 
 def _rule(path: str, rule: Obj) -> Errors:
@@ -96,9 +123,7 @@ def _backend(path: str, backend: Obj) -> Errors:
     if service is not None and resource is not None:
         yield invalid_value(path, "", "cannot set both resource and service backends")
     elif resource is not None:
-        for field in ("kind", "name"):
-            if not resource.get(field):
-                yield required(f"{path}.resource.{field}", f"{field} is required")
+        yield from _reference(f"{path}.resource", resource)
     elif service is not None:
         yield from _service(f"{path}.service", service)
     else:
@@ -119,22 +144,60 @@ def _service(path: str, service: Obj) -> Errors:
         yield required(path, "port name or number is required")
 
 
+def _reference(path: str, target: Obj) -> Errors:
+    """What is meant by group, kind and name."""
+    if target.get("apiGroup") is not None:
+        yield from form(f"{path}.apiGroup", target["apiGroup"], names.dns_subdomain)
+    for field in ("kind", "name"):
+        yield from needed_form(f"{path}.{field}", target.get(field), path_segment)
+
+
 # --- IngressClass -------------------------------------------------------------------------------------------
 
 
 def ingress_class(obj: Obj) -> Errors:
-    controller = (obj.get("spec") or {}).get("controller") or ""
-    domain, slash, rest = controller.partition("/")
-    if not controller:
-        yield required("spec.controller")
-    elif not slash or not rest or names.dns_subdomain(domain):
-        sentence = 'must be a domain-prefixed path (such as "acme.io/foo")'
-        yield invalid_value("spec.controller", controller, sentence)
+    spec = obj.get("spec") or {}
+    yield from _controller("spec.controller", spec.get("controller") or "")
+    if spec.get("parameters") is not None:
+        yield from _parameters("spec.parameters", spec["parameters"])
 
 
 def ingress_class_update(new: Obj, old: Obj) -> Errors:
     now, was = new.get("spec") or {}, old.get("spec") or {}
-    return unchanged("spec.controller", now.get("controller"), was.get("controller"))
+    yield from unchanged("spec.controller", now.get("controller"), was.get("controller"))
+    yield from ingress_class(new)
+
+
+def _controller(path: str, text: str) -> Errors:
+    """A path below a domain, which keeps everybody's names apart."""
+    domain, _, rest = text.partition("/")
+    if not text:
+        yield required(path)
+        return
+    if len(text) > MAX_CONTROLLER:
+        yield too_long(path, MAX_CONTROLLER)
+    if not domain or not rest:
+        yield invalid_value(path, text, 'must be a domain-prefixed path (such as "acme.io/foo")')
+        return
+    yield from form(path, domain, names.dns_subdomain)
+    yield from form(path, rest, names.http_path)
+
+
+def _parameters(path: str, target: Obj) -> Errors:
+    yield from _reference(path, target)
+    scope, namespace = target.get("scope"), target.get("namespace")
+    at = f"{path}.namespace"
+    if scope is None:
+        yield required(f"{path}.scope")
+    elif scope not in SCOPES:
+        yield unsupported(f"{path}.scope", scope, SCOPES)
+    elif scope == "Cluster":
+        if namespace is not None:
+            yield forbidden_value(at, "`parameters.scope` is set to 'Cluster'")
+    elif namespace is None:
+        yield required(at, "`parameters.scope` is set to 'Namespace'")
+    else:
+        yield from form(at, namespace, names.dns_label)
 
 
 # --- NetworkPolicy ------------------------------------------------------------------------------------------

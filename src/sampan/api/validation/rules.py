@@ -87,14 +87,14 @@ RULES: dict[tuple[str, str], Rules] = {
     ("apps", "DaemonSet"): Rules(workload.daemon_set, workload.daemon_set_update),
     ("batch", "Job"): Rules(workload.job, workload.job_update),
     ("batch", "CronJob"): Rules(workload.cron_job, workload.cron_job_update),
-    ("networking.k8s.io", "Ingress"): Rules(networking.ingress, networking.ingress_update),
+    ("networking.k8s.io", "Ingress"): Rules(
+        networking.ingress_create, networking.ingress_update, networking.ingress_status
+    ),
     ("networking.k8s.io", "IngressClass"): Rules(networking.ingress_class, networking.ingress_class_update),
     ("networking.k8s.io", "NetworkPolicy"): Rules(
         networking.network_policy, networking.network_policy_update
     ),
-    ("networking.k8s.io", "ServiceCIDR"): Rules(
-        servicecidrs.service_cidr, servicecidrs.service_cidr_update
-    ),
+    ("networking.k8s.io", "ServiceCIDR"): Rules(servicecidrs.service_cidr, servicecidrs.service_cidr_update),
     ("networking.k8s.io", "IPAddress"): Rules(servicecidrs.ip_address, servicecidrs.ip_address_update),
     ("rbac.authorization.k8s.io", "Role"): Rules(governance.role, governance.role_update),
     ("rbac.authorization.k8s.io", "ClusterRole"): Rules(

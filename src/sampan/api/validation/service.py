@@ -30,10 +30,17 @@ MAX_AFFINITY_S = 86400
 ONE_PER_FAMILY = "may specify no more than one IP for each IP family"
 ONLY_LOAD_BALANCER = "may only be used when `type` is 'LoadBalancer'"
 SET_ONCE = "may not change once set"
+SOURCE_RANGES = "service.beta.kubernetes.io/load-balancer-source-ranges"
+TOPOLOGY_MODE, TOPOLOGY_HINTS = (
+    "service.kubernetes.io/topology-mode",
+    "service.kubernetes.io/topology-aware-hints",
+)
 
 
 def create(service: Obj) -> Errors:
     spec = service.get("spec") or {}
+    annotations = service["metadata"].get("annotations") or {}
+    yield from _topology(annotations)
     kind = spec.get("type")
     if not spec.get("ports") and not _is_headless(spec) and kind != "ExternalName":
         yield required("spec.ports")
@@ -54,8 +61,16 @@ def create(service: Obj) -> Errors:
     yield from one_of("spec.type", kind, TYPES)
     yield from _node_ports("spec.ports", spec)
     yield from _duplicate_ports("spec.ports", spec)
-    yield from _load_balancer(spec)
+    yield from _load_balancer(spec, annotations)
     yield from _traffic(spec)
+
+
+def _topology(annotations: Obj) -> Errors:
+    """The annotation of old and the one that took its place may not disagree."""
+    mode, hints = annotations.get(TOPOLOGY_MODE), annotations.get(TOPOLOGY_HINTS)
+    if mode is not None and hints is not None and mode != hints:
+        sentence = f"must match annotations[{TOPOLOGY_HINTS}] when both are specified"
+        yield invalid_value(f"metadata.annotations[{TOPOLOGY_MODE}]", mode, sentence)
 
 
 def _is_headless(spec: Obj) -> bool:
@@ -190,15 +205,21 @@ def _affinity(spec: Obj) -> Errors:
         yield invalid_value(f"{at}.clientIP.timeoutSeconds", seconds, sentence)
 
 
-def _load_balancer(spec: Obj) -> Errors:
+def _load_balancer(spec: Obj, annotations: Obj) -> Errors:
     is_balancer = spec.get("type") == "LoadBalancer"
-    ranges = spec.get("loadBalancerSourceRanges") or ()
-    if ranges and not is_balancer:
-        yield forbidden_value("spec.LoadBalancerSourceRanges", ONLY_LOAD_BALANCER)
-    for index, text in enumerate(ranges):
-        # Blanks around it are an old habit that still is accepted.
-        complaints = names.network((text or "").strip())
-        yield from complain(f"spec.LoadBalancerSourceRanges[{index}]", text, complaints)
+    if ranges := spec.get("loadBalancerSourceRanges"):
+        # Upstream spells the path so; blanks around a range are an old habit that still is accepted.
+        path = "spec.LoadBalancerSourceRanges"
+        if not is_balancer:
+            yield forbidden_value(path, ONLY_LOAD_BALANCER)
+        for index, text in enumerate(ranges):
+            yield from form(f"{path}[{index}]", (text or "").strip(), names.network)
+    elif (listed := annotations.get(SOURCE_RANGES)) is not None:
+        path = f"metadata.annotations[{SOURCE_RANGES}]"
+        if not is_balancer:
+            yield forbidden_value(path, ONLY_LOAD_BALANCER)
+        for text in listed.split(",") if listed.strip() else ():
+            yield from form(path, text.strip(), names.network)
     allocate = spec.get("allocateLoadBalancerNodePorts")
     if allocate is not None and not is_balancer:
         yield forbidden_value("spec.allocateLoadBalancerNodePorts", ONLY_LOAD_BALANCER)

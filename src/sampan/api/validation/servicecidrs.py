@@ -1,4 +1,4 @@
-"""Rules of ServiceCIDRs and IPAddresses. That an IPAddress is named as it is written is a rule of metadata."""
+"""Rules of ServiceCIDRs and IPAddresses; how an IPAddress is to be named is a rule of metadata."""
 
 from __future__ import annotations
 

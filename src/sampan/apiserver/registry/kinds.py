@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 
-from sampan.api import clock
+from sampan.api import addresswarnings, clock
 from sampan.api.objects import Obj
 from sampan.apiserver.registry.certificates import CertificateRequestHooks
 from sampan.apiserver.registry.hooks import Call, Hooks
@@ -17,6 +17,23 @@ class _Upsert(Hooks):
     """PUT creates what is not there."""
 
     creates_on_update = True
+
+
+class _Warned(Hooks):
+    """Its author is told what `warnings` finds in it."""
+
+    def __init__(self, warnings: Callable[[Obj], Iterable[str]], *, upsert: bool = False) -> None:
+        self._warnings = warnings
+        self.creates_on_update = upsert
+
+    def prepare_create(self, call: Call, obj: Obj) -> None:
+        self._say(call, obj)
+
+    def prepare_update(self, call: Call, new: Obj, old: Obj) -> None:
+        self._say(call, new)
+
+    def _say(self, call: Call, obj: Obj) -> None:
+        call.warnings[:] = dict.fromkeys([*call.warnings, *self._warnings(obj)])
 
 
 class _Lease(Hooks):
@@ -71,7 +88,7 @@ def hooks(services: ServiceHooks, nodes: Hooks) -> Mapping[tuple[str, str], Hook
         ("", "namespaces"): NamespaceHooks(),
         ("", "services"): services,
         ("", "nodes"): nodes,
-        ("", "endpoints"): _Upsert(),
+        ("", "endpoints"): _Warned(addresswarnings.of_endpoints, upsert=True),
         ("", "events"): _Upsert(),
         ("", "limitranges"): _Upsert(),
         ("", "podtemplates"): _ReturnsDeleted(),
@@ -82,6 +99,8 @@ def hooks(services: ServiceHooks, nodes: Hooks) -> Mapping[tuple[str, str], Hook
         ("apps", "deployments"): _Deployment(),
         ("certificates.k8s.io", "certificatesigningrequests"): CertificateRequestHooks(),
         ("coordination.k8s.io", "leases"): _Lease(),
+        ("discovery.k8s.io", "endpointslices"): _Warned(addresswarnings.of_slice),
+        ("networking.k8s.io", "networkpolicies"): _Warned(addresswarnings.of_network_policy),
         ("policy", "poddisruptionbudgets"): _Conditional(),
         ("rbac.authorization.k8s.io", "roles"): _Upsert(),
         ("rbac.authorization.k8s.io", "rolebindings"): _Upsert(),
