@@ -26,7 +26,8 @@ _AT_ONCE_GONE = struct.pack("ii", 1, 0)
 
 SERVER = """
 import socket, sys
-listener = socket.create_server((sys.argv[1], int(sys.argv[2])), backlog=4096)
+family = socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET
+listener = socket.create_server((sys.argv[1], int(sys.argv[2])), family=family, backlog=4096)
 print("listening", flush=True)
 while True:
     listener.accept()[0].close()
@@ -64,7 +65,7 @@ def _series(addresses: list[tuple[str, int]], rounds: int) -> list[list[float]]:
     took_us: list[list[float]] = [[] for _ in addresses]
     for _ in range(rounds + _WARM):
         for series, address in zip(took_us, addresses, strict=True):
-            with socket.socket() as client:
+            with socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET) as client:
                 client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE_GONE)
                 begun = time.perf_counter_ns()
                 client.connect(address)
@@ -73,7 +74,8 @@ def _series(addresses: list[tuple[str, int]], rounds: int) -> list[list[float]]:
 
 
 def main() -> None:
-    addresses = [(word.split(":")[0], int(word.split(":")[1])) for word in sys.argv[2:]]
+    parts = [word.rpartition(":") for word in sys.argv[2:]]
+    addresses = [(host, int(port)) for host, _, port in parts]
     found = _series(addresses, int(sys.argv[1]))
     print(json.dumps([(statistics.median(took), sorted(took)[len(took) * 99 // 100]) for took in found]))
 

@@ -16,6 +16,7 @@ import pods
 import probes
 import services
 import streams
+import underlay
 from cluster import IMAGES, cluster
 from report import Report
 
@@ -24,6 +25,7 @@ from harness.node import Node
 from mirror import Mirror
 
 ROUNDS = 5
+EVERYTHING = {"up", "pods", "probes", "streams", "kernel", "underlay", "services", "names", "api"}
 
 
 def up(report: Report) -> None:
@@ -50,7 +52,7 @@ def _timed(work: object) -> float:
 
 
 def main() -> None:
-    wanted = set(sys.argv[1:]) or {"up", "pods", "probes", "streams", "kernel", "services", "names", "api"}
+    wanted = set(sys.argv[1:]) or EVERYTHING
     report = Report()
     if "up" in wanted:
         up(report)
@@ -58,6 +60,8 @@ def main() -> None:
         probes.measure(report)
     if "kernel" in wanted:
         kernel.measure(report)
+    if "underlay" in wanted:
+        underlay.measure(report)
     if wanted & {"pods", "streams", "services", "names", "api"}:
         with cluster() as (node, mirror_url):
             if "pods" in wanted:
