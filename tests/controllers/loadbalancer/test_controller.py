@@ -133,6 +133,34 @@ async def test_the_address_that_is_asked_for() -> None:
         await it.until(lambda: it.addresses("next") == ["100.65.0.5"])
 
 
+async def test_an_address_that_cannot_be_had_leaves_all_as_it_is() -> None:
+    async with world(service("a"), service("b", loadBalancerIP="100.65.0.4")) as it:
+        await it.until(lambda: it.addresses("b") == ["100.65.0.4"] and bool(it.addresses("a")))
+        before = it.addresses("a")
+        for asked, why in (
+            ("100.65.0.4", "is in use by another Service"),
+            ("192.0.2.1", "is not in the pool"),
+        ):
+            patch = {"spec": {"loadBalancerIP": asked}}
+            await it.client.patch(SERVICES, "a", patch, namespace="default")
+            said = f"Error syncing load balancer: failed to ensure load balancer: spec.loadBalancerIP {asked} {why}"
+            await it.until(lambda said=said: any(said in e["message"] for e in it.fake.objects(EVENTS)))
+            assert it.addresses("a") == before
+        # The other one goes, and what was asked for in vain is there.
+        patch = {"spec": {"loadBalancerIP": "100.65.0.4"}}
+        await it.client.patch(SERVICES, "a", patch, namespace="default")
+        await it.client.delete(SERVICES, "b", namespace="default")
+        await it.until(lambda: it.addresses("a") == ["100.65.0.4"])
+
+
+async def test_a_second_family_gets_an_address_beside_the_first() -> None:
+    async with world(service("web"), pools=("100.65.0.0/29", "fd00:5::/112")) as it:
+        await it.until(lambda: it.addresses("web") == ["100.65.0.1"])
+        patch = {"spec": {"ipFamilies": ["IPv4", "IPv6"]}}
+        await it.client.patch(SERVICES, "web", patch, namespace="default")
+        await it.until(lambda: it.addresses("web") == ["100.65.0.1", "fd00:5::1"])
+
+
 async def test_each_family_has_its_own() -> None:
     two = service("web", ipFamilies=["IPv6", "IPv4"])
     async with world(two, pools=("100.65.0.0/29", "fd00:5::/112")) as it:
