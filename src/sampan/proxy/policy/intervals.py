@@ -7,6 +7,7 @@ for the set of ranges that hold it.
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator, Mapping
+from functools import lru_cache
 from ipaddress import ip_network
 from typing import Generic, NamedTuple, TypeVar
 
@@ -41,8 +42,9 @@ def pieces(ranges: Mapping[T, Iterable[tuple[int, int]]]) -> list[Piece[T]]:
     return _joined(found)
 
 
-def ranges_of(block: Block) -> list[tuple[int, int]]:
-    """First and last addresses, as numbers, of what the block holds."""
+@lru_cache(maxsize=1 << 12)
+def ranges_of(block: Block) -> tuple[tuple[int, int], ...]:
+    """First and last addresses, as numbers, of what the block holds. Parsing is slow, so it is remembered."""
     network = ip_network(block.cidr)
     found = []
     at = int(network.network_address)
@@ -53,7 +55,7 @@ def ranges_of(block: Block) -> list[tuple[int, int]]:
             found.append((at, first - 1))
         at = max(at, last + 1)
     end = int(network.broadcast_address)
-    return [*found, (at, end)] if at <= end else found
+    return (*found, (at, end)) if at <= end else tuple(found)
 
 
 def _joined(found: Iterable[Piece[T]]) -> list[Piece[T]]:

@@ -31,7 +31,7 @@ from sampan.proxy.policy.model import (
 )
 from sampan.proxy.policy.pairing import Key, PodsIn, PortName, Range, Term
 from sampan.proxy.policy.register import Register
-from sampan.proxy.table import Change, Element, Fields, Table
+from sampan.proxy.table import Change, Element, Table
 
 _WAY: Mapping[Direction, str] = {"ingress": "in", "egress": "eg"}
 
@@ -67,8 +67,8 @@ class Picture:
         """Namespace -> those spoken of that may select Pods there."""
         self._dirty: dict[str, None] = {}
         self._networks_moved = self._ranges_moved = False
-        self._networks: dict[str, list[tuple[Fields, int]]] = {}
-        """Map -> bounds and identity of each piece."""
+        self._networks: dict[str, dict[tuple[int, int], int]] = {}
+        """Map -> first and last address of each piece -> its identity."""
 
     @property
     def table(self) -> Table:
@@ -274,16 +274,18 @@ class Picture:
         name = f"net{version}"
         address = IPv4Address if version == 4 else IPv6Address
         blocks = [term for term in self._spoken if isinstance(term, Block) and _version(term.cidr) == version]
-        cut: list[tuple[Fields, int]] = []
-        for piece in pieces({block: ranges_of(block) for block in blocks}):
-            number = self._register.identity(piece.held_by)
+        cut = {
+            (piece.first, piece.last): self._register.identity(piece.held_by)
+            for piece in pieces({block: ranges_of(block) for block in blocks})
+        }
+        was = self._networks.get(name, {})
+        for (first, last), number in cut.items() - was.items():
             self._register.use(number)
-            cut.append(((str(address(piece.first)), str(address(piece.last))), number))
-        for bounds, number in self._networks.get(name, ()):
+            self.elements.put(Element(name, (str(address(first)), str(address(last)))), (number,))
+        for (first, last), number in was.items() - cut.items():
             self._register.leave(number)
-            self.elements.drop(Element(name, bounds))
-        for bounds, number in cut:
-            self.elements.put(Element(name, bounds), (number,))
+            if (first, last) not in cut:
+                self.elements.drop(Element(name, (str(address(first)), str(address(last)))))
         self._networks[name] = cut
 
 

@@ -27,6 +27,7 @@ class Register:
         self._numbers = Numbers()
         self._names: dict[int, str] = {}
         self._identities: dict[int, Key] = {ruleset.ANYONE: frozenset((ANYONE,))}
+        self._by_key: dict[Key, int] = {}
         self._classes: dict[int, Class] = {}
         self._users: Counter[int] = Counter()
         self._idle: set[int] = set()
@@ -42,9 +43,13 @@ class Register:
 
     def identity(self, key: Key) -> int:
         """To be used before the next `let_go`."""
+        known = self._by_key.get(key)
+        if known is not None:
+            return known
         number = self._number("\n".join(sorted(map(str, key))))
         if number not in self._identities:
             self._identities[number] = key
+            self._by_key[key] = number
             self._idle.add(number)
             for term in key:
                 self._having.setdefault(term, set()).add(number)
@@ -85,6 +90,7 @@ class Register:
                 _strike(self._granting, made, number)
             else:
                 key = self._identities.pop(number)
+                del self._by_key[key]
                 for of_class in _all(self._granting, key):
                     self._unpair((of_class, number))
                 _strike(self._having, key, number)
