@@ -19,7 +19,7 @@ class TriggerTimes:
 
     def __init__(self) -> None:
         self._seen: dict[str, dict[str, str]] = {}
-        """By the Service's uid, then by Pod name: the trigger times that were seen last. No text is copied."""
+        """By the Service's uid, then by Pod name: what was seen last. All text is the objects' own."""
 
     def look(self, service: Obj, pods: Iterable[Obj]) -> str:
         """The time to publish, "" for none; `pods` are all that the Service selects."""

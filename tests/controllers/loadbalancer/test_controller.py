@@ -137,13 +137,11 @@ async def test_an_address_that_cannot_be_had_leaves_all_as_it_is() -> None:
     async with world(service("a"), service("b", loadBalancerIP="100.65.0.4")) as it:
         await it.until(lambda: it.addresses("b") == ["100.65.0.4"] and bool(it.addresses("a")))
         before = it.addresses("a")
-        for asked, why in (
-            ("100.65.0.4", "is in use by another Service"),
-            ("192.0.2.1", "is not in the pool"),
-        ):
+        refusals = {"100.65.0.4": "is in use by another Service", "192.0.2.1": "is not in the pool"}
+        for asked, why in refusals.items():
             patch = {"spec": {"loadBalancerIP": asked}}
             await it.client.patch(SERVICES, "a", patch, namespace="default")
-            said = f"Error syncing load balancer: failed to ensure load balancer: spec.loadBalancerIP {asked} {why}"
+            said = f"failed to ensure load balancer: spec.loadBalancerIP {asked} {why}"
             await it.until(lambda said=said: any(said in e["message"] for e in it.fake.objects(EVENTS)))
             assert it.addresses("a") == before
         # The other one goes, and what was asked for in vain is there.
