@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
+import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from sampan.apiserver.streams.fake import FakeNode
 from sampan.store.sqlite import SqliteStore
 
 KUBECTL = shutil.which("kubectl")
+Kubectl = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @dataclass
@@ -58,15 +61,15 @@ current-context: x
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A module may say in `SETTINGS` what the server is to be told."""
     directory = tmp_path_factory.mktemp("cluster")
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
     node = FakeNode()
-    server = ApiServer(
-        ServerConfig(pki_dir=directory / "pki"), SqliteStore(directory / "s.db"), lambda name: node
-    )
+    settings = ServerConfig(pki_dir=directory / "pki", **getattr(request.module, "SETTINGS", {}))
+    server = ApiServer(settings, SqliteStore(directory / "s.db"), lambda name: node)
     asyncio.run_coroutine_threadsafe(server.start(), loop).result(30)
     cluster = Cluster(server, loop, directory / "kubeconfig", node)
     write_kubeconfig(server, cluster.kubeconfig)
@@ -78,3 +81,22 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
+
+
+@pytest.fixture(scope="module")
+def kubectl(cluster, tmp_path_factory) -> Kubectl:
+    home = tmp_path_factory.mktemp("home")
+
+    def run(*words: str, stdin: str = "", code: int = 0, **env: str) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [str(KUBECTL), *words],
+            input=stdin,
+            env={**os.environ, "KUBECONFIG": str(cluster.kubeconfig), "HOME": str(home), **env},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert done.returncode == code, done.stderr
+        return done
+
+    return run

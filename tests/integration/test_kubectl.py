@@ -22,25 +22,6 @@ pytestmark = pytest.mark.skipif(KUBECTL is None, reason="kubectl is not installe
 Kubectl = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
-@pytest.fixture(scope="module")
-def kubectl(cluster, tmp_path_factory) -> Kubectl:
-    home = tmp_path_factory.mktemp("home")
-
-    def run(*words: str, stdin: str = "", code: int = 0, **env: str) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [str(KUBECTL), *words],
-            input=stdin,
-            env={**os.environ, "KUBECONFIG": str(cluster.kubeconfig), "HOME": str(home), **env},
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-        assert done.returncode == code, done.stderr
-        return done
-
-    return run
-
-
 def test_create_get_describe_delete(kubectl: Kubectl) -> None:
     assert kubectl("create", "configmap", "cm", "--from-literal=k=v").stdout == "configmap/cm created\n"
     assert kubectl("get", "cm", "cm", "-o", "jsonpath={.data.k}").stdout == "v"
