@@ -198,7 +198,9 @@ class _Draft:
     ) -> None:
         family = 6 if ":" in frontend.address else 4
         self._frontends.add(frontend)
-        self._local.setdefault(family, set()).update(c.endpoint[0] for c in listed if c.local and c.ready)
+        if health_check_port(service):
+            own = {c.endpoint[0] for c in listed if c.local and c.ready}
+            self._local.setdefault(family, set()).update(own)
         kinds: set[int] = set()
         for way in ways(service, port, frontend, family):
             if self._is_taken(way, frontend):

@@ -158,17 +158,12 @@ def _body(families: tuple[FamilyConstants, ...], table: Mapping[Element, Fields]
         "fib daddr type != local goto rej\n"
         for f in families
     )
-    hairpins = "".join(
-        f"\t\t{f.ip} saddr . {f.ip} daddr @hair{f.suffix} snat {f.ip} to {f.node}\n" for f in families
-    )
+    hairpins = "".join(f"\t\t{f.ip} saddr . {f.ip} daddr @hair{f.suffix} {_snat(f)}\n" for f in families)
     external = "".join(
-        f"\t\tmeta nfproto ipv{f.version} ct mark & {EXTERNAL:#x} != 0 snat {f.ip} to {f.node}\n"
-        for f in families
+        f"\t\tmeta nfproto ipv{f.version} ct mark & {EXTERNAL:#x} != 0 {_snat(f)}\n" for f in families
     )
-    masquerade = "".join(f"\t\t{f.ip} saddr != @pods{f.suffix} snat {f.ip} to {f.node}\n" for f in families)
-    loopback = "".join(
-        f"\t\tip saddr {_LOOPBACK[4]} snat ip to {f.node}\n" for f in families if f.version == 4
-    )
+    masquerade = "".join(f"\t\t{f.ip} saddr != @pods{f.suffix} {_snat(f)}\n" for f in families)
+    loopback = "".join(f"\t\tip saddr {_LOOPBACK[4]} {_snat(f)}\n" for f in families if f.version == 4)
     reject_rules = f"\t\tct state new ct mark != 0 ct status & dnat == 0 goto rej\n{guards}"
     services = "\t\tmeta l4proto { tcp, udp, sctp } jump services\n"
     marker = f"\tchain {version} {{\n\t}}\n" if version else ""
@@ -237,6 +232,11 @@ def _body(families: tuple[FamilyConstants, ...], table: Mapping[Element, Fields]
 {external}{masquerade}	}}
 }}
 """
+
+
+def _snat(f: FamilyConstants) -> str:
+    """Ports at random: two connections of one moment that got the same would lose a packet."""
+    return f"snat {f.ip} to {f.node} fully-random"
 
 
 def _sets(f: FamilyConstants) -> str:

@@ -21,6 +21,8 @@ def place(old: Sequence[T | None], wanted: Sequence[T]) -> tuple[T, ...]:
 
     New ones fill gaps; what gaps remain are filled from the end.
     """
+    if not old:
+        return tuple(wanted)
     slots = _filled(old, wanted)
     slot = 0
     while slot < len(slots):
