@@ -17,6 +17,7 @@ import os
 import socket
 import struct
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from ipaddress import ip_address
 
@@ -78,10 +79,14 @@ class Request:
 
 
 class KernelConntrack:
-    """Keeps `contract.Conntrack`. One request at a time; owned by the proxy's flusher task."""
+    """Keeps `contract.Conntrack`. One request at a time; owned by the proxy's flusher task.
+
+    Its thread is its own: Pods wait for it before they are told to end, and others do slow work in theirs.
+    """
 
     def __init__(self, sockets: SocketFactory) -> None:
         self._sockets = sockets
+        self._thread = ThreadPoolExecutor(1, "conntrack")
         self._socket: socket.socket | None = None
 
     async def open(self) -> None:
@@ -91,9 +96,11 @@ class KernelConntrack:
     async def forget(self, flows: Iterable[Flows], fronts: Iterable[Front]) -> None:
         requests = [*map(of_endpoint, flows), *map(of_front, fronts)]
         if requests and self._socket is not None:
-            await asyncio.to_thread(_send_all, self._socket, requests)
+            loop = asyncio.get_running_loop()
+            await loop.run_in_executor(self._thread, _send_all, self._socket, requests)
 
     def close(self) -> None:
+        self._thread.shutdown(wait=False)
         if self._socket is not None:
             self._socket.close()
             self._socket = None

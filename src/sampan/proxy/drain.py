@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+import time
+from collections.abc import Awaitable, Callable
 
 from sampan.api.objects import Obj, key_of
 from sampan.api.podspec import pod_ips
@@ -17,22 +18,31 @@ TIMEOUT_S = 2.0
 
 
 class Drain:
-    """`leads_to(addresses)`: whether new connections go to one of them because it is ready."""
+    """`leads_to(addresses)`: whether new connections go to one of them because it is ready.
 
-    def __init__(self, leads_to: Callable[[set[str]], bool]) -> None:
+    `forgotten()` returns once the kernel has forgotten the UDP flows of what is gone by now: their datagrams
+    would follow their flow past all rules.
+    """
+
+    def __init__(
+        self, leads_to: Callable[[set[str]], bool], forgotten: Callable[[], Awaitable[None]]
+    ) -> None:
         self._leads_to = leads_to
+        self._forgotten = forgotten
+        self._changed_s = float("-inf")
         self._moved: set[asyncio.Event] = set()
         """Set after each transaction; one for each that waits."""
 
     def announce(self) -> None:
-        """Rules have changed."""
+        """Rules have changed, or flows were forgotten."""
+        self._changed_s = time.monotonic()
         for moved in self._moved:
             moved.set()
 
     async def wait(self, pod: Obj) -> None:
-        """Returns once no rule leads to the Pod, or after 2 s."""
+        """Returns once no rule and no flow of UDP leads to the Pod, or after 2 s."""
         addresses = set(pod_ips(pod))
-        if (pod.get("spec") or {}).get("hostNetwork") or not self._leads_to(addresses):
+        if (pod.get("spec") or {}).get("hostNetwork"):
             return
         moved = asyncio.Event()
         self._moved.add(moved)
@@ -41,8 +51,10 @@ class Drain:
                 while self._leads_to(addresses):
                     await moved.wait()
                     moved.clear()
-                await asyncio.sleep(SETTLE_S)
+                await self._forgotten()
+                # Not for this Pod alone: its rules may have gone just before anybody asked.
+                await asyncio.sleep(max(0.0, self._changed_s + SETTLE_S - time.monotonic()))
         except TimeoutError:
-            log.warning("rules still lead to %s after %g s", key_of(pod), TIMEOUT_S)
+            log.warning("rules or flows still lead to %s after %g s", key_of(pod), TIMEOUT_S)
         finally:
             self._moved.discard(moved)

@@ -8,7 +8,8 @@ Services need an element that may be needed by several.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from sampan.proxy.frontends import Front
@@ -30,8 +31,8 @@ class Ledger:
     def __init__(self, fixed: Mapping[Element, Fields] | None = None) -> None:
         """`fixed` elements are always there: the static ruleset brings them."""
         self.table: Table = dict(fixed or {})
-        self.touched: set[Element] = set()
-        """What updates have changed since somebody last emptied it."""
+        self._touched: set[Element] | None = None
+        """What updates have changed, while somebody wants to know."""
         self._fixed = frozenset(self.table)
         self._fragments: dict[str, Fragment] = {}
         self._shared: Counter[Element] = Counter()
@@ -48,6 +49,15 @@ class Ledger:
     def leads_to(self, address: str) -> bool:
         """Whether any Service sends new connections to this address because it is ready."""
         return self._ready[address] > 0
+
+    @contextmanager
+    def touched(self) -> Iterator[set[Element]]:
+        """Collects what updates change as long as the block runs."""
+        self._touched = set()
+        try:
+            yield self._touched
+        finally:
+            self._touched = None
 
     def update(self, fragments: Mapping[str, Fragment]) -> Step:
         """Replaces these Services' fragments (EMPTY: gone) and tells what changes."""
@@ -75,7 +85,8 @@ class Ledger:
                 self._fragments[service] = new
         for service, element in claims + waiting:
             self._claim(service, element, before)
-        self.touched.update(before)
+        if self._touched is not None:
+            self._touched.update(before)
         return Step(self._change(before), frozenset(flows), frozenset(fronts))
 
     def _give_up(

@@ -105,11 +105,12 @@ class Proxy:
         self._synced = asyncio.Event()
         self._drifted = asyncio.Event()
         self._refusals = 0
-        self._drain = Drain(self._leads_to)
+        self._drain = Drain(self._leads_to, self._flows_forgotten)
         self._reports = Reports(
             config, sockets, self._nodes.list, lambda: self._ledger.table, self._port_refused
         )
-        self._stale: asyncio.Queue[Step] = asyncio.Queue()
+        self._stale: asyncio.Queue[Step | asyncio.Event] = asyncio.Queue()
+        """Flows to forget. An event is set when all that was queued before it has been."""
 
     async def run(self) -> None:
         """Keeps the kernel's table until cancelled. The table stays when this process ends."""
@@ -159,9 +160,9 @@ class Proxy:
         a change was refused, `_drifted` stays set, and the next audit follows at once.
         """
         refusals = self._refusals
-        self._ledger.touched.clear()
-        found = await self._nft.listing()
-        mend = diff(found, self._ledger.table).without(self._ledger.touched)
+        with self._ledger.touched() as touched:
+            found = await self._nft.listing()
+        mend = diff(found, self._ledger.table).without(touched)
         wrong = len({element for element, _ in (*mend.delete, *mend.add)})
         if wrong:
             log.warning("the kernel's table differed in %d elements", wrong)
@@ -309,7 +310,16 @@ class Proxy:
     async def _forget_flows(self) -> None:
         while True:
             step = await self._stale.get()
+            if isinstance(step, asyncio.Event):
+                step.set()
+                continue
             await self._conntrack.forget(step.stale_flows, step.changed_fronts)
+            self._drain.announce()
+
+    async def _flows_forgotten(self) -> None:
+        passed = asyncio.Event()
+        self._stale.put_nowait(passed)
+        await passed.wait()
 
     async def _audit_now_and_then(self) -> None:
         while True:
