@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from sampan.api import names
 from sampan.api.errors import duplicate, invalid_value, required, too_many
 from sampan.api.objects import Obj
@@ -16,19 +18,30 @@ MAX_HINTS, MAX_TOPOLOGY_LABELS = 8, 16
 
 def special_address(path: str, text: str) -> Errors:
     """Addresses that mean somebody else on every machine are no place to send traffic to."""
-    address = names.parse_ip(text)
-    if address is None:
+    complaints = _complaints(text)
+    if complaints is None:
         yield from form(path, text, names.ip)
         return
+    for complaint in complaints:
+        yield invalid_value(path, text, complaint)
+
+
+@lru_cache(maxsize=4096)
+def _complaints(text: str) -> tuple[str, ...] | None:
+    """None: it is no address. Remembered, for a list comes with all its addresses whenever one changes."""
+    address = names.parse_ip(text)
+    if address is None:
+        return None
+    complaints = []
     if address.is_unspecified:
-        yield invalid_value(path, text, f"may not be unspecified ({text})")
+        complaints.append(f"may not be unspecified ({text})")
     if address.is_loopback:
-        yield invalid_value(path, text, "may not be in the loopback range (127.0.0.0/8, ::1/128)")
+        complaints.append("may not be in the loopback range (127.0.0.0/8, ::1/128)")
     if address.is_link_local:
-        yield invalid_value(path, text, "may not be in the link-local range (169.254.0.0/16, fe80::/10)")
+        complaints.append("may not be in the link-local range (169.254.0.0/16, fe80::/10)")
     if address.is_multicast and _stays_on_the_link(address.packed):
-        sentence = "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)"
-        yield invalid_value(path, text, sentence)
+        complaints.append("may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)")
+    return tuple(complaints)
 
 
 def _stays_on_the_link(multicast: bytes) -> bool:
@@ -125,7 +138,7 @@ def _slice_address(path: str, address: str, kind: str | None) -> Errors:
         yield from form(path, address, _domain_name)
         return
     wrong_family = {"IPv4": ":" in address, "IPv6": ":" not in address}.get(kind or "", False)
-    if names.parse_ip(address) is None:
+    if _complaints(address) is None:
         yield from form(path, address, names.ip)
     elif wrong_family:
         yield invalid_value(path, address, f"must be an {kind} address")
