@@ -147,3 +147,18 @@ def test_ranges_are_kept_from_one_up_to_the_next(tmp_path: Path) -> None:
     kept = up._choose(cluster, up.Asked(), 1)
     assert tuple(kept.node_ports) == (8000, 9000) and kept.external_ips == ["192.0.2.0/24"]
     assert up._choose(cluster, up.Asked(external_ips=[]), 1).external_ips == []
+
+
+def test_how_many_nodes_are_asked_for(tmp_path: Path) -> None:
+    cluster = Cluster("one", tmp_path)
+    assert up._asked_nodes(cluster, None) == 1
+    assert up._asked_nodes(cluster, 3) == 3
+    for name in ("one-2", "one-3"):
+        cluster.node_place(name).data.mkdir(parents=True)
+    assert up._asked_nodes(cluster, None) == 3
+    with pytest.raises(UserError, match="nothing says which of them should go") as caught:
+        up._asked_nodes(cluster, 2)
+    assert "`sampan node rm NAME` takes one away (there are one-2, one-3)" in caught.value.do
+    for wrong in (0, -1, 33):
+        with pytest.raises(UserError, match="is not between 1 and 32"):
+            up._asked_nodes(cluster, wrong)
