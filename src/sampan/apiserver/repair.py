@@ -12,10 +12,11 @@ the reasons and messages of upstream's repair of cluster addresses and node port
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import time
 from collections.abc import Iterator
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from sampan.api import clock
 from sampan.api.errors import StatusError
@@ -26,7 +27,6 @@ from sampan.apiserver.conversion import storage_prefix
 from sampan.apiserver.notices import Notices
 from sampan.apiserver.registry import ipaddresses, nodeports
 from sampan.apiserver.registry.clusterips import addresses_of
-from sampan.apiserver.registry.families import family_of
 from sampan.apiserver.registry.services import ServiceHooks
 from sampan.apiserver.watchcache import Change, Hub
 
@@ -66,7 +66,7 @@ class AddressRepair:
                 continue
             self._woken.clear()
             while self._due:
-                batch = list(self._due)[:AT_ONCE]
+                batch = list(itertools.islice(self._due, AT_ONCE))
                 for key in batch:
                     del self._due[key]
                 await asyncio.gather(*(self._look(key) for key in batch))
@@ -104,13 +104,13 @@ class AddressRepair:
 
     async def _look_at_service(self, service: Obj) -> None:
         for address in addresses_of(service):
-            await self._look_at_address(service, str(ip_address(address)))
+            await self._look_at_address(service, ip_address(address))
         for message, reason in self._port_faults(service):
             await self._warn_of_port(service, reason, message)
 
-    async def _look_at_address(self, service: Obj, address: str) -> None:
-        fields, family = service["metadata"], family_of(address)
-        if not self._hooks.addresses.covers(address):
+    async def _look_at_address(self, service: Obj, asked: IPv4Address | IPv6Address) -> None:
+        fields, address, family = service["metadata"], str(asked), f"IPv{asked.version}"
+        if not self._hooks.addresses.covers(asked):
             why = f"{address} is not within any configured Service CIDR; please recreate service"
             await self._warn(service, "ClusterIPOutOfRange", f"Cluster IP [{family}]: {why}")
             return
@@ -154,7 +154,10 @@ class AddressRepair:
 
     def _has(self, owner: tuple[str, str], address: str) -> bool:
         entry = self._services.get(self._key_of(*owner))
-        return entry is not None and address in {str(ip_address(each)) for each in addresses_of(entry.obj)}
+        if entry is None:
+            return False
+        given = list(addresses_of(entry.obj))
+        return address in given or address in {str(ip_address(each)) for each in given}
 
     # --- IPAddresses ----------------------------------------------------------------------------------
 

@@ -93,10 +93,9 @@ class ClusterIPs:
         pool = self._pools.get(family_of(address))
         return pool.holder(int(ipaddress.ip_address(address))) if pool is not None else None
 
-    def covers(self, address: str) -> bool:
+    def covers(self, address: IPv4Address | IPv6Address) -> bool:
         """Whether any ServiceCIDR has it in its ranges, be it ready or not."""
-        asked = ipaddress.ip_address(address)
-        return any(asked in network for network in self._networks)
+        return any(address in network for network in self._networks)
 
     def held(self) -> Iterator[str]:
         """All addresses that Services have or are about to."""
