@@ -192,7 +192,7 @@ async def test_pod_runs_with_its_own_address_name_and_files(node: Node) -> None:
     code, hosts = await node.run(pod, "cat", "/etc/hosts")
     assert code == 0
     assert hosts.startswith("# Kubernetes-managed hosts file.\n")
-    assert hosts.endswith(f"{ip}\tweb\n")
+    assert f"\n{ip}\tweb\n" in hosts
     assert "nameserver 10.96.0.10\n" in (await node.run(pod, "cat", "/etc/resolv.conf"))[1]
     assert ip in (await node.run(pod, "ip", "addr", "show", "eth0"))[1]
     await node.delete()
