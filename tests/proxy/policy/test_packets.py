@@ -20,6 +20,7 @@ from harness.policylab import ANSWERED_WITHIN_S, PORT, REFUSED_AFTER_S, PolicyLa
 from sampan.api.objects import Obj
 from sampan.api.resources import NETWORK_POLICIES
 from sampan.kubelet.network.egress import EgressRelay
+from sampan.proxy.policy import ruleset
 from sampan.proxy.policy.contract import Refused
 
 pytestmark = pytest.mark.root
@@ -274,30 +275,51 @@ async def test_a_restart_leaves_no_gap_and_forgets_nothing(ward: PolicyLab) -> N
     async with ward.enforced(deny):
         assert not await reaches(client, server.ip, protocol="udp", expected=False)
     before = await table_of(ward)
-    asking, passed = asyncio.Event(), 0
+    async with knocking(client, server) as answers, ward.enforced() as enforcer:
+        assert await enforcer.audit() == 0
+        assert await table_of(ward) == before, "nothing was written again"
+        (drop,) = [drop for drop in await enforcer.drops() if drop.address == server.ip]
+        assert drop.packets >= 1
+    assert not answers
 
-    async def ask_all_the_time() -> None:
-        nonlocal passed
-        loop = asyncio.get_running_loop()
-        while not asking.is_set():
+
+async def test_other_rules_take_the_place_of_an_older_versions_without_a_gap(
+    ward: PolicyLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, client = await ward.pod("server", app="web"), await ward.pod("client")
+    with monkeypatch.context() as older:
+        older.setattr(ruleset, "version_chain", lambda: "version_older")
+        async with ward.enforced(policy("deny", selector=labelled(app="web"))):
+            assert not await reaches(client, server.ip, protocol="udp", expected=False)
+    async with knocking(client, server) as answers, ward.enforced():
+        listed = await table_of(ward)
+        assert not any("version_older" in line for line in listed)
+        assert any(ruleset.version_chain() in line for line in listed)
+    assert not answers
+
+
+@contextlib.asynccontextmanager
+async def knocking(client: Place, server: Place) -> AsyncIterator[list[bytes]]:
+    """New flows all the time; what is answered."""
+    answers: list[bytes] = []
+
+    async def knock() -> None:
+        while True:
             with await client.socket(socket.SOCK_DGRAM) as sock:
                 sock.sendto(b"?", (server.ip, PORT))
                 await asyncio.sleep(0.002)
-                try:
-                    sock.recv(100)
-                    passed += 1
-                except BlockingIOError:
-                    await loop.run_in_executor(None, int)
+                with contextlib.suppress(BlockingIOError):
+                    answers.append(sock.recv(100))
 
-    async with asyncio.TaskGroup() as group:
-        group.create_task(ask_all_the_time())
-        async with ward.enforced() as enforcer:
-            assert await enforcer.audit() == 0
-            assert await table_of(ward) == before, "nothing was written again"
-            (drop,) = [drop for drop in await enforcer.drops() if drop.address == server.ip]
-            assert drop.packets >= 1
-        asking.set()
-    assert passed == 0
+    task = asyncio.create_task(knock())
+    await asyncio.sleep(0.05)
+    try:
+        yield answers
+    finally:
+        await asyncio.sleep(0.05)
+        assert not task.done() or task.exception() is None
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 async def table_of(ward: PolicyLab) -> list[str]:
