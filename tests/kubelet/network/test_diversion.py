@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -56,6 +57,13 @@ def test_a_family_without_a_way_out_is_refused_whole() -> None:
     assert "ip6 daddr != @inside6 reject with icmpx type no-route" in text
     assert "dnat ip6" not in text
     assert "tproxy ip6" not in text
+
+
+def test_without_tproxy_datagrams_are_refused() -> None:
+    text = rules([replace(outlet, udp_port=0) for outlet in outlets(ipv6_open=True)])
+    assert "tproxy" not in text
+    assert "mark set" not in text
+    assert "ip daddr != @inside4 meta l4proto != tcp reject with icmpx type admin-prohibited" in text
 
 
 def test_the_table_of_an_earlier_version_goes() -> None:

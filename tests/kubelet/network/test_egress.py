@@ -13,6 +13,7 @@ import pytest
 
 from harness.lab import Lab, Place
 from sampan.kubelet.network import egress, namespace
+from sampan.kubelet.network.contract import NetworkFault
 from sampan.kubelet.network.egress import EgressRelay
 
 OUTSIDE, OUTSIDE6 = "198.51.100.2", "2001:db8:77::2"
@@ -111,6 +112,28 @@ async def _ping(sock: socket.socket) -> None:
     await loop.sock_sendall(sock, b"\x08\0\xf7\xfe\0\x01\0\0")
     async with asyncio.timeout(5):
         await loop.sock_recv(sock, 100)
+
+
+async def test_a_kernel_without_tproxy_has_tcp_left(
+    lab: Lab, outside: Place, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    load = lab.node.load_nft
+
+    async def refuse_tproxy(ruleset: str) -> None:
+        if "tproxy" in ruleset:
+            raise NetworkFault("nft -f -: Could not process rule: No such file or directory")
+        await load(ruleset)
+
+    monkeypatch.setattr(lab.node, "load_nft", refuse_tproxy)
+    await outside.serve(80)
+    relay = EgressRelay(lab.node)
+    await relay.start()
+    pod = await lab.pod()
+    assert await pod.ask(OUTSIDE, 80)
+    with pytest.raises(OSError, match=r"Errno 1(11|13)\]"):
+        await ask_by_udp(pod, OUTSIDE, 80)
+    assert "no UDP leaves the cluster" in caplog.text
+    await relay.stop()
 
 
 async def test_family_without_a_way_out_is_refused_at_once(

@@ -59,12 +59,15 @@ async def nodes(tmp_path: Path) -> AsyncIterator[Nodes]:
 
 
 async def reach(address: str, origin: NodeNamespace | None = None) -> None:
-    """A refused connection has been there and back."""
+    """A refused connection has been there and back.
+
+    Nodes know each other's MACs by `NodeRoutes`, which does not run here: they ask, and perhaps twice.
+    """
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     sock = await origin.socket(family, socket.SOCK_STREAM) if origin else socket.socket(family)
     with sock:
         sock.setblocking(True)
-        sock.settimeout(1)
+        sock.settimeout(10)
         with contextlib.suppress(ConnectionRefusedError):
             sock.connect((address, 9))
 

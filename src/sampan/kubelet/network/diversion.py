@@ -30,7 +30,10 @@ _WORDS = {4: "ip", 6: "ip6"}
 
 @dataclass(frozen=True, slots=True)
 class Outlet:
-    """One family's way out. `node` is where its relays listen; without `open`, there is no way."""
+    """One family's way out. `node` is where its relays listen; without `open`, there is no way.
+
+    With `udp_port` 0, there is none for datagrams.
+    """
 
     version: int
     node: str
@@ -66,14 +69,14 @@ table inet {TABLE} {{
 		type filter hook prerouting priority -98; policy accept;
 		meta l4proto != udp return
 		ct direction reply return
-{_lines(outlets, 'iifname "pod*" {away} {catch}')}\
-{_lines(outlets, 'iif "lo" meta mark & {mark} != 0 {away} {catch}')}\
+{_datagrams(outlets, 'iifname "pod*" {away} {catch}')}\
+{_datagrams(outlets, 'iif "lo" meta mark & {mark} != 0 {away} {catch}')}\
 	}}
 	chain node_datagrams {{
 		type route hook output priority -98; policy accept;
 		meta l4proto != udp return
 		ct direction reply return
-{_lines(outlets, "{away} meta mark set {mark}")}\
+{_datagrams(outlets, "{away} meta mark set {mark}")}\
 	}}
 	chain pods_rest {{
 		type filter hook forward priority 10; policy accept;
@@ -104,6 +107,10 @@ def _lines(outlets: Sequence[Outlet], form: str) -> str:
     return "".join(f"\t\t{form.format(**_values(outlet))}\n" for outlet in outlets if outlet.open)
 
 
+def _datagrams(outlets: Sequence[Outlet], form: str) -> str:
+    return _lines([outlet for outlet in outlets if outlet.udp_port], form)
+
+
 def _values(outlet: Outlet) -> dict[str, str]:
     word = _WORDS[outlet.version]
     host = f"[{outlet.node}]" if outlet.version == 6 else outlet.node
@@ -128,7 +135,8 @@ def _inside_set(outlet: Outlet) -> str:
 
 
 def _refusal(outlet: Outlet) -> str:
-    verdict = "meta l4proto != { tcp, udp } reject with icmpx type admin-prohibited"
+    relayed = "{ tcp, udp }" if outlet.udp_port else "tcp"
+    verdict = f"meta l4proto != {relayed} reject with icmpx type admin-prohibited"
     if not outlet.open:
         verdict = "reject with icmpx type no-route"
     return f"\t\t{_WORDS[outlet.version]} daddr != @inside{outlet.version} {verdict}\n"

@@ -17,6 +17,7 @@ import socket
 from dataclasses import replace
 
 from sampan.kubelet.network import diversion, netlink, rtnetlink, tcprelay
+from sampan.kubelet.network.contract import NetworkFault
 from sampan.kubelet.network.diversion import Outlet
 from sampan.kubelet.network.node import NodeNamespace
 from sampan.kubelet.network.plan import FamilyPlan
@@ -52,7 +53,7 @@ class EgressRelay:
         has_ipv6 = await asyncio.to_thread(has_default_route)
         self._outlets = tuple([await self._open(row, row.version == 4 or has_ipv6) for row in families])
         await self._node.inside(self._turn_back)
-        await self._node.load_nft(diversion.rules(self._outlets))
+        await self._load_first()
         if any(row.version == 6 for row in families):
             self._follow_host()
 
@@ -74,6 +75,16 @@ class EgressRelay:
         for relay in self._datagrams:
             relay.close()
         self._servers, self._datagrams = [], []
+
+    async def _load_first(self) -> None:
+        """With all that the kernel can."""
+        try:
+            await self._node.load_nft(diversion.rules(self._outlets))
+        except NetworkFault as fault:
+            self._outlets = tuple(replace(outlet, udp_port=0) for outlet in self._outlets)
+            await self._node.load_nft(diversion.rules(self._outlets))
+            # It would have failed as well, had the reason been another.
+            log.warning("no UDP leaves the cluster: this kernel has no tproxy for nft (%s)", fault)
 
     async def _open(self, row: FamilyPlan, is_open: bool) -> Outlet:
         family, excluded = _FAMILIES[row.version], diversion.inside(self._node.plan, row.version)

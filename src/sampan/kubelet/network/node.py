@@ -51,7 +51,7 @@ _SYSCTLS: dict[int, dict[str, str]] = {
         "net/ipv6/conf/default/addr_gen_mode": "1",
     },
 }
-_HOST_SYSCTLS: dict[str, str] = {"disable_ipv6": "0", "accept_ra": "0"}
+_HOST_SYSCTLS: dict[str, str] = {"disable_ipv6": "0", "accept_ra": "0", "addr_gen_mode": "1"}
 """Of the host's end of the uplink alone: wherever the host has IPv6 off, it is on here."""
 _ANTI_SPOOFING = """table ip6 sampan_sources {
 }
@@ -85,18 +85,20 @@ class NodeNamespace:
                     f"the cluster has no network for node {plan.number}: its first node makes it"
                 )
             await asyncio.to_thread(namespace.create, plan.lan)
-        end = await self.inside(self._prepare)
-        if plan.lan is None:
-            if end is not None and not await asyncio.to_thread(self._hangs_on_host, end):
-                await self.inside(self._drop_uplink)
-            await asyncio.to_thread(self._connect_host, end, plan.pin)
-        else:
-            await self._connect_lan(plan.lan, end)
-        await self.inside(self._connect_node)
-        if not plan.number:
-            await asyncio.to_thread(rtnetlink.settle_carrier, plan.host_link)
-        if any(family.version == 6 for family in plan.families):
-            await self.load_nft(_ANTI_SPOOFING)
+        guarding = asyncio.create_task(self._guard())  # another program's work, meanwhile
+        try:
+            end = await self.inside(self._prepare)
+            if plan.lan is None:
+                if end is not None and not await asyncio.to_thread(self._hangs_on_host, end):
+                    await self.inside(self._drop_uplink)
+                await asyncio.to_thread(self._connect_host, end, plan.pin)
+            else:
+                await self._connect_lan(plan.lan, end)
+            await self.inside(self._connect_node)
+            await self._settle()
+        finally:
+            await asyncio.wait([guarding])
+        guarding.result()
 
     async def remove(self) -> None:
         """Leaves nothing: no link, route, mount or file. Also right when only half of it exists.
@@ -151,6 +153,10 @@ class NodeNamespace:
     async def load_nft(self, ruleset: str) -> None:
         """One atomic nft transaction from text, in the node's namespace."""
         await self.execute(("nft", "-f", "-"), ruleset)
+
+    async def _guard(self) -> None:
+        if any(family.version == 6 for family in self.plan.families):
+            await self.load_nft(_ANTI_SPOOFING)
 
     def _prepare(self) -> Link | None:
         """Sysctls and loopback. Returns the node's end of the uplink if it exists."""
@@ -213,6 +219,15 @@ class NodeNamespace:
         with rtnetlink.open_socket() as sock:
             return uplink.is_joined(end, uplink.find_links(sock).get(self.plan.host_link))
 
+    async def _settle(self) -> None:
+        """Both ends of each veth are up now: all of them carry the first packet."""
+        plan = self.plan
+        if plan.lan is not None:
+            # A bridge forwards to a port only once it has heard that there is a carrier.
+            await self.traveller.run(plan.lan, lambda: rtnetlink.settle_carrier(port_of(plan.number)))
+        if not plan.number:
+            await asyncio.to_thread(rtnetlink.settle_carrier, plan.host_link)
+
     def _in_lan(self, work: Callable[[Socket], namespace.T]) -> namespace.T:
         with self._socket() as sock:
             return work(sock)
@@ -262,6 +277,7 @@ class NodeNamespace:
             ]
         with self._socket() as sock:
             rtnetlink.carry_out(sock, requests)
+        rtnetlink.settle_carrier(NODE_LINK)
 
     def _disconnect(self) -> None:
         """Deletes our host link, with its routes, addresses and far end; a further node's routes alone."""
