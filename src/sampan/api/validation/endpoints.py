@@ -71,7 +71,8 @@ def update(new: Obj, old: Obj) -> Errors:
 
 def _address(path: str, address: Obj) -> Errors:
     text = address.get("ip") or ""
-    yield from form(f"{path}.ip", text, names.ip)
+    if _complaints(text) is None:
+        yield from form(f"{path}.ip", text, names.ip)
     if address.get("hostname"):
         yield from form(f"{path}.hostname", address["hostname"], names.dns_label)
     if address.get("nodeName") is not None:
