@@ -18,17 +18,18 @@ from typing import Any
 
 import orjson
 
-from sampan.api import decode, defaults, errors, patch, validation
+from sampan.api import decode, defaults, errors, validation
 from sampan.api.defaults import status
 from sampan.api.errors import FieldError, StatusError
 from sampan.api.objects import Obj, mutable
-from sampan.api.request import JSON_PATCH, MERGE_PATCH, STRATEGIC_MERGE_PATCH, Request
+from sampan.api.request import Request
 from sampan.api.resources import NAMESPACES, Resource
 from sampan.apiserver import deletion, metadata, scale
 from sampan.apiserver.admission.chain import Admission
 from sampan.apiserver.conversion import from_storage, storage_prefix, storage_resource, to_storage
 from sampan.apiserver.entry import Entry, stamp
 from sampan.apiserver.filters import parse
+from sampan.apiserver.patching import apply_patch
 from sampan.apiserver.registry.hooks import Call, Hooks, Undo
 from sampan.apiserver.registry.namespaces import NamespaceGate
 from sampan.apiserver.watchcache import Cache, Hub
@@ -40,8 +41,6 @@ ATTEMPTS = 20
 NAME_ATTEMPTS = 8
 _PLAIN = Hooks()
 _DELETIONS_AT_ONCE = 64
-
-PATCH_TYPES = (JSON_PATCH, MERGE_PATCH, STRATEGIC_MERGE_PATCH)
 
 
 class Pipeline:
@@ -402,30 +401,12 @@ def key_for(resource: Resource, namespace: str, name: str) -> str:
     return scope_prefix(resource, namespace) + name
 
 
-def apply_patch(obj: Obj, body: Any, content_type: str, kind: tuple[str, str]) -> Obj:
-    """The patched object; 415 for a content type that is no patch."""
-    if content_type == JSON_PATCH:
-        return patch.json_patch(obj, body)
-    if content_type == MERGE_PATCH:
-        return patch.merge_patch(obj, body)
-    if content_type == STRATEGIC_MERGE_PATCH:
-        return patch.strategic_merge_patch(obj, body, *kind)
-    raise not_a_patch()
-
-
 def _broken(resource: Resource, subresource: str, new: Obj, old: Obj) -> list[FieldError]:
     if subresource in ("", "scale"):
         return validation.update(resource, new, old)
     if subresource == "status":
         return validation.update_status(resource, new, old)
     return validation.update_part(resource, subresource, new, old)
-
-
-def not_a_patch() -> StatusError:
-    return errors.unsupported_media_type(
-        "the body of the request was in an unknown format - accepted media types include: "
-        + ", ".join(PATCH_TYPES)
-    )
 
 
 def _exists(resource: Resource, name: str, present: Entry | None) -> StatusError:

@@ -16,7 +16,8 @@ from sampan.apiserver.dispatch import Answer, Dispatcher
 from sampan.apiserver.entry import Entry
 from sampan.apiserver.exchange import Exchange
 from sampan.apiserver.lister import Page
-from sampan.apiserver.pipeline import PATCH_TYPES, key_for, not_a_patch
+from sampan.apiserver.patching import PATCH_TYPES, not_a_patch
+from sampan.apiserver.pipeline import key_for
 from sampan.apiserver.route import Route
 
 _DEPRECATED: Mapping[Resource, str] = {

@@ -59,3 +59,14 @@ def test_endpoints_and_slices():
     slice_ = {"metadata": {}, "ports": [{"port": 80}]}
     defaults.apply(ENDPOINT_SLICES, slice_)
     assert slice_["ports"] == [{"port": 80, "name": "", "protocol": "TCP"}]
+
+
+def test_an_address_of_a_load_balancer_is_its_own_unless_said_otherwise():
+    ingress = [{"ip": "192.0.2.1"}, {"ip": "192.0.2.2", "ipMode": "Proxy"}, {"hostname": "lb.example.com"}]
+    obj = {"metadata": {}, "spec": {}, "status": {"loadBalancer": {"ingress": ingress}}}
+    defaults.apply(SERVICES, obj)
+    assert [entry.get("ipMode") for entry in obj["status"]["loadBalancer"]["ingress"]] == [
+        "VIP",
+        "Proxy",
+        None,
+    ]

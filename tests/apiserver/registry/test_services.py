@@ -352,3 +352,35 @@ async def test_families_are_kept_when_the_cluster_gets_a_second_one(serve) -> No
         assert families(kept) == ("PreferDualStack", ["IPv4"], 1)
         asked = await api.call("patch", SERVICES, "one", {"spec": {"ipFamilyPolicy": "RequireDualStack"}})
         assert families(asked) == ("RequireDualStack", ["IPv4", "IPv6"], 2)
+
+
+@pytest.mark.parametrize(
+    ("cidrs", "asked", "found"),
+    [
+        (["fd00:96::/112"], {}, ["IPv6"]),
+        (["fd00:96::/112"], {"ipFamilyPolicy": "PreferDualStack"}, ["IPv6"]),
+        (["fd00:96::/112", "10.96.0.0/16"], {}, ["IPv6"]),
+        (["fd00:96::/112", "10.96.0.0/16"], {"ipFamilyPolicy": "RequireDualStack"}, ["IPv6", "IPv4"]),
+        (["fd00:96::/112", "10.96.0.0/16"], {"ipFamilies": ["IPv4"]}, ["IPv4"]),
+    ],
+)
+async def test_ipv6_may_be_the_primary_family(serve, cidrs, asked, found) -> None:
+    async with serve(service_cidrs=tuple(cidrs)) as api:
+        assert (await api.call("get", SERVICES, "kubernetes"))["spec"]["clusterIP"] == "fd00:96::1"
+        assert families(await api.create(SERVICES, service("a", **asked)))[1] == found
+
+
+async def test_where_a_load_balancer_is_says_the_status_subresource_only(api) -> None:
+    """CVE-2020-8554: who may write Services must not thereby take anybody's address."""
+    ingress = {"status": {"loadBalancer": {"ingress": [{"ip": "203.0.113.9"}]}}}
+    made = await api.create(SERVICES, {**service("a", type="LoadBalancer"), **ingress})
+    assert made["status"] == {"loadBalancer": {}}
+    patched = await api.call("patch", SERVICES, "a", ingress)
+    assert patched["status"] == {"loadBalancer": {}}
+    updated = await api.call("update", SERVICES, "a", {**service("a", type="LoadBalancer"), **ingress})
+    assert updated["status"] == {"loadBalancer": {}}
+    shown = await api.call("patch", SERVICES, "a", ingress, sub="status")
+    assert shown["status"]["loadBalancer"]["ingress"] == [{"ip": "203.0.113.9", "ipMode": "VIP"}]
+    spec = {"spec": {"externalIPs": ["203.0.113.9"], "type": "ClusterIP"}}
+    kept = await api.call("patch", SERVICES, "a", spec, sub="status")
+    assert kept["spec"]["type"] == "LoadBalancer" and "externalIPs" not in kept["spec"]

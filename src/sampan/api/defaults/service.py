@@ -28,7 +28,15 @@ def service(obj: Obj) -> None:
         fill_blank(spec, "internalTrafficPolicy", "Cluster")
     if kind == "LoadBalancer":
         fill(spec, "allocateLoadBalancerNodePorts", True)
-    section(section(obj, "status"), "loadBalancer")
+    balancer_status(obj)
+
+
+def balancer_status(obj: Obj) -> None:
+    """An address is taken to be the Service's own, unless its giver says that it stands before it."""
+    balancer = section(section(obj, "status"), "loadBalancer")
+    for entry in entries(balancer, "ingress"):
+        if entry.get("ip"):
+            fill(entry, "ipMode", "VIP")
 
 
 def endpoint_slice(obj: Obj) -> None:

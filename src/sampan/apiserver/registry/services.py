@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import orjson
 
 from sampan.api import errors
+from sampan.api.defaults.service import balancer_status
 from sampan.api.objects import Obj
 from sampan.api.resources import SERVICES
 from sampan.api.servicewarnings import warnings_of
@@ -49,6 +50,9 @@ class ServiceHooks(Hooks):
         carry_over(new["spec"], old["spec"])
         self._settle(new, old)
         call.warnings[:] = dict.fromkeys([*call.warnings, *warnings_of(new)])
+
+    def prepare_status(self, call: Call, new: Obj, old: Obj) -> None:
+        balancer_status(new)
 
     def reserve(self, call: Call, new: Obj, old: Obj | None) -> Undo:
         owner = _owner(new)
