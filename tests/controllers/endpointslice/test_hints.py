@@ -82,6 +82,12 @@ def test_if_what_is_kept_leaves_too_little_all_are_shared_out_anew() -> None:
     assert min(result.get(zone, 0) for zone in THIRDS) >= 3
 
 
+def test_no_zone_lends_what_it_borrows() -> None:
+    listed = homes(a=4, b=4)
+    kept = listed | {"a000": "b", "b000": "a"}
+    assert allocate(listed, shares(EVEN, 8), kept) == listed
+
+
 @given(
     st.dictionaries(st.sampled_from("abc"), st.integers(1, 9), min_size=2),
     st.dictionaries(st.sampled_from("abcd"), st.integers(0, 12)),

@@ -98,9 +98,11 @@ def allocate(
         raise Unsafe(NO_ZONE)
     zones = _allocate(homes, wanted, kept)
     counts = Counter(zones.values())
-    if kept and any(counts[zone] < share.minimum for zone, share in wanted.items()):
-        return _allocate(homes, wanted, {})  # what was kept leaves too little to give
-    return zones
+    short = any(counts[zone] < share.minimum for zone, share in wanted.items())
+    abroad = {(homes[key], zone) for key, zone in zones.items()}
+    crossed = any(home != zone and (zone, home) in abroad for home, zone in abroad)
+    # What was kept may leave too little to give, or lend one way what it borrows the other.
+    return _allocate(homes, wanted, {}) if kept and (short or crossed) else zones
 
 
 def _allocate(
