@@ -76,8 +76,12 @@ class Node:
 
     def kill(self) -> None:
         """SIGKILL, in the middle of whatever it does."""
+        self.end(signal.SIGKILL)
+
+    def end(self, number: signal.Signals) -> None:
+        """The cluster's process ends by this signal; its Pods go on."""
         descriptor = os.pidfd_open(self.pid)
-        signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+        signal.pidfd_send_signal(descriptor, number)
         select.select([descriptor], [], [], 10)
         os.close(descriptor)
 

@@ -2,7 +2,7 @@
 
 Run as a program (also inside a Pod) it prints one JSON line of counts; `Load` runs it on the host.
 
-    python traffic.py URL SECONDS new|keep
+    python traffic.py URL SECONDS new|keep|udp
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import http.client
 import json
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -21,6 +22,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 TIMEOUT_S = 5.0
+DATAGRAM_TIMEOUT_S = 0.1
+DATAGRAM_TRIES = 20
 
 
 def ask(connection: http.client.HTTPConnection, path: str) -> str:
@@ -79,6 +82,56 @@ def hammer(url: str, seconds: float, mode: str, stopping: threading.Event) -> di
     }
 
 
+def hammer_datagrams(url: str, seconds: float, stopping: threading.Event) -> dict[str, Any]:
+    """The same by UDP and one socket, which is one flow to connection tracking.
+
+    A question whose answer does not come is repeated, as every client by UDP does: one that is on its way
+    when the flow is moved may be lost.
+    """
+    parts = urlsplit(url)
+    served: Counter[str] = Counter()
+    failures: list[str] = []
+    repeated = number = 0
+    deadline = time.monotonic() + seconds
+    slowest_s = 0.0
+    family = socket.AF_INET6 if ":" in (parts.hostname or "") else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as client:
+        client.settimeout(DATAGRAM_TIMEOUT_S)
+        client.connect((parts.hostname or "", parts.port or 0))
+        while time.monotonic() < deadline and not stopping.is_set():
+            number += 1
+            begun = time.monotonic()
+            for tried in range(DATAGRAM_TRIES):
+                repeated += bool(tried)
+                if name := ask_by_datagram(client, number):
+                    served[name] += 1
+                    break
+            else:
+                failures.append(f"question {number}")
+            slowest_s = max(slowest_s, time.monotonic() - begun)
+            time.sleep(0.001)
+    return {
+        "requests": served.total(),
+        "failed": len(failures),
+        "failures": failures[:5],
+        "repeated": repeated,
+        "served": served,
+        "slowest_s": round(slowest_s, 3),
+    }
+
+
+def ask_by_datagram(client: socket.socket, number: int) -> str:
+    """Who answered; empty if nobody did, or the kernel said that nobody is there."""
+    try:
+        client.send(str(number).encode())
+        while True:
+            asked, name = client.recv(200).decode().split()
+            if asked == str(number):
+                return name
+    except OSError:
+        return ""
+
+
 class Load:
     """`with Load(url) as load: ...` asks all through the block; `load.results` has the counts by mode."""
 
@@ -113,7 +166,11 @@ def main() -> None:
     url, seconds, mode = sys.argv[1], float(sys.argv[2]), sys.argv[3]
     stopping = threading.Event()
     signal.signal(signal.SIGTERM, lambda number, frame: stopping.set())
-    print(json.dumps(hammer(url, seconds, mode, stopping)), flush=True)
+    if mode == "udp":
+        counts = hammer_datagrams(url, seconds, stopping)
+    else:
+        counts = hammer(url, seconds, mode, stopping)
+    print(json.dumps(counts), flush=True)
 
 
 if __name__ == "__main__":
