@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from pathlib import Path
 
 from sampan.api.errors import StatusError
@@ -109,12 +110,26 @@ async def _sandbox(parts: Parts, pod: Obj) -> tuple[Sandbox, tuple[str, ...]]:
 
 
 def _write_files(parts: Parts, pod: Obj, place: PodPlace, ips: tuple[str, ...]) -> None:
-    """In place: a running container that has them mounted sees the new text."""
+    """In place: a running container that has them mounted sees the new text, and at no time none."""
     domain = parts.config.cluster_domain
     node_hosts = NODE_HOSTS.read_text() if pod["spec"].get("hostNetwork") and NODE_HOSTS.exists() else ""
     found = resolver(pod, parts.node_resolver, parts.config.cluster_dns, domain)
-    place.hosts.write_text(hosts.hosts_file(pod, ips, domain, node_hosts))
-    place.resolv_conf.write_text(found.render())
+    rewrite(place.hosts, hosts.hosts_file(pod, ips, domain, node_hosts))
+    rewrite(place.resolv_conf, found.render())
+
+
+def rewrite(path: Path, text: str) -> None:
+    """The same file with this text. Who reads it meanwhile never finds it empty: a C library that finds no
+    name server in resolv.conf asks 127.0.0.1, and fails at once.
+    """
+    data = text.encode()
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        if os.pread(descriptor, len(data) + 1, 0) != data:
+            os.pwrite(descriptor, data, 0)
+            os.ftruncate(descriptor, len(data))
+    finally:
+        os.close(descriptor)
 
 
 def _fault(error: BaseException) -> BaseException:
