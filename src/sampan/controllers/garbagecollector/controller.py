@@ -37,6 +37,13 @@ from sampan.controllers.garbagecollector.graph import (
 ABSENT_MOST = 500
 """uids remembered as gone, so that a thousand dependents of one owner do not all ask for it."""
 
+UNOWNED = {
+    ("networking.k8s.io", "ipaddresses"): "ipaddress.kubernetes.io/managed-by!=ipallocator.k8s.io",
+}
+"""Label selectors of what is worth following: the addresses of Services, as many as these, come and go with
+them without an owner being named.
+"""
+
 log = logging.getLogger(__name__)
 
 
@@ -58,7 +65,8 @@ class GarbageCollector:
         self._controller = Controller("garbagecollector", self.reconcile)
         self._informers: dict[tuple[str, str], Informer] = {}
         for resource in collected_resources():
-            informer = informers.informer(resource)
+            selector = UNOWNED.get((resource.group, resource.plural), "")
+            informer = informers.informer(resource, label_selector=selector)
             self._informers[resource.group, resource.plural] = informer
             informer.subscribe(partial(self._changed, resource))
 
