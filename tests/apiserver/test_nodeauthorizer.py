@@ -74,6 +74,7 @@ def asked(text: str) -> Attributes:
         "patch pods:status default/mine",
         "create certificates.k8s.io/certificatesigningrequests",
         "get configmaps kube-system/sampan-config",
+        "watch configmaps kube-system/coredns",
         "patch coordination.k8s.io/leases kube-node-lease/n1",
     ],
 )

@@ -17,8 +17,8 @@ from sampan.api.resources import PERSISTENT_VOLUME_CLAIMS, PODS, Resource
 from sampan.apiserver.authz import Attributes
 
 USER_PREFIX = "system:node:"
-SETTINGS = ("kube-system", "sampan-config")
-"""The ConfigMap that tells nodes what cluster they belong to."""
+SETTINGS = frozenset([("kube-system", "sampan-config"), ("kube-system", "coredns")])
+"""ConfigMaps for every node: what cluster it belongs to, and what its DNS server is told."""
 
 _READ = frozenset(["get", "list", "watch"])
 _WRITE = frozenset(["update", "patch"])
@@ -129,7 +129,7 @@ class NodeAuthorizer:
         """A Secret or ConfigMap that a Pod of this node refers to, by name."""
         if wanted.subresource or wanted.verb not in _READ or not wanted.name:
             return False
-        if wanted.resource == "configmaps" and (wanted.namespace, wanted.name) == SETTINGS:
+        if wanted.resource == "configmaps" and (wanted.namespace, wanted.name) in SETTINGS:
             return True
         return any(
             (resource.plural, name) == (wanted.resource, wanted.name)

@@ -128,7 +128,7 @@ class Assembly:
         try:
             async with self._egress(node), self._server(node) as server:
                 progress("starting the node's parts")
-                await self._run_parts(node, server, ready)
+                await self._run_parts(node, server, progress, ready)
         finally:
             node.close()
 
@@ -172,14 +172,20 @@ class Assembly:
         finally:
             await server.stop()
 
-    async def _run_parts(self, node: NodeNamespace, server: ApiServer, ready: Callable[[], None]) -> None:
+    async def _run_parts(
+        self,
+        node: NodeNamespace,
+        server: ApiServer,
+        progress: Callable[[str], None],
+        ready: Callable[[], None],
+    ) -> None:
         parts = self._parts(node, server)
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(part, name=name) async for name, part in parts]
             # Not what the API says of the node: after a crash that is what the process before had said.
             async with asyncio.timeout(READY_TIMEOUT_S):
                 await self._registered.wait()
-            await self._nodes_ready()
+            await self._nodes_ready(progress)
             memory.settle()
             tasks.append(group.create_task(memory.tidy(), name="memory"))
             ready()
@@ -188,15 +194,26 @@ class Assembly:
             for task in tasks:
                 task.cancel()
 
-    async def _nodes_ready(self) -> None:
+    async def _nodes_ready(self, tell: Callable[[str], None]) -> None:
         """Further nodes that do not come up in time do not take the cluster with them."""
         places = self._cluster.node_places
+        if not places:
+            return
+        loop = asyncio.get_running_loop()
+        joined = loop.create_task(fleet.all_ready(self._manager, [place.name for place in places]))
+        stopped = loop.create_task(self._stopping.wait())
         try:
-            async with asyncio.timeout(fleet.JOIN_TIMEOUT_S):
-                await fleet.all_ready(self._manager, [place.name for place in places])
-            await fleet.forget_tokens(self._manager, places)
-        except TimeoutError:
-            log.error("not all nodes are Ready after %g s", fleet.JOIN_TIMEOUT_S)
+            limit_s = fleet.JOIN_TIMEOUT_S
+            await asyncio.wait((joined, stopped), timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
+            if joined.done():
+                joined.result()
+                await fleet.forget_tokens(self._manager, places)
+            elif not stopped.done():
+                where = self._cluster.data / "nodes"
+                tell(f"not all nodes are Ready after {limit_s:g} s; their logs are below {where}")
+        finally:
+            joined.cancel()
+            stopped.cancel()
 
     def _grow(self, nodes: Fleet, node: NodeNamespace) -> None:
         """There may be more nodes than before (SIGHUP); the first of them needs a network to share."""
@@ -209,7 +226,7 @@ class Assembly:
                 finally:
                     wider.close()
             nodes.look()
-            await self._nodes_ready()
+            await self._nodes_ready(log.warning)
 
         self._growing = asyncio.get_running_loop().create_task(work(), name="grow")
 

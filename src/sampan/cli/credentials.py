@@ -151,6 +151,7 @@ async def renew(
         log.info("certificate %s renewed", pair.path.stem)
         part = random.uniform(*RENEW_AFTER)
         renewed()
+        await asyncio.sleep(RETRY_S)  # should its life be over as soon as it began, as that of its CA may be
 
 
 async def _answer(client: Client, name: str) -> bytes:
