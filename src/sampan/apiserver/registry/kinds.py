@@ -36,6 +36,23 @@ class _Warned(Hooks):
         call.warnings[:] = dict.fromkeys([*call.warnings, *self._warnings(obj)])
 
 
+class _EndpointSlice(_Warned):
+    """A field that v1 has only to show what v1beta1 had written: what is written to it is ignored."""
+
+    def prepare_create(self, call: Call, obj: Obj) -> None:
+        self._forget_topology(obj)
+        super().prepare_create(call, obj)
+
+    def prepare_update(self, call: Call, new: Obj, old: Obj) -> None:
+        self._forget_topology(new)
+        super().prepare_update(call, new, old)
+
+    def _forget_topology(self, obj: Obj) -> None:
+        for endpoint in obj.get("endpoints") or ():
+            if endpoint:
+                endpoint.pop("deprecatedTopology", None)
+
+
 class _Lease(Hooks):
     creates_on_update = True
     unconditional_update = False
@@ -99,7 +116,7 @@ def hooks(services: ServiceHooks, nodes: Hooks) -> Mapping[tuple[str, str], Hook
         ("apps", "deployments"): _Deployment(),
         ("certificates.k8s.io", "certificatesigningrequests"): CertificateRequestHooks(),
         ("coordination.k8s.io", "leases"): _Lease(),
-        ("discovery.k8s.io", "endpointslices"): _Warned(addresswarnings.of_slice),
+        ("discovery.k8s.io", "endpointslices"): _EndpointSlice(addresswarnings.of_slice),
         ("networking.k8s.io", "networkpolicies"): _Warned(addresswarnings.of_network_policy),
         ("policy", "poddisruptionbudgets"): _Conditional(),
         ("rbac.authorization.k8s.io", "roles"): _Upsert(),
