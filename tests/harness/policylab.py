@@ -52,7 +52,7 @@ class PolicyLab:
         client = Client(self.lab.api)
         informers = Informers(client)
         stand_ins = (dns_stand_in(tuple(self.lab.node.plan.dns_ips)),)
-        enforcer = Enforcer(informers, self.lab.node.socket, PolicyConfig(NODE, stand_ins))
+        enforcer = Enforcer(client, informers, self.lab.node.socket, PolicyConfig(NODE, stand_ins))
         tasks = [asyncio.create_task(informers.run()), asyncio.create_task(enforcer.run())]
         try:
             async with asyncio.timeout(20):

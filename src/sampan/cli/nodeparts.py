@@ -1,7 +1,7 @@
 """What runs on every node, be it the cluster's own process or one that has joined: proxy, DNS, kubelet.
 
-Two things are handed from part to part directly. The drain: the kubelet asks the proxy whether a Pod is out of
-the kernel before it is told to stop. And the gate: it asks whether the kernel holds a Pod to its network
+Two things are handed from part to part directly. The drain: the kubelet asks the proxy whether a Pod is out
+of the kernel before it is told to stop. And the gate: it asks whether the kernel holds a Pod to its network
 policies before anything of it starts. Sockets that belong to the node are opened inside its namespace.
 """
 
@@ -73,7 +73,7 @@ class NodeParts:
             ),
         )
         self.policies = Enforcer(
-            informers, node.socket, PolicyConfig(settings.name, (dns_stand_in(tuple(plan.dns_ips)),))
+            reader, informers, node.socket, PolicyConfig(settings.name, (dns_stand_in(tuple(plan.dns_ips)),))
         )
         self.dns = NodeDns(node, settings.name, settings.data, reader, informers)
         self.kubelet = Kubelet(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 
 import pytest
 
@@ -36,12 +36,23 @@ class World:
         self.api.add(policies.namespace("default"), *objects)
         self.kernel = FakePolicyTable()
         self.enforcer: Enforcer
+        self.forgotten: list[str] = []
+        self.forgetting = asyncio.Event()
+        self.forgetting.set()
 
     @contextlib.asynccontextmanager
     async def running(self, *, synced: bool = True, **settings: float) -> AsyncIterator[Enforcer]:
-        informers = Informers(Client(self.api))
+        client = Client(self.api)
+        informers = Informers(client)
         config = PolicyConfig(NODE, **settings)  # type: ignore[arg-type]
-        self.enforcer = Enforcer(informers, None, config, kernel=self.kernel)  # type: ignore[arg-type]
+        self.enforcer = Enforcer(
+            client,
+            informers,
+            None,  # type: ignore[arg-type]
+            config,
+            kernel=self.kernel,
+            flows=self,
+        )
         tasks = [asyncio.create_task(informers.run()), asyncio.create_task(self.enforcer.run())]
         try:
             if synced:
@@ -51,6 +62,10 @@ class World:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def forget(self, addresses: Iterable[str]) -> None:
+        await self.forgetting.wait()
+        self.forgotten += addresses
 
     async def until(self, *names: str, there: bool = True) -> None:
         """The kernel has elements in all these sets, or in none of them."""
@@ -157,6 +172,68 @@ async def test_a_pod_stays_isolated_until_it_has_left_whatever_goes_before() -> 
         assert world.of("in4"), "deleted by force, its processes may still run"
         enforcer.left("default-web")
         await world.until("in4", there=False)
+
+
+async def test_flows_of_who_has_left_are_forgotten_before_the_next_is_admitted() -> None:
+    world = World(policy("a", selector=WEB), web())
+    async with world.running() as enforcer:
+        await enforcer.admitted(web(), (IP, "fd00::2"))
+        world.forgetting.clear()
+        enforcer.left("default-web")
+        following = policies.pod("next", "default", phase="Pending", app="web")
+        admitted = asyncio.create_task(enforcer.admitted(following, (IP,)))
+        await asyncio.sleep(0.02)
+        assert not admitted.done()
+        world.forgetting.set()
+        await asyncio.wait_for(admitted, 10)
+        assert world.forgotten == [IP, "fd00::2"]
+
+
+async def test_a_policy_that_the_informer_has_not_heard_of_yet_counts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World(web())
+    async with world.running() as enforcer:
+        late = policy("late", selector=WEB)
+        late["metadata"]["resourceVersion"] = "100"
+
+        async def listed(*_: object) -> Obj:
+            return {"items": [late]}
+
+        monkeypatch.setattr(enforcer._client, "list", listed)
+        await enforcer.admitted(web(), (IP,))
+        assert world.of("in4")
+
+
+async def test_a_policy_that_went_while_policies_were_listed_does_not_come_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World(policy("a", selector=WEB), web())
+    async with world.running() as enforcer:
+        await world.until("in4")
+        listing = enforcer._client.list
+
+        async def listed(*asked: object) -> Obj:
+            found = await listing(*asked)  # type: ignore[arg-type]
+            world.api.remove(NETWORK_POLICIES, "a", "default")
+            await world.until("in4", there=False)
+            return found
+
+        monkeypatch.setattr(enforcer._client, "list", listed)
+        await enforcer.admitted(web(), (IP,))
+        assert not world.of("in4")
+
+
+async def test_an_api_that_does_not_answer_stops_no_pod(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(policy("a", selector=WEB), web())
+    async with world.running() as enforcer:
+
+        async def listed(*_: object) -> Obj:
+            raise ConnectionRefusedError
+
+        monkeypatch.setattr(enforcer._client, "list", listed)
+        await enforcer.admitted(web(), (IP,))
+        assert world.of("in4"), "as last heard of"
 
 
 async def test_who_has_left_but_is_still_in_the_api_is_known_by_what_it_says() -> None:

@@ -2,8 +2,9 @@
 
 All state belongs to the event loop and is changed without awaiting in between: informers' handlers tell the
 picture and arrange one `_flush` at the end of the same turn of the loop, which turns what came together into
-one transaction. Until the first table stands (`_ready`), the picture only gathers. One task runs beside it,
-owned by `run`: the audit compares the kernel's table with ours, rarely or when a transaction was refused.
+one transaction. Until the first table stands (`_ready`), the picture only gathers. Two tasks run beside it,
+both owned by `run`: the audit compares the kernel's table with ours, rarely or when a transaction was
+refused; the flusher makes conntrack forget the flows of Pods that have left.
 
 A Pod of this node is isolated before it can send or be sent a packet: the kubelet awaits `admitted` between
 the Pod's address and its first container. It stays so until the kubelet says that it has `left`, also if its
@@ -18,14 +19,17 @@ import asyncio
 import logging
 from dataclasses import dataclass
 
-from sampan.api.objects import Obj, key_of, labels_of, name_of, uid_of
+from sampan.api.errors import StatusError
+from sampan.api.objects import Obj, key_of, labels_of, name_of, namespace_of, revision_of, uid_of
 from sampan.api.prometheus import Family
 from sampan.api.resources import NAMESPACES, NETWORK_POLICIES, PODS
+from sampan.client.client import Client
 from sampan.client.informers import Informers
 from sampan.proxy.contract import NftFault, SocketFactory
 from sampan.proxy.policy import drops
 from sampan.proxy.policy.contract import PolicyTable
 from sampan.proxy.policy.drops import Drop
+from sampan.proxy.policy.flows import FlowMemory, KernelFlows
 from sampan.proxy.policy.model import PodFacts, pod_of, policy_of
 from sampan.proxy.policy.nft import KernelPolicyTable
 from sampan.proxy.policy.picture import Picture
@@ -62,26 +66,34 @@ def dns_stand_in(ips: tuple[str, ...]) -> PodFacts:
 
 
 class Enforcer:
-    """Made like every component; asks nothing that the informers do not bring."""
+    """Made like every component; `client` reads policies."""
 
     def __init__(
         self,
+        client: Client,
         informers: Informers,
         sockets: SocketFactory,
         config: PolicyConfig,
         *,
         kernel: PolicyTable | None = None,
+        flows: FlowMemory | None = None,
     ) -> None:
+        self._client = client
         self._policies = informers.informer(NETWORK_POLICIES)
         self._pods = informers.informer(PODS)
         self._namespaces = informers.informer(NAMESPACES)
         self._kernel = kernel or KernelPolicyTable(sockets)
+        self._flows = flows or KernelFlows(sockets)
+        self._freed: asyncio.Queue[tuple[str, ...]] = asyncio.Queue()
+        """Addresses whose flows are to be forgotten before anybody else has them."""
         self._config = config
         self._picture = Picture()
         for stand_in in config.stand_ins:
             self._picture.set_pod(stand_in.uid, stand_in)
         self._here: dict[str, tuple[str, ...]] = {}
         """uid -> addresses of the Pods that the kubelet had admitted and that have not left."""
+        self._listings: list[set[str]] = []
+        """For each listing of policies under way, the uids of those that went meanwhile."""
         self._arranged = False
         self._ready = asyncio.Event()
         self._drifted = asyncio.Event()
@@ -98,7 +110,9 @@ class Enforcer:
             for informer in (self._policies, self._namespaces, self._pods):
                 await informer.wait_synced()
             await self._start()
-            await self._audit_now_and_then()
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._forget_flows(), name="policies-flows")
+                group.create_task(self._audit_now_and_then(), name="policies-audit")
         finally:
             self._ready.clear()
             self._kernel.close()
@@ -115,6 +129,8 @@ class Enforcer:
         try:
             async with asyncio.timeout(ADMIT_TIMEOUT_S):
                 await self._ready.wait()
+                await self._freed.join()
+                await self._catch_up(namespace_of(pod))
                 self._here[uid_of(pod)] = ips
                 self._tell_pod(self._latest(pod))
                 self._flush()
@@ -126,7 +142,10 @@ class Enforcer:
 
     def left(self, uid: str) -> None:
         """Nothing of the Pod runs any more and its addresses are free."""
-        if self._here.pop(uid, None) is not None:
+        ips = self._here.pop(uid, None)
+        if ips is not None:
+            if self._policies.list():
+                self._freed.put_nowait(ips)
             facts = self._picture.pod(uid)
             pod = self._pods.get(facts.key) if facts else None
             if pod is None or uid_of(pod) != uid:
@@ -165,10 +184,29 @@ class Enforcer:
             self._in_line.set()
         return wrong
 
+    async def _catch_up(self, namespace: str) -> None:
+        """A policy made before the Pod may still be on its way here, by another stream than the Pod came."""
+        gone: set[str] = set()
+        self._listings.append(gone)
+        try:
+            listed = await self._client.list(NETWORK_POLICIES, namespace)
+        except (StatusError, OSError) as error:
+            log.warning("policies of namespace %s as last heard of: %s", namespace, error)
+            return
+        finally:
+            self._listings = [each for each in self._listings if each is not gone]
+        for policy in listed.get("items") or ():
+            known = self._policies.get(key_of(policy))
+            if uid_of(policy) not in gone and (known is None or revision_of(known) < revision_of(policy)):
+                self._picture.set_policy(key_of(policy), policy_of(policy))
+
     # -- what informers tell
 
     def _policy_changed(self, old: Obj | None, new: Obj | None) -> None:
         self._picture.set_policy(key_of(new or old or {}), policy_of(new) if new else None)
+        if new is None and old is not None:
+            for gone in self._listings:
+                gone.add(uid_of(old))
         self._arrange()
 
     def _namespace_changed(self, old: Obj | None, new: Obj | None) -> None:
@@ -227,6 +265,14 @@ class Enforcer:
         self._in_line.set()
         self._ready.set()
         self._flush()
+
+    async def _forget_flows(self) -> None:
+        while True:
+            ips = await self._freed.get()
+            try:
+                await self._flows.forget(ips)
+            finally:
+                self._freed.task_done()
 
     async def _audit_now_and_then(self) -> None:
         while True:
