@@ -14,6 +14,9 @@ from cryptography.x509.oid import NameOID
 from sampan.api.objects import Obj
 
 KEY = ec.generate_private_key(ec.SECP256R1())
+KEY_PEM = KEY.private_bytes(
+    serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+)
 
 
 def pem(

@@ -1,4 +1,5 @@
 import datetime
+import ssl
 
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
@@ -32,3 +33,12 @@ def test_a_year_at_most(tmp_path) -> None:
     for asked in (None, 10**9):
         pem = issuing.issue(certificates.pem("a"), ["client auth"], asked, keys.ca, keys.key("ca"), NOW)
         assert issuing.ends_at(pem) == NOW.timestamp() + 365 * 86400
+
+
+def test_a_certificate_for_clients_alone_can_be_used(tmp_path) -> None:
+    """One with key usages but none of them set is refused by OpenSSL."""
+    keys = pki.load_or_create(tmp_path / "pki")
+    pem = issuing.issue(certificates.pem("a"), ["client auth"], None, keys.ca, keys.key("ca"), NOW)
+    whole = tmp_path / "a.pem"
+    whole.write_bytes(pem + certificates.KEY_PEM)
+    ssl.create_default_context().load_cert_chain(whole)

@@ -12,6 +12,16 @@ if TYPE_CHECKING:
 
 BACKDATED = datetime.timedelta(minutes=5)
 """So that a machine whose clock is a little behind takes it at once."""
+_KEY_USAGES = frozenset(
+    [
+        "digital signature",
+        "signing",
+        "content commitment",
+        "key encipherment",
+        "data encipherment",
+        "key agreement",
+    ]
+)
 LONGEST_S = 365 * 24 * 3600
 
 
@@ -44,10 +54,11 @@ def issue(
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - BACKDATED)
         .not_valid_after(min(ends, authority.not_valid_after_utc))
-        .add_extension(_key_usage(usages), critical=True)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key()), critical=False)
     )
+    if _KEY_USAGES.intersection(usages):  # one without any is no valid certificate
+        builder = builder.add_extension(_key_usage(usages), critical=True)
     if purposes := _purposes(usages):
         builder = builder.add_extension(x509.ExtendedKeyUsage(purposes), critical=False)
     try:
