@@ -235,11 +235,13 @@ async def _rm(parsed: argparse.Namespace) -> int:
 
 async def clear(place: Cluster) -> None:
     """Containers, mounts, cgroups and the namespace of a node whose process has ended."""
+    from sampan.cli import nodedns
     from sampan.kubelet.network.contract import NetworkFault
     from sampan.kubelet.network.node import NodeNamespace, choose_plan
     from sampan.kubelet.network.plan import PlanOptions
     from sampan.kubelet.runtime.purge import purge
 
+    nodedns.end(place.data)
     await purge(place.data, place.cgroup)
     member = nodeconfig.membership(place)
     if member is None or not Path(member.address_plan).exists():
