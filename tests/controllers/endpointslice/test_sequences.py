@@ -45,7 +45,7 @@ CHANGES = {
     "serve elsewhere": State(port=9090),
     "sit on a lost node": State(node="lost"),
 }
-DISTURBANCES = ("conflict", "fail a write", "meddle", "lose a slice")
+DISTURBANCES = ("conflict", "fail a write", "meddle", "say twice", "lose a slice")
 numbers, sizes = st.integers(0, PODS_MOST - 1), st.sampled_from([1, 1, 1, 30, 130, 250])
 quiet = st.builds(Step, st.sampled_from([*CHANGES, "go"]), numbers, sizes)
 disturbing = st.builds(Step, st.sampled_from(DISTURBANCES), numbers, sizes)
@@ -123,6 +123,10 @@ def happen(world: World, model: Model, step: Step) -> None:
         meddled = mutable(pieces[step.first % len(pieces)])
         meddled["endpoints"] = meddled["endpoints"][step.count :]
         world.fake.add(meddled)
+    elif step.what == "say twice" and pieces:
+        full = mutable(pieces[step.first % len(pieces)])
+        full["endpoints"] += mutable(pieces[step.count % len(pieces)])["endpoints"]
+        world.fake.add(full)
     elif step.what == "lose a slice" and pieces:
         world.fake.remove(ENDPOINT_SLICES, name_of(pieces[step.first % len(pieces)]), "default")
     for number in range(step.first, min(step.first + step.count, PODS_MOST)):
