@@ -14,6 +14,7 @@ import pytest
 from sampan.kubelet.network import namespace
 from sampan.kubelet.network.contract import NetworkFault
 from sampan.kubelet.network.node import NodeNamespace, ensure_node
+from sampan.kubelet.network.veth import VethNetwork
 
 pytestmark = pytest.mark.root
 
@@ -111,6 +112,23 @@ async def test_a_lone_node_gets_neighbours_and_loses_them(nodes: Nodes) -> None:
     for ip in first.plan.node_ips:
         await reach(ip)
     namespace.unpin(nodes.lan)
+
+
+async def test_pods_keep_their_routes_when_the_uplink_is_laid_anew(nodes: Nodes) -> None:
+    first = await nodes.ensure(0, alone=True)
+    pods = VethNetwork(first, nodes.root / "addresses")
+    await pods.open()
+    namespace.create(nodes.root / "pod")
+    try:
+        ips = (await pods.attach("uid", str(nodes.root / "pod"))).ips
+        first = await nodes.ensure(0)
+        for ip, source in zip(ips, first.plan.node_ips, strict=True):
+            route = await first.execute(("ip", "route", "get", ip))
+            assert f"src {source}" in route
+            await reach(ip, first)
+    finally:
+        pods.close()
+        namespace.unpin(nodes.root / "pod")
 
 
 async def test_a_further_node_needs_the_first(nodes: Nodes) -> None:

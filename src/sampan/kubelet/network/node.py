@@ -165,8 +165,10 @@ class NodeNamespace:
             for family in self.plan.families:
                 for name, value in _SYSCTLS[family.version].items():
                     Path("/proc/sys", name).write_text(value)
-                dns = type(family.node)(str(family.dns))
-                addresses += netlink.own_address(dns, _LOOPBACK, netlink.SCOPE_HOST)
+                # With the node's own address here as well, Pods' routes, whose source it is, outlive an uplink.
+                for address in (family.dns, family.node.ip):
+                    own = type(family.node)(str(address))
+                    addresses += netlink.own_address(own, _LOOPBACK, netlink.SCOPE_HOST)
             rtnetlink.carry_out(sock, addresses)
             return uplink.find_links(sock).get(NODE_LINK)
 
