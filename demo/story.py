@@ -55,6 +55,11 @@ class Stage:
         subsets = self.node.get("endpoints", service, SPACE).get("subsets") or []
         return {entry["ip"] for subset in subsets for entry in subset.get("addresses") or []}
 
+    def sampan(self, words: str) -> None:
+        print(f"   $ sampan {words}", flush=True)
+        for line in self.node.sampan(*words.split()).out.rstrip().splitlines():
+            print(f"     {line}", flush=True)
+
     def curl(self, url: str) -> str:
         """What the host is answered, once somebody answers."""
         print(f"   $ curl {url}", flush=True)
@@ -274,6 +279,39 @@ def types(stage: Stage) -> None:
     stage.promise(":" in both, "dual stack: the same name over IPv6")
 
 
+def policy(stage: Stage) -> None:
+    stage.scene("8  Who may ask")
+    stage.apply("policy.yaml")
+    ask = "exec shell -- curl -sS -m 1 http://who-cluster/"
+    eventually(lambda: stage.node.kubectl(*ask.split(), check=False).code != 0)
+    stage.kubectl(ask, check=False)
+    stage.say("A NetworkPolicy lets nobody in but Pods with the label may=ask. So the shell gets it:")
+    stage.kubectl("label pod shell may=ask")
+    answer = eventually(lambda: stage.node.kubectl(*ask.split(), check=False).out)
+    stage.kubectl(ask)
+    stage.promise("who-" in answer, "the label is the key here, too")
+    stage.kubectl("delete networkpolicy who", quiet=True)
+
+
+def nodes(stage: Stage) -> None:
+    stage.scene("9  More nodes")
+    stage.sampan("up --nodes 3")
+    stage.kubectl("get nodes -o wide")
+    stage.kubectl("scale deployment/webapp --replicas=6")
+    stage.kubectl("rollout status deployment/webapp --timeout=60s", quiet=True)
+    stage.kubectl("get pods -l app=web -o wide")
+    where = {pod["spec"]["nodeName"] for pod in stage.node.list("pods", SPACE, "app=web")}
+    stage.promise(len(where) == 3, "Pods run on all three")
+    port = stage.node.get("service", "who-node", SPACE)["spec"]["ports"][0]["nodePort"]
+    found = [node["status"]["addresses"][0]["address"] for node in stage.node.list("nodes", SPACE)]
+    answers = [stage.curl(f"http://{address}:{port}/") for address in found]
+    stage.promise(
+        all("who-" in answer for answer in answers),
+        "a NodePort answers on every node, with such a Pod or none",
+    )
+    stage.sampan("node ls")
+
+
 def _ingress(stage: Stage, service: str) -> str:
     found = stage.node.get("service", service, SPACE)["status"]["loadBalancer"].get("ingress") or [{}]
     return str(found[0].get("ip", ""))
@@ -293,6 +331,8 @@ def play(node: Node, mirror: Mirror) -> None:
     blue_green(stage, address)
     readiness(stage)
     types(stage)
+    policy(stage)
+    nodes(stage)
 
 
 def main() -> None:
