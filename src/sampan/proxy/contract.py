@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Protocol, TypeAlias
 
 from sampan.proxy.frontends import Front
@@ -57,7 +57,7 @@ class Conntrack(Protocol):
 
     async def open(self) -> None: ...
 
-    async def forget(self, flows: Iterable[Flows], fronts: Iterable[Front]) -> None:
+    async def forget(self, flows: Collection[Flows], fronts: Collection[Front]) -> None:
         """Drops UDP flows to these endpoints, and those that came by these ways in."""
 
     def close(self) -> None: ...

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 
 from sampan.proxy.contract import TableDrifted
 from sampan.proxy.frontends import Front
@@ -54,7 +54,7 @@ class FakeConntrack:
     async def open(self) -> None:
         return
 
-    async def forget(self, flows: Iterable[Flows], fronts: Iterable[Front]) -> None:
+    async def forget(self, flows: Collection[Flows], fronts: Collection[Front]) -> None:
         self.forgotten += flows
         self.fronts += fronts
 

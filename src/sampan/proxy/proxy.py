@@ -29,7 +29,7 @@ from sampan.proxy.config import ProxyConfig as ProxyConfig
 from sampan.proxy.conntrack import KernelConntrack
 from sampan.proxy.contract import Conntrack, Nft, NftFault, NftLoader, SocketFactory
 from sampan.proxy.drain import Drain
-from sampan.proxy.frontends import has_external_addresses
+from sampan.proxy.frontends import Front, has_external_addresses
 from sampan.proxy.guard import Guard
 from sampan.proxy.keys import Keys
 from sampan.proxy.ledger import Ledger, Step
@@ -38,6 +38,7 @@ from sampan.proxy.reports import Reports
 from sampan.proxy.rules import (
     EMPTY,
     SERVICE_NAME,
+    Flows,
     Fragment,
     NodeFacts,
     flows_of,
@@ -78,7 +79,9 @@ class Proxy:
         self._slices = informers.informer(ENDPOINT_SLICES)
         self._pods = informers.informer(PODS, field_selector=f"spec.nodeName={config.node_name}")
         self._nft = nft or KernelNft(sockets, nft_loader, config.families)
-        self._conntrack = conntrack or KernelConntrack(sockets)
+        self._conntrack = conntrack or KernelConntrack(
+            sockets, [family.version for family in config.families]
+        )
         self._config = config
         self._nodes = informers.informer(NODES, field_selector=f"metadata.name={config.node_name}")
         self._guard = Guard(
@@ -308,13 +311,20 @@ class Proxy:
                 self._note(key_of(service))
 
     async def _forget_flows(self) -> None:
+        """What has gathered meanwhile is forgotten together: the kernel takes as long for one as for many."""
         while True:
-            step = await self._stale.get()
-            if isinstance(step, asyncio.Event):
-                step.set()
-                continue
-            await self._conntrack.forget(step.stale_flows, step.changed_fronts)
-            self._drain.announce()
+            waiting = [await self._stale.get()]
+            while not self._stale.empty():
+                waiting.append(self._stale.get_nowait())
+            steps = [one for one in waiting if isinstance(one, Step)]
+            if steps:
+                flows = frozenset[Flows]().union(*(step.stale_flows for step in steps))
+                fronts = frozenset[Front]().union(*(step.changed_fronts for step in steps))
+                await self._conntrack.forget(flows, fronts)
+                self._drain.announce()
+            for one in waiting:
+                if isinstance(one, asyncio.Event):
+                    one.set()
 
     async def _flows_forgotten(self) -> None:
         passed = asyncio.Event()
