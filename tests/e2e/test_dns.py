@@ -14,6 +14,8 @@ import pytest
 
 from harness.node import Node, eventually
 from mirror import Mirror
+from sampan.cli import nodedns
+from sampan.dns import keeper
 
 TOOLBOX = """
 apiVersion: v1
@@ -195,7 +197,8 @@ def mortal(mirror: Mirror, tmp_path: Path) -> Iterator[Node]:
     try:
         yield node
     finally:
-        node.down()
+        if node.data.exists():
+            node.down()
 
 
 def test_nobody_is_refused_while_the_node_is_dead(mortal: Node) -> None:
@@ -216,3 +219,7 @@ def test_nobody_is_refused_while_the_node_is_dead(mortal: Node) -> None:
     asked = eventually(lambda: mortal.kubectl("logs", "asker", "-n", "default").out)
     number, _, failed = asked.split(" ", 2)
     assert int(number) > 10 and failed.strip() == "[]", asked
+    holder = keeper.read(nodedns.record(mortal.data))
+    mortal.down()
+    assert holder is not None
+    eventually(lambda: not Path(f"/proc/{holder.pid}").exists())
