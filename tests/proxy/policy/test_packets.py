@@ -116,6 +116,23 @@ async def test_a_node_port_is_judged_by_who_asks(ward: PolicyLab) -> None:
         assert await reaches(lab.host, lab.inside.ip, 30080)
 
 
+async def test_a_host_port_leads_to_a_pod_that_may_be_isolated(ward: PolicyLab) -> None:
+    lab = ward.lab
+    friend, stranger = await ward.pod("friend", role="friend"), await ward.pod("stranger")
+    exposed = [{"hostPort": 18080, "containerPort": PORT, "protocol": "TCP"}]
+    await ward.pod("server", ports=exposed, app="web")
+    allow = [{"from": [{"podSelector": labelled(role="friend")}], "ports": [port(PORT)]}]
+    out = policy("out", selector=labelled(role="friend"), policyTypes=OUT)
+    async with lab.proxy(), ward.enforced(policy("web", selector=labelled(app="web"), ingress=allow)):
+        assert await reaches(friend, lab.inside.ip, 18080)
+        assert not await reaches(stranger, lab.inside.ip, 18080, expected=False)
+        assert not await reaches(lab.host, lab.inside.ip, 18080, expected=False)
+        assert await reaches(lab.inside, lab.inside.ip, 18080)
+        lab.api.add(out)
+        await lab.settle()
+        assert not await reaches(friend, lab.inside.ip, 18080, expected=False)
+
+
 async def test_established_flows_live_on_and_new_ones_are_denied(ward: PolicyLab) -> None:
     server, client = await ward.pod("server"), await ward.pod("client")
     loop = asyncio.get_running_loop()
