@@ -63,6 +63,69 @@ def test_addresses_and_their_ranges_are_shown(kubectl: Kubectl) -> None:
         assert row.split()[:2] == [address, "services/default/both"]
 
 
+NEIGHBOURS = """
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: by-hand, labels: {kubernetes.io/service-name: both}}
+addressType: IPv6
+ports: [{name: web, port: 80}]
+endpoints: [{addresses: ["2001:db8::7"], conditions: {ready: true}, zone: a, hints: {forZones: [{name: a}]}}]
+---
+apiVersion: v1
+kind: Endpoints
+metadata: {name: by-hand}
+subsets: [{addresses: [{ip: 192.0.2.9}], ports: [{name: web, port: 80}]}]
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: rules}
+spec:
+  podSelector: {matchLabels: {app: web}}
+  policyTypes: [Ingress, Egress]
+  ingress: [{from: [{ipBlock: {cidr: 10.0.0.0/8, except: [10.1.0.0/16]}}], ports: [{port: 80, endPort: 90}]}]
+---
+apiVersion: networking.k8s.io/v1
+kind: IngressClass
+metadata: {name: front}
+spec: {controller: example.com/front, parameters: {kind: P, name: p, scope: Cluster}}
+---
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {name: site}
+spec:
+  ingressClassName: front
+  tls: [{hosts: [a.example.com], secretName: cert}]
+  rules: [{host: a.example.com, http: {paths: [
+    {path: /, pathType: Prefix, backend: {service: {name: both, port: {name: web}}}}]}}]
+"""
+DESCRIBED = {
+    "endpointslice/by-hand": ("Addresses:  2001:db8::7", "Zone:      a"),
+    "endpoints/by-hand": ("Addresses:          192.0.2.9",),
+    "networkpolicy/rules": ("CIDR: 10.0.0.0/8", "Except: 10.1.0.0/16", "Policy Types: Ingress, Egress"),
+    "ingressclass/front": ("Controller:   example.com/front", "Kind:  P"),
+    "ingress/site": ("cert terminates a.example.com", "both:web"),
+}
+SHOWN = {
+    "endpointslice/by-hand": "by-hand IPv6 80 2001:db8::7",
+    "endpoints/by-hand": "by-hand 192.0.2.9:80",
+    "networkpolicy/rules": "rules app=web",
+    "ingressclass/front": "front example.com/front P/p",
+    "ingress/site": "site front a.example.com 80, 443",
+}
+
+
+def test_their_neighbours_are_shown_and_described(kubectl: Kubectl) -> None:
+    told = kubectl("apply", "-f", "-", stdin=NEIGHBOURS).stderr
+    assert "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice" in told
+    for name, row in SHOWN.items():
+        _, shown = kubectl("get", name, "-o", "wide").stdout.splitlines()
+        assert " ".join(shown.split()).startswith(row)
+    for name, parts in DESCRIBED.items():
+        said = kubectl("describe", *name.split("/")).stdout
+        for part in parts:
+            assert part in said
+
+
 def test_what_cannot_be_is_said_in_the_words_users_know(kubectl: Kubectl) -> None:
     taken = spec_of(kubectl, "kubernetes")["clusterIP"]
     told = kubectl("create", "svc", "clusterip", "x", "--tcp=80", f"--clusterip={taken}", code=1).stderr
