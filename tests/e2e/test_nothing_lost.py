@@ -6,114 +6,22 @@ that asks by UDP from one socket. The servers are told to end and count what sti
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
 from harness.churn import Churn
 from harness.node import Node, eventually
-from harness.traffic import Load
+from harness.shop import SERVICE, UNREADY, Shop, deployment
 from mirror import Mirror
 
 ROUNDS = int(os.environ.get("SAMPAN_LOST_ROUNDS", "1"))
 """How often each thing happens; more for a long run by hand."""
-SERVANT = (Path(__file__).parents[1] / "harness/servant.py").read_text()
-UNREADY = "/tmp/unready"
-
-
-def deployment(name: str, replicas: int, results: Path) -> str:
-    container = {
-        "name": "main",
-        "image": "toolbox",
-        "command": ["python3", "-c", SERVANT],
-        "readinessProbe": {
-            "exec": {"command": ["sh", "-c", f"test ! -e {UNREADY} && curl -sf localhost >/dev/null"]},
-            "periodSeconds": 1,
-            "failureThreshold": 1,
-        },
-        "volumeMounts": [{"name": "results", "mountPath": "/results"}],
-    }
-    template = {
-        "metadata": {"labels": {"app": name}},
-        "spec": {
-            "terminationGracePeriodSeconds": 20,
-            "containers": [container],
-            "volumes": [{"name": "results", "hostPath": {"path": str(results)}}],
-        },
-    }
-    spec = {"replicas": replicas, "selector": {"matchLabels": {"app": name}}, "template": template}
-    return json.dumps(
-        {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name}, "spec": spec}
-    )
-
-
-SERVICE = """
-apiVersion: v1
-kind: Service
-metadata: {name: web}
-spec:
-  selector: {app: blue}
-  ports: [{name: http, port: 80}, {name: udp, port: 5353, protocol: UDP}]
-"""
-
-
-class Shop:
-    """A Service with three servers behind it, and the counts of those that ended."""
-
-    namespace = "default"
-
-    def __init__(self, node: Node, results: Path) -> None:
-        self.node, self.results = node, results
-
-    def open(self) -> None:
-        self.node.apply(deployment("blue", 3, self.results), self.namespace)
-        self.node.apply(SERVICE, self.namespace)
-        self.node.rolled_out("blue", self.namespace)
-        eventually(lambda: len(self.ready()) == 3)
-
-    def kubectl(self, *words: str) -> None:
-        self.node.kubectl("-n", self.namespace, *words)
-
-    @property
-    def address(self) -> str:
-        found: str = self.node.get("service", "web", self.namespace)["spec"]["clusterIP"]
-        return found
-
-    def ready(self) -> set[str]:
-        """Names of the Pods to which new connections go, as the API says."""
-        return {
-            endpoint["targetRef"]["name"]
-            for piece in self.node.list("endpointslices", self.namespace, "kubernetes.io/service-name=web")
-            for endpoint in piece.get("endpoints") or ()
-            if endpoint["conditions"]["ready"]
-        }
-
-    def pods(self, selector: str = "app=blue") -> list[str]:
-        return [pod["metadata"]["name"] for pod in self.node.list("pods", self.namespace, selector)]
-
-    @contextlib.contextmanager
-    def busy(self) -> Iterator[None]:
-        """Clients that may not notice anything while the block runs, nor servers that have been told to end."""
-        web, echo = f"http://{self.address}/", f"udp://{self.address}:5353"
-        with Load(web) as load, Load(echo, modes=("udp",)) as datagrams:
-            yield
-        load.assert_nothing_lost()
-        datagrams.assert_nothing_lost()
-        self.assert_nobody_came_late()
-
-    def assert_nobody_came_late(self) -> None:
-        late = {path.name: json.loads(path.read_text()) for path in self.results.iterdir()}
-        assert all(not any(counts.values()) for counts in late.values()), late
-
-    def ended(self) -> int:
-        return len(list(self.results.iterdir()))
 
 
 @pytest.fixture(scope="module")

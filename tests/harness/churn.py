@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import random
 import threading
+import time
+from collections.abc import Awaitable, Callable
 from types import TracebackType
 
 from harness.node import Node
+from sampan.api.errors import StatusError
 from sampan.api.objects import Obj
 from sampan.api.resources import ENDPOINT_SLICES, SERVICES
 from sampan.client import kubeconfig
@@ -18,10 +21,11 @@ _AT_ONCE = 20
 
 
 class Churn:
-    """`with Churn(node, namespace, services=100) as churn:` changes their endpoints all through the block.
+    """`with Churn(node, namespace, services=100) as churn:` changes Services all through the block.
 
-    The Services have no selector and their slices are written here, so nothing but addresses that nobody has
-    is changed. `changes` counts what was acknowledged. A request that fails, fails the block.
+    Most changes are other endpoints; now and then a Service gets other fields, or goes and comes back with
+    another address. They have no selector and their slices are written here, so nobody's server is among
+    them. `changes` counts what was acknowledged. A request that fails, fails the block.
     """
 
     def __init__(self, node: Node, namespace: str, *, services: int, a_second: float = 50) -> None:
@@ -59,27 +63,70 @@ class Churn:
     async def _change(self) -> None:
         client = Client(HttpsTransport.to(kubeconfig.access(self._node.data / "kubeconfig")))
         try:
-            for start in range(0, len(self._names), _AT_ONCE):
-                names = self._names[start : start + _AT_ONCE]
-                await asyncio.gather(*(self._make(client, name) for name in names))
+            await self._of_all(lambda name: self._make(client, name))
             self._begun.set()
+            due_s = time.monotonic()
             while not self._stopping.is_set():
-                name = self._random.choice(self._names)
-                await client.patch(
-                    ENDPOINT_SLICES, name, {"endpoints": self._endpoints()}, namespace=self._namespace
-                )
-                self.changes += 1
-                await asyncio.sleep(self._pause_s)
+                await self._one(client, self._random.choice(self._names))
+                due_s = max(due_s + self._pause_s, time.monotonic() - 1)
+                await asyncio.sleep(max(0.0, due_s - time.monotonic()))
+            await self._of_all(lambda name: self._delete(client, name))
         finally:
             await client.close()
+
+    async def _of_all(self, act: Callable[[str], Awaitable[None]]) -> None:
+        for start in range(0, len(self._names), _AT_ONCE):
+            await asyncio.gather(*map(act, self._names[start : start + _AT_ONCE]))
+
+    async def _one(self, client: Client, name: str) -> None:
+        draw = self._random.random()
+        if draw < _OTHER_ENDPOINTS:
+            patch = {"endpoints": self._endpoints()}
+            await client.patch(ENDPOINT_SLICES, name, patch, namespace=self._namespace)
+        elif draw < _OTHER_FIELDS:
+            patch = {"spec": self._random.choice(_FIELDS)}
+            await client.patch(SERVICES, name, patch, namespace=self._namespace)
+        else:
+            await client.delete(SERVICES, name, namespace=self._namespace)
+            await self._come_back(client, name)
+        self.changes += 1
+
+    async def _come_back(self, client: Client, name: str) -> None:
+        """As soon as a load balancer's finalizer has gone."""
+        async with asyncio.timeout(30):
+            while True:
+                try:
+                    await client.create(SERVICES, service(self._namespace, name))
+                except StatusError as error:
+                    if error.reason != "AlreadyExists":
+                        raise
+                    await asyncio.sleep(0.01)
+                else:
+                    return
 
     async def _make(self, client: Client, name: str) -> None:
         await client.create(SERVICES, service(self._namespace, name))
         await client.create(ENDPOINT_SLICES, slice_of(self._namespace, name, self._endpoints()))
 
+    async def _delete(self, client: Client, name: str) -> None:
+        await client.delete(ENDPOINT_SLICES, name, namespace=self._namespace)
+        await client.delete(SERVICES, name, namespace=self._namespace)
+
     def _endpoints(self) -> list[Obj]:
-        numbers = self._random.sample(range(2, 250), self._random.randint(1, 4))
+        numbers = self._random.sample(range(2, 250), self._random.randint(0, 4))
         return [{"addresses": [f"192.0.2.{number}"]} for number in numbers]
+
+
+_OTHER_ENDPOINTS, _OTHER_FIELDS = 0.8, 0.9
+_FIELDS: tuple[Obj, ...] = (
+    {"type": "NodePort"},
+    {"type": "LoadBalancer", "externalTrafficPolicy": "Local"},
+    {"type": "ClusterIP", "externalTrafficPolicy": None, "loadBalancerSourceRanges": None},
+    {"sessionAffinity": "ClientIP", "sessionAffinityConfig": {"clientIP": {"timeoutSeconds": 60}}},
+    {"sessionAffinity": "None", "sessionAffinityConfig": None},
+    {"internalTrafficPolicy": "Local"},
+    {"internalTrafficPolicy": "Cluster"},
+)
 
 
 def service(namespace: str, name: str) -> Obj:
@@ -87,7 +134,7 @@ def service(namespace: str, name: str) -> Obj:
         "apiVersion": "v1",
         "kind": "Service",
         "metadata": {"name": name, "namespace": namespace},
-        "spec": {"ports": [{"port": 80}]},
+        "spec": {"ports": [{"name": "http", "port": 80}, {"name": "dns", "port": 53, "protocol": "UDP"}]},
     }
 
 
@@ -101,6 +148,9 @@ def slice_of(namespace: str, name: str, endpoints: list[Obj]) -> Obj:
             "labels": {"kubernetes.io/service-name": name, "endpointslice.kubernetes.io/managed-by": "test"},
         },
         "addressType": "IPv4",
-        "ports": [{"name": "", "port": 8080, "protocol": "TCP"}],
+        "ports": [
+            {"name": "http", "port": 8080, "protocol": "TCP"},
+            {"name": "dns", "port": 5353, "protocol": "UDP"},
+        ],
         "endpoints": endpoints,
     }

@@ -2,7 +2,7 @@
 
 Run as a program (also inside a Pod) it prints one JSON line of counts; `Load` runs it on the host.
 
-    python traffic.py URL SECONDS new|keep|udp
+    python traffic.py URL SECONDS new|keep|udp [PAUSE_S]
 """
 
 from __future__ import annotations
@@ -36,7 +36,9 @@ def ask(connection: http.client.HTTPConnection, path: str) -> str:
     return response.headers.get("X-Pod") or body[:40].decode("latin-1").strip()
 
 
-def hammer(url: str, seconds: float, mode: str, stopping: threading.Event) -> dict[str, Any]:
+def hammer(
+    url: str, seconds: float, mode: str, stopping: threading.Event, pause_s: float = 0.0
+) -> dict[str, Any]:
     """Asks until the time is over or it is told to stop; `keep` reuses one connection as browsers do.
 
     A kept connection that the server closed between two requests is opened again without counting a
@@ -72,6 +74,8 @@ def hammer(url: str, seconds: float, mode: str, stopping: threading.Event) -> di
         if mode == "new":
             connection.close()
             fresh = True
+        if pause_s:
+            time.sleep(pause_s)
     return {
         "requests": requests,
         "failed": len(failures),
@@ -82,7 +86,9 @@ def hammer(url: str, seconds: float, mode: str, stopping: threading.Event) -> di
     }
 
 
-def hammer_datagrams(url: str, seconds: float, stopping: threading.Event) -> dict[str, Any]:
+def hammer_datagrams(
+    url: str, seconds: float, stopping: threading.Event, pause_s: float = 0.001
+) -> dict[str, Any]:
     """The same by UDP and one socket, which is one flow to connection tracking.
 
     A question whose answer does not come is repeated, as every client by UDP does: one that is on its way
@@ -109,7 +115,7 @@ def hammer_datagrams(url: str, seconds: float, stopping: threading.Event) -> dic
             else:
                 failures.append(f"question {number}")
             slowest_s = max(slowest_s, time.monotonic() - begun)
-            time.sleep(0.001)
+            time.sleep(pause_s)
     return {
         "requests": served.total(),
         "failed": len(failures),
@@ -135,15 +141,25 @@ def ask_by_datagram(client: socket.socket, number: int) -> str:
 class Load:
     """`with Load(url) as load: ...` asks all through the block; `load.results` has the counts by mode."""
 
-    def __init__(self, url: str, *, modes: tuple[str, ...] = ("new", "keep"), max_s: float = 120) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        modes: tuple[str, ...] = ("new", "keep"),
+        max_s: float = 120,
+        pause_s: float | None = None,
+    ) -> None:
         self._argv = [sys.executable, str(Path(__file__)), url, str(max_s)]
+        self._pause = [] if pause_s is None else [str(pause_s)]
         self._modes = modes
         self._clients: dict[str, subprocess.Popen[str]] = {}
         self.results: dict[str, dict[str, Any]] = {}
 
     def __enter__(self) -> Load:
         for mode in self._modes:
-            self._clients[mode] = subprocess.Popen([*self._argv, mode], stdout=subprocess.PIPE, text=True)
+            self._clients[mode] = subprocess.Popen(
+                [*self._argv, mode, *self._pause], stdout=subprocess.PIPE, text=True
+            )
         time.sleep(0.3)
         return self
 
@@ -163,13 +179,13 @@ class Load:
 
 
 def main() -> None:
-    url, seconds, mode = sys.argv[1], float(sys.argv[2]), sys.argv[3]
+    url, seconds, mode, *pause = sys.argv[1], float(sys.argv[2]), sys.argv[3], *map(float, sys.argv[4:])
     stopping = threading.Event()
     signal.signal(signal.SIGTERM, lambda number, frame: stopping.set())
     if mode == "udp":
-        counts = hammer_datagrams(url, seconds, stopping)
+        counts = hammer_datagrams(url, seconds, stopping, *pause)
     else:
-        counts = hammer(url, seconds, mode, stopping)
+        counts = hammer(url, seconds, mode, stopping, *pause)
     print(json.dumps(counts), flush=True)
 
 
