@@ -57,7 +57,7 @@ class Stage:
 
     def sampan(self, words: str) -> None:
         print(f"   $ sampan {words}", flush=True)
-        for line in self.node.sampan(*words.split()).out.rstrip().splitlines():
+        for line in self.node.verb(*words.split()).out.rstrip().splitlines():
             print(f"     {line}", flush=True)
 
     def curl(self, url: str) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.node import PROGRAMS, CommandFailed, Node, Output, eventually, run
+from harness.node import PROGRAMS, CommandFailed, Node, eventually, run
 from mirror import Mirror
 
 GRACE_S = 8
@@ -48,14 +48,6 @@ class Several(Node):
     @property
     def names(self) -> list[str]:
         return [self.name, f"{self.name}-2", f"{self.name}-3"]
-
-    def verb(self, *words: str, timeout_s: float = 60) -> Output:
-        """`sampan node ls` and its like."""
-        where = ["--name", self.name, "--data-dir", str(self.data)]
-        output = run([str(PROGRAMS / "sampan"), *words, *where], env=self.env, timeout_s=timeout_s)
-        if output.code:
-            raise CommandFailed(f"{' '.join(words)}: {output.err}")
-        return output
 
     def place(self, name: str) -> Path:
         return self.data / "nodes" / name

@@ -60,6 +60,14 @@ class Node:
         argv = [str(PROGRAMS / "sampan"), verb, "--name", self.name, "--data-dir", str(self.data), *rest]
         return run(argv, env=self.env, timeout_s=timeout_s)
 
+    def verb(self, *words: str, timeout_s: float = 60) -> Output:
+        """`sampan node ls` and its like, which must succeed."""
+        where = ["--name", self.name, "--data-dir", str(self.data)]
+        output = run([str(PROGRAMS / "sampan"), *words, *where], env=self.env, timeout_s=timeout_s)
+        if output.code:
+            raise CommandFailed(f"{' '.join(words)}: {output.err}")
+        return output
+
     def up(self, *words: str) -> Output:
         mirrors = ["--registry-mirror", f"docker.io={self._mirror_url}"] if self._mirror_url else []
         output = self.sampan("up", "--kubeconfig", str(self.kubeconfig), *mirrors, *words)
