@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from dataclasses import replace
 
 from harness.lab import endpoint, service, slice_of
 from sampan.api.objects import Obj
-from sampan.api.resources import ENDPOINT_SLICES, PODS, SERVICES
+from sampan.api.resources import ENDPOINT_SLICES, PODS, SERVICE_CIDRS, SERVICES
 from sampan.client.client import Client
 from sampan.client.fake import FakeTransport
 from sampan.client.informers import Informers
 from sampan.proxy.fake import FakeConntrack, FakeNft
+from sampan.proxy.frontends import Front
 from sampan.proxy.proxy import Proxy, ProxyConfig
 from sampan.proxy.rules import Flows
 from sampan.proxy.table import KEY_MASK, Element, Table
@@ -217,6 +218,93 @@ async def test_audit_comes_by_itself() -> None:
         world.nft.table[Element("fe4", ("10.96.0.99", "tcp", 1))] = (9,)
         await asyncio.sleep(0.1)
         assert Element("fe4", ("10.96.0.99", "tcp", 1)) not in world.nft.table
+
+
+def node(zone: str = "", **spec: object) -> Obj:
+    labels = {"topology.kubernetes.io/zone": zone} if zone else {}
+    return {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {"name": "node-1", "labels": labels},
+        "spec": spec,
+    }
+
+
+async def test_zone_of_the_node_counts_from_the_first_table_on_and_as_it_changes() -> None:
+    ends = [
+        endpoint(f"10.244.0.{n}") | {"hints": {"forZones": [{"name": zone}]}}
+        for n, zone in ((5, "a"), (6, "b"))
+    ]
+    world = World(WEB, slice_of("web", TCP, *ends), node("a"))
+    async with world.running():
+        assert world.endpoints() == ["10.244.0.5"]
+        world.api.add(node("b"))
+        await turns()
+        assert world.endpoints() == ["10.244.0.6"]
+        world.nft.changes.clear()
+        world.api.add(node("b", taints=[{"key": "other"}]))
+        await turns()
+        assert world.nft.changes == []
+
+
+async def test_new_service_range_is_guarded_and_nobodys_external_address() -> None:
+    thief = service("thief", "10.96.0.30", {"port": 80}, externalIPs=["10.97.0.20"])
+    ranges: Obj = {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "ServiceCIDR",
+        "metadata": {"name": "more"},
+        "spec": {"cidrs": ["10.96.0.0/16", "10.97.0.0/24"]},
+    }
+    world = World(thief)
+    async with world.running():
+        stolen = Element("fe4", ("10.97.0.20", "tcp", 80))
+        assert stolen in (world.nft.table or {})
+        world.api.add(ranges)
+        await turns()
+        assert world.nft.guarded == ("10.97.0.0/24",)
+        assert stolen not in (world.nft.table or {})
+        world.api.remove(SERVICE_CIDRS, "more", "")
+        await turns()
+        assert world.nft.guarded == ()
+        assert stolen in (world.nft.table or {})
+
+
+async def test_flows_that_gather_while_the_kernel_is_busy_are_forgotten_together() -> None:
+    ends = [endpoint(f"10.244.0.{n}") for n in range(5, 9)]
+    world = World(service("dns", "10.96.0.21", {"port": 53, "protocol": "UDP"}), slice_of("dns", UDP, *ends))
+    asked: list[int] = []
+    free = asyncio.Event()
+
+    async def slow(flows: Collection[Flows], fronts: Collection[Front]) -> None:
+        asked.append(len(flows))
+        await free.wait()
+
+    world.conntrack.forget = slow  # type: ignore[method-assign]
+    async with world.running():
+        for count in (3, 2, 1):
+            world.api.add(slice_of("dns", UDP, *ends[:count]))
+            await turns()
+        free.set()
+        await turns()
+        assert asked == [1, 2]
+
+
+async def test_affinity_of_an_earlier_process_keeps_everybodys_seat() -> None:
+    ends = [endpoint(f"10.244.0.{n}") for n in (5, 6, 7)]
+    sticky = service("web", "10.96.0.20", {"port": 80}, sessionAffinity="ClientIP")
+    first = World(sticky, slice_of("web", TCP, *ends))
+    async with first.running():
+        first.api.add(slice_of("web", TCP, *ends[1:]))
+        await turns()
+        table = dict(first.nft.table or {})
+    assert table[Element("ep4", (1, 2))] == ("10.244.0.7", 8080)
+    second = World(sticky, slice_of("web", TCP, *reversed(ends[1:])), kernel=table)
+    async with second.running() as proxy:
+        assert second.nft.changes == []
+        assert await proxy.audit() == 0
+        second.api.add(slice_of("web", TCP, *ends))
+        await turns()
+        assert (second.nft.table or {})[Element("ep4", (1, 0))] == ("10.244.0.5", 8080)
 
 
 async def test_drained_returns_once_the_endpoint_is_gone() -> None:

@@ -320,6 +320,36 @@ async def test_rules_of_another_version_are_replaced_in_one_transaction(lab: Lab
         stop.set()
 
 
+OLDER = """table inet sampan {
+	map fe4 {
+		type ipv4_addr . inet_proto . inet_service : mark
+		elements = { VIP . tcp . 80 : 4711 }
+	}
+	map svc {
+		type mark : mark
+		elements = { 4711 : 3 }
+	}
+	chain services {
+	}
+}
+"""
+
+
+async def test_table_of_a_version_that_knew_less_is_replaced_and_its_keys_are_kept(lab: Lab) -> None:
+    """Keys are the marks of flows that live on."""
+    pods = await two_servers(lab)
+    lab.api.add(
+        service("web", lab.vip(20), {"port": 80}),
+        slice_of("web", WEB, *(endpoint(pod.ip) for pod in pods)),
+    )
+    await lab.node.load_nft(OLDER.replace("VIP", lab.vip(20)))
+    async with lab.proxy() as proxy:
+        assert await lab.host.ask(lab.vip(20), 80)
+        listing = await lab.node.execute(("nft", "list", "map", "inet", "sampan", "fe4"))
+        assert f"{4711:#010x}" in listing
+        assert await proxy.audit() == 0
+
+
 def on_host_port(pod: Place, name: str, protocol: str = "TCP", **port: object) -> Obj:
     ports = [{"hostPort": 18080, "containerPort": 8080, "protocol": protocol, **port}]
     return {
