@@ -14,7 +14,7 @@ from sampan.client.client import Client
 from sampan.client.informers import Informers
 from sampan.proxy.policy.enforcer import Enforcer, PolicyConfig, dns_stand_in
 
-REFUSED_AFTER_S = 0.3
+REFUSED_AFTER_S = 0.2
 """A packet that is let through is answered in well under a millisecond; one that is dropped never is."""
 ANSWERED_WITHIN_S = 10.0
 PORT = 8080

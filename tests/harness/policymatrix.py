@@ -16,7 +16,7 @@ from harness.lab import Place
 from harness.policylab import ANSWERED_WITHIN_S, PolicyLab
 from harness.policyoracle import Flow
 
-LEFT_TO_THE_OTHERS_S = 0.15
+LEFT_TO_THE_OTHERS_S = 0.08
 _SCTP = 132
 _SOURCE_PORT = 40000
 

@@ -109,6 +109,18 @@ async def test_policies_and_pods_that_go_take_their_elements_with_them() -> None
         assert world.kernel.table == {}
 
 
+async def test_pods_are_followed_from_the_first_policy_on() -> None:
+    world = World(web(), policies.pod("friend", "default", "10.0.0.3", app="friend"))
+    world.api = FakeTransport(*world.api.objects(PODS), policies.namespace("default"), reads=True)
+    async with world.running() as enforcer:
+        await enforcer.admitted(web(), (IP,))
+        assert not [action for action in world.api.actions if action.plural in ("pods", "namespaces")]
+        rules = [{"from": [{"podSelector": labelled(app="friend")}]}]
+        world.api.add(policy("a", selector=WEB, ingress=rules))
+        await world.until("in4", "id4", "peers")
+        assert len(world.kernel.changes) == 1, "nobody is shut out before his friends are known"
+
+
 async def test_admitted_returns_when_the_kernel_has_it() -> None:
     world = World(policy("a", selector=WEB))
     unborn = policies.pod("web", "default", phase="Pending", app="web")

@@ -6,6 +6,9 @@ one transaction. Until the first table stands (`_ready`), the picture only gathe
 both owned by `run`: the audit compares the kernel's table with ours, rarely or when a transaction was
 refused; the flusher makes conntrack forget the flows of Pods that have left.
 
+As long as a cluster has no policy, nothing is asked about its Pods: a node of its own would carry all of them
+for nothing. The first policy makes it follow Pods and namespaces, and counts when all of them are known.
+
 A Pod of this node is isolated before it can send or be sent a packet: the kubelet awaits `admitted` between
 the Pod's address and its first container. It stays so until the kubelet says that it has `left`, also if its
 object, its policies or its namespace go before it does. When this process ends the table stays; the next one
@@ -24,6 +27,7 @@ from sampan.api.objects import Obj, key_of, labels_of, name_of, namespace_of, re
 from sampan.api.prometheus import Family
 from sampan.api.resources import NAMESPACES, NETWORK_POLICIES, PODS
 from sampan.client.client import Client
+from sampan.client.informer import Informer
 from sampan.client.informers import Informers
 from sampan.proxy.contract import NftFault, SocketFactory
 from sampan.proxy.policy import drops
@@ -80,8 +84,9 @@ class Enforcer:
     ) -> None:
         self._client = client
         self._policies = informers.informer(NETWORK_POLICIES)
-        self._pods = informers.informer(PODS)
-        self._namespaces = informers.informer(NAMESPACES)
+        self._informers = informers
+        self._pods: Informer | None = None
+        """None before there was a policy."""
         self._kernel = kernel or KernelPolicyTable(sockets)
         self._flows = flows or KernelFlows(sockets)
         self._freed: asyncio.Queue[tuple[str, ...]] = asyncio.Queue()
@@ -95,6 +100,10 @@ class Enforcer:
         self._listings: list[set[str]] = []
         """For each listing of policies under way, the uids of those that went meanwhile."""
         self._arranged = False
+        self._wanted = asyncio.Event()
+        """There is a policy, or was one."""
+        self._complete = asyncio.Event()
+        """The picture has everything that policies speak of."""
         self._ready = asyncio.Event()
         self._drifted = asyncio.Event()
         self._in_line = asyncio.Event()
@@ -104,13 +113,15 @@ class Enforcer:
     async def run(self) -> None:
         """Keeps the kernel's table until cancelled. The table stays when this process ends."""
         self._policies.subscribe(self._policy_changed)
-        self._namespaces.subscribe(self._namespace_changed)
-        self._pods.subscribe(self._pod_changed)
         try:
-            for informer in (self._policies, self._namespaces, self._pods):
-                await informer.wait_synced()
+            await self._policies.wait_synced()
+            if self._wanted.is_set():
+                await self._follow()
+            else:
+                self._complete.set()
             await self._start()
             async with asyncio.TaskGroup() as group:
+                group.create_task(self._follow_when_wanted(), name="policies-follow")
                 group.create_task(self._forget_flows(), name="policies-flows")
                 group.create_task(self._audit_now_and_then(), name="policies-audit")
         finally:
@@ -131,6 +142,7 @@ class Enforcer:
                 await self._ready.wait()
                 await self._freed.join()
                 await self._catch_up(namespace_of(pod))
+                await self._complete.wait()
                 self._here[uid_of(pod)] = ips
                 self._tell_pod(self._latest(pod))
                 self._flush()
@@ -147,8 +159,7 @@ class Enforcer:
             if self._policies.list():
                 self._freed.put_nowait(ips)
             facts = self._picture.pod(uid)
-            pod = self._pods.get(facts.key) if facts else None
-            if pod is None or uid_of(pod) != uid:
+            if facts is not None and self._known(facts.key, uid) is None:
                 self._picture.set_pod(uid, None)
                 self._arrange()
 
@@ -198,13 +209,35 @@ class Enforcer:
         for policy in listed.get("items") or ():
             known = self._policies.get(key_of(policy))
             if uid_of(policy) not in gone and (known is None or revision_of(known) < revision_of(policy)):
-                self._picture.set_policy(key_of(policy), policy_of(policy))
+                self._learn(policy)
+
+    async def _follow_when_wanted(self) -> None:
+        await self._wanted.wait()
+        if self._pods is None:
+            await self._follow()
+            self._flush()
+
+    async def _follow(self) -> None:
+        self._pods, namespaces = self._informers.informer(PODS), self._informers.informer(NAMESPACES)
+        namespaces.subscribe(self._namespace_changed)
+        self._pods.subscribe(self._pod_changed)
+        await namespaces.wait_synced()
+        await self._pods.wait_synced()
+        self._complete.set()
+
+    def _learn(self, policy: Obj) -> None:
+        self._picture.set_policy(key_of(policy), policy_of(policy))
+        if not self._wanted.is_set():
+            self._wanted.set()
+            self._complete.clear()
 
     # -- what informers tell
 
     def _policy_changed(self, old: Obj | None, new: Obj | None) -> None:
-        self._picture.set_policy(key_of(new or old or {}), policy_of(new) if new else None)
-        if new is None and old is not None:
+        if new is not None:
+            self._learn(new)
+        elif old is not None:
+            self._picture.set_policy(key_of(old), None)
             for gone in self._listings:
                 gone.add(uid_of(old))
         self._arrange()
@@ -226,8 +259,11 @@ class Enforcer:
 
     def _latest(self, pod: Obj) -> Obj:
         """As the informer has it: labels may have changed since the kubelet took the Pod up."""
-        known = self._pods.get(key_of(pod))
-        return known if known is not None and uid_of(known) == uid_of(pod) else pod
+        return self._known(key_of(pod), uid_of(pod)) or pod
+
+    def _known(self, key: str, uid: str) -> Obj | None:
+        pod = self._pods.get(key) if self._pods else None
+        return pod if pod is not None and uid_of(pod) == uid else None
 
     def _arrange(self) -> None:
         if self._ready.is_set() and not self._arranged:
@@ -239,7 +275,7 @@ class Enforcer:
     def _flush(self) -> None:
         """Everything told in this turn of the loop, as one transaction."""
         self._arranged = False
-        if not self._ready.is_set():
+        if not self._ready.is_set() or not self._complete.is_set():
             return
         try:
             self._kernel.apply(self._picture.take())
@@ -257,7 +293,7 @@ class Enforcer:
             await self._kernel.replace(self._picture.table)
         else:
             change = diff(found, self._picture.table)
-            unclaimed = _unclaimed(found, self._picture)
+            unclaimed = _unclaimed(found, self._picture) if self._wanted.is_set() else set()
             if unclaimed:
                 # The process before may have died before the API knew whose they are.
                 asyncio.get_running_loop().call_later(self._config.unclaimed_for_s, self._drifted.set)

@@ -3,6 +3,9 @@
 Rules only ever allow, and all policies' rules add up; so what isolates a Pod in one direction comes down to a
 set of grants, (peer, ports) each. A Pod without grants that is isolated lets nothing through.
 
+Rules with ports speak of TCP, UDP and SCTP alone; so ICMP passes by rules without ports, and what is about a
+flow that was let through passes with it.
+
 Sources: concepts/services-networking/network-policies; the NetworkPolicy API reference; where these leave it
 open, what sigs.k8s.io/kube-network-policies does: Pods on the host's network are neither selected nor peers,
 a named port is one of the destination Pod, ended Pods are no Pods.
