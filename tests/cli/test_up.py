@@ -149,6 +149,16 @@ def test_ranges_are_kept_from_one_up_to_the_next(tmp_path: Path) -> None:
     assert up._choose(cluster, up.Asked(external_ips=[]), 1).external_ips == []
 
 
+def test_the_domain_is_chosen_once(tmp_path: Path) -> None:
+    cluster = Cluster("one", tmp_path)
+    with pytest.raises(UserError, match="is no domain"):
+        up._choose(cluster, up.Asked(domain="a..b"), 1)
+    for asked in ("k8s.test", None, "k8s.test"):
+        assert up._choose(cluster, up.Asked(domain=asked), 1).domain == "k8s.test"
+    with pytest.raises(UserError, match="the domain of 'one' is k8s.test"):
+        up._choose(cluster, up.Asked(domain="cluster.local"), 1)
+
+
 def test_how_many_nodes_are_asked_for(tmp_path: Path) -> None:
     cluster = Cluster("one", tmp_path)
     assert up._asked_nodes(cluster, None) == 1

@@ -205,7 +205,7 @@ def test_nobody_is_refused_while_the_node_is_dead(mortal: Node) -> None:
     mortal.apply(TOOLBOX % ("asker", "asker", "asker", f"python3, -c, {json.dumps(ASK)}"), "default")
     mortal.wait_ready("pod/asker", "default")
     ip = mortal.get("service", "kube-dns", "kube-system")["spec"]["clusterIP"]
-    for _ in range(3):
+    for _ in range(2):
         mortal.kill()
         waiting = subprocess.Popen(
             ["dig", "+short", "+tries=1", "+time=20", f"@{ip}", "kubernetes.default.svc.cluster.local"],

@@ -190,6 +190,7 @@ class Agent:
             mirrors=config.mirrors,
             unsafe_sysctls=config.unsafe_sysctls,
             kubelet=config.kubelet,
+            domain=config.domain,
         )
         parts = NodeParts(node, settings, client, informers, client)
         tls = self._serving_tls()

@@ -26,7 +26,6 @@ from sampan.apiserver.server import ApiServer, ServerConfig
 from sampan.cli import discovery, fleet, memory, nodeconfig
 from sampan.cli.cluster import Choices, Cluster
 from sampan.cli.fleet import Fleet
-from sampan.cli.nodedns import DOMAIN
 from sampan.cli.nodeparts import KUBELET_PORT, NodeParts, NodeSettings, listening
 from sampan.client.client import Client
 from sampan.client.events import EventRecorder
@@ -163,6 +162,7 @@ class Assembly:
             external_ips=self._choices.external_ips,
             advertise_host=str(family.node.ip),
             advertise_port=NODE_API_PORT,
+            cluster_domain=self._choices.domain,
             pod_security=configuration.parse(chosen) if chosen else configuration.PodSecurityConfig(),
         )
         server = ApiServer(config, SqliteStore(self._cluster.store), self._streams.get)
@@ -241,7 +241,7 @@ class Assembly:
         yield "informers", informers.run()
         await nodeconfig.publish(manager, nodeconfig.of(self._cluster, self._choices))
 
-        yield "dns-announcer", Announcer(manager, informers, node.plan.dns_ips, DOMAIN).run()
+        yield "dns-announcer", Announcer(manager, informers, node.plan.dns_ips, self._choices.domain).run()
         settings = NodeSettings(
             name=name,
             data=self._cluster.data,
@@ -250,6 +250,7 @@ class Assembly:
             mirrors=self._choices.mirrors,
             unsafe_sysctls=self._choices.unsafe_sysctls,
             kubelet=self._choices.kubelet,
+            domain=self._choices.domain,
         )
         kubelet_client = Client(server.transport(user(f"system:node:{name}", "system:nodes")))
         node_parts = NodeParts(node, settings, manager, informers, kubelet_client)

@@ -22,6 +22,7 @@ from sampan.cli.errors import UserError
 
 DEFAULT_NAME = "sampan"
 DEFAULT_ROOT = Path("/var/lib/sampan")
+DEFAULT_DOMAIN = "cluster.local"
 NAME_FORM = re.compile(r"[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?")
 
 
@@ -50,6 +51,8 @@ class Choices:
     """How long a node may be silent before it counts as lost."""
     overlay: bool = False
     """Whether Pods' packets between nodes travel in VXLAN."""
+    domain: str = DEFAULT_DOMAIN
+    """The end of all names of Services."""
 
     @property
     def images(self) -> Path:

@@ -12,7 +12,7 @@ import orjson
 from sampan.api.errors import StatusError
 from sampan.api.objects import Obj
 from sampan.api.resources import CONFIG_MAPS
-from sampan.cli.cluster import Choices, Cluster
+from sampan.cli.cluster import DEFAULT_DOMAIN, Choices, Cluster
 from sampan.client.client import Client
 
 NAMESPACE, NAME, FIELD = "kube-system", "sampan-config", "node"
@@ -33,6 +33,7 @@ class NodeConfig:
     mirrors: Mapping[str, str] = field(default_factory=dict)
     unsafe_sysctls: Sequence[str] = ()
     kubelet: Mapping[str, Any] = field(default_factory=dict)
+    domain: str = DEFAULT_DOMAIN
 
 
 class NoConfig(Exception):
@@ -51,6 +52,7 @@ def of(cluster: Cluster, choices: Choices) -> NodeConfig:
         mirrors=choices.mirrors,
         unsafe_sysctls=choices.unsafe_sysctls,
         kubelet=choices.kubelet,
+        domain=choices.domain,
     )
 
 

@@ -19,7 +19,6 @@ from sampan.dns.settings import Settings
 from sampan.kubelet.network.node import NodeNamespace
 
 DNS_PORT = 53
-DOMAIN = "cluster.local"
 
 
 class NodeDns:
@@ -28,9 +27,9 @@ class NodeDns:
     """
 
     def __init__(
-        self, node: NodeNamespace, name: str, data: Path, reader: Client, informers: Informers
+        self, node: NodeNamespace, name: str, data: Path, domain: str, reader: Client, informers: Informers
     ) -> None:
-        self._node, self._name, self._record = node, name, record(data)
+        self._node, self._name, self._record, self._domain = node, name, record(data), domain
         self._reader, self._informers = reader, informers
 
     async def run(self) -> None:
@@ -43,14 +42,14 @@ class NodeDns:
         self._record.parent.mkdir(parents=True, exist_ok=True)
         sockets = await Keeper(self._record, plan.pin, self._open).sockets(names)
         identity = Identity(
-            DOMAIN,
+            self._domain,
             plan.dns_ips,
             (*plan.cluster_cidrs, *plan.service_cidrs),
             __version__,
         )
         events = EventRecorder(self._reader, "coredns", self._name)
         server = DnsServer(self._informers, sockets[::2], sockets[1::2], identity, own=plan.node_ips)
-        settings = Settings(self._informers, events, server.configure, default_corefile(DOMAIN))
+        settings = Settings(self._informers, events, server.configure, default_corefile(self._domain))
         server.loop_found = settings.loop_found
         about = [Place(socket.SOCK_STREAM, ip, port) for ip in plan.dns_ips for port in pages.PORTS]
         about += [Place(socket.SOCK_STREAM, ip, pages.METRICS_PORT) for ip in plan.node_ips]

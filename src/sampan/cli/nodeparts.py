@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from sampan.cli.cluster import DEFAULT_DOMAIN
 from sampan.cli.nodedns import NodeDns
 from sampan.client.client import Client
 from sampan.client.events import EventRecorder
@@ -43,6 +44,7 @@ class NodeSettings:
     mirrors: Mapping[str, str] = field(default_factory=dict)
     unsafe_sysctls: Sequence[str] = ()
     kubelet: Mapping[str, Any] = field(default_factory=dict)
+    domain: str = DEFAULT_DOMAIN
 
 
 class NodeParts:
@@ -75,7 +77,7 @@ class NodeParts:
         self.policies = Enforcer(
             reader, informers, node.socket, PolicyConfig(settings.name, (dns_stand_in(tuple(plan.dns_ips)),))
         )
-        self.dns = NodeDns(node, settings.name, settings.data, reader, informers)
+        self.dns = NodeDns(node, settings.name, settings.data, settings.domain, reader, informers)
         self.kubelet = Kubelet(
             own,
             informers,
@@ -90,6 +92,7 @@ class NodeParts:
                     root=settings.data,
                     image_root=settings.images,
                     cluster_dns=plan.dns_ips[:1],
+                    cluster_domain=settings.domain,
                     cgroup_root=settings.cgroup,
                     pod_cidrs=plan.pod_cidrs,
                     allowed_unsafe_sysctls=tuple(settings.unsafe_sysctls),

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sampan.api import yaml
+from sampan.api import names, yaml
 from sampan.api.podsecurity import configuration
 from sampan.apiserver.pki import Pki
 from sampan.cli import cluster as clusters
@@ -104,6 +104,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=None,
         help="let Pods' packets between nodes travel in VXLAN instead of by plain routes",
     )
+    parser.add_argument(
+        "--cluster-domain",
+        metavar="DOMAIN",
+        help=f"the end of all names of Services (default: {clusters.DEFAULT_DOMAIN})",
+    )
     parser.add_argument("--foreground", action="store_true", help="do not go into the background")
 
 
@@ -135,6 +140,7 @@ def run(parsed: argparse.Namespace) -> int:
         external_ips,
         parsed.overlay,
         parsed.node_monitor_grace_period,
+        parsed.cluster_domain,
     )
     choices = _choose(cluster, asked, listener.getsockname()[1])
     target = parsed.kubeconfig
@@ -230,6 +236,7 @@ class Asked:
     external_ips: list[str] | None = None
     overlay: bool | None = None
     node_grace_s: float | None = None
+    domain: str | None = None
 
 
 def _choose(cluster: Cluster, asked: Asked, api_port: int) -> Choices:
@@ -248,6 +255,7 @@ def _choose(cluster: Cluster, asked: Asked, api_port: int) -> Choices:
         ip_families=_families(cluster, before.ip_families, asked.ip_families),
         node_grace_s=before.node_grace_s if asked.node_grace_s is None else asked.node_grace_s,
         overlay=before.overlay if asked.overlay is None else asked.overlay,
+        domain=_domain(cluster, before.domain, asked.domain),
     )
     cluster.keep(chosen)
     return chosen
@@ -267,6 +275,22 @@ def _families(cluster: Cluster, before: str, asked: str | None) -> str:
             f"--ip-families {asked}: the primary family of {cluster.name!r} is IPv{was}, and its Services "
             "have addresses of it",
             f"Name IPv{was} first, or begin anew with `sampan down --name {cluster.name}`.",
+        )
+    return asked
+
+
+def _domain(cluster: Cluster, before: str, asked: str | None) -> str:
+    """The domain chosen; it stays for as long as the cluster does."""
+    if asked is None or asked == before:
+        return before
+    if names.dns_subdomain(asked):
+        raise UserError(
+            f"--cluster-domain {asked!r} is no domain", "For instance: --cluster-domain cluster.local"
+        )
+    if cluster.choices() is not None:
+        raise UserError(
+            f"--cluster-domain {asked}: the domain of {cluster.name!r} is {before}, and its Pods know it",
+            f"Begin anew with `sampan down --name {cluster.name}`.",
         )
     return asked
 
