@@ -75,7 +75,7 @@ def wrong(world: World) -> Iterator[str]:
 
 
 async def live(history: list[tuple[str, str]]) -> None:
-    fake = FakeTransport()
+    fake = FakeTransport(*(service(name) for name in NAMES[: ROOM + 1]))
     while True:
         async with running(World(fake=fake), lambda *given: LoadBalancerController(*given, (POOL,))) as world:
             while history and history[0][0] != "restart":
