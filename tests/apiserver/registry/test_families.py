@@ -160,6 +160,15 @@ def test_a_preference_is_not_acted_on_only_because_the_cluster_has_changed() -> 
     assert outcome(again) == (PREFER, BOTH)
 
 
+@pytest.mark.parametrize(("policy", "chosen", "addresses"), [(SINGLE, V6, [A6]), (REQUIRE, BOTH, [A4, A6])])
+def test_what_the_cluster_no_longer_has_is_left_to_those_who_have_it(policy, chosen, addresses) -> None:
+    """Or else they could not even lose their finalizers."""
+    old, again = (spec(policy, chosen, addresses) for _ in range(2))
+    assert families.settle(again, old, V4) == []
+    assert outcome(again) == (policy, chosen)
+    assert families.settle(spec(policy, chosen, addresses, kind="NodePort"), old, V4)
+
+
 def test_what_is_second_is_given_back_by_single_stack_only() -> None:
     broken = families.settle(spec(PREFER, BOTH, [A4]), TWO, BOTH)
     assert [error.text for error in broken] == [

@@ -384,3 +384,19 @@ async def test_where_a_load_balancer_is_says_the_status_subresource_only(api) ->
     spec = {"spec": {"externalIPs": ["203.0.113.9"], "type": "ClusterIP"}}
     kept = await api.call("patch", SERVICES, "a", spec, sub="status")
     assert kept["spec"]["type"] == "LoadBalancer" and "externalIPs" not in kept["spec"]
+
+
+async def test_a_service_of_a_family_that_the_cluster_has_no_more_can_be_changed_and_deleted(serve) -> None:
+    store = MemoryStore()
+    async with serve(store, service_cidrs=("10.96.0.0/16", "fd00:96::/112")) as api:
+        kept = {**service("six", ipFamilies=["IPv6"])}
+        kept["metadata"]["finalizers"] = ["example.com/look"]
+        await api.create(SERVICES, kept)
+        await api.create(SERVICES, service("two", ipFamilyPolicy="RequireDualStack"))
+    async with serve(store) as api:
+        for name in ("six", "two"):
+            await api.call("patch", SERVICES, name, {"spec": {"selector": {"a": "c"}}})
+        await api.call("delete", SERVICES, "two")
+        await api.call("delete", SERVICES, "six")
+        await api.call("patch", SERVICES, "six", {"metadata": {"finalizers": None}})
+        assert (await refused(api.call("get", SERVICES, "six"))).code == 404

@@ -17,6 +17,7 @@ IPV4, IPV6 = "IPv4", "IPv6"
 SINGLE, PREFER, REQUIRE = "SingleStack", "PreferDualStack", "RequireDualStack"
 HEADLESS = "None"
 
+_SETTLED = ("type", "clusterIPs", "ipFamilies", "ipFamilyPolicy")
 _OTHER = {IPV4: IPV6, IPV6: IPV4}
 
 
@@ -28,7 +29,7 @@ def settle(spec: Obj, old: Obj | None, families: Sequence[str]) -> list[FieldErr
     """Fills in ipFamilyPolicy and ipFamilies of a Service that is no ExternalName, and drops a second
     address that the policy no longer wants. Answers what is wrong; the spec is of no use then.
     """
-    if old is not None and _keeps_preference(spec, old):
+    if old is not None and _is_as_before(spec, old):
         return []
     if not spec.get("ipFamilyPolicy"):
         spec["ipFamilyPolicy"] = _policy(spec, old)
@@ -50,14 +51,11 @@ def is_headless(spec: Obj) -> bool:
     return (spec.get("clusterIPs") or [spec.get("clusterIP")])[0] == HEADLESS
 
 
-def _keeps_preference(spec: Obj, old: Obj) -> bool:
-    """PreferDualStack before and after, and no word about families: what is, stays."""
-    unchanged = all(_listed(spec, field) == _listed(old, field) for field in ("clusterIPs", "ipFamilies"))
-    return (
-        unchanged
-        and spec.get("ipFamilyPolicy") == old.get("ipFamilyPolicy") == PREFER
-        and spec.get("type") == old.get("type")
-    )
+def _is_as_before(spec: Obj, old: Obj) -> bool:
+    """No word about type, addresses or families, and all of it settled: what is, stays."""
+    if not (old.get("ipFamilies") and old.get("ipFamilyPolicy")):
+        return False
+    return all((spec.get(field) or None) == (old.get(field) or None) for field in _SETTLED)
 
 
 def _policy(spec: Obj, old: Obj | None) -> str:
