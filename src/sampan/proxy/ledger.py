@@ -68,16 +68,19 @@ class Ledger:
         waiting: list[tuple[str, Element]] = []
         for service, new in fragments.items():
             old = self.fragment(service)
-            flows |= stale(old.flows, new.flows)
-            fronts |= new.udp_fronts ^ old.udp_fronts
+            if old.flows or old.udp_fronts or new.udp_fronts:
+                flows |= stale(old.flows, new.flows)
+                fronts |= new.udp_fronts ^ old.udp_fronts
             for element, value in old.elements.items():
                 if new.elements.get(element) != value:
                     waiting += self._give_up(service, element, before)
-            claims += [
-                (service, element)
-                for element, value in new.elements.items()
-                if old.elements.get(element) != value
-            ]
+            for element, value in new.elements.items():
+                if old.elements.get(element) == value:
+                    continue
+                if element in self._owner:
+                    claims.append((service, element))
+                else:
+                    self._take(service, element, value, before)
             self._count(old, new, before)
             if new is EMPTY:
                 self._fragments.pop(service, None)
@@ -110,6 +113,11 @@ class Ledger:
         if owner not in (None, service):
             self._contested.setdefault(element, {})[service] = None
             return
+        self._take(service, element, value, before)
+
+    def _take(
+        self, service: str, element: Element, value: Fields, before: dict[Element, Fields | None]
+    ) -> None:
         before.setdefault(element, self.table.get(element))
         self.table[element] = value
         self._owner[element] = service
@@ -128,9 +136,10 @@ class Ledger:
                 if element not in self._fixed and element.set not in MADE_ONCE:
                     before.setdefault(element, self.table[element])
                     del self.table[element]
-        self._ready.update(new.ready)
-        self._ready.subtract(old.ready)
+        for address in new.ready:
+            self._ready[address] += 1
         for address in old.ready:
+            self._ready[address] -= 1
             if not self._ready[address]:
                 del self._ready[address]
 
