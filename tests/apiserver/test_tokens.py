@@ -7,6 +7,7 @@ import pytest
 
 from sampan.api.errors import StatusError
 from sampan.api.objects import Obj
+from sampan.api.request import Request, UserInfo
 from sampan.api.resources import NODES, PODS, SERVICE_ACCOUNTS
 from sampan.apiserver import tokens
 from sampan.apiserver.tokens import InvalidToken
@@ -94,3 +95,21 @@ async def test_what_cannot_be_issued(api, spec: Obj, code: int) -> None:
     with pytest.raises(StatusError) as caught:
         await issue(api, **spec)
     assert caught.value.code == code
+
+
+async def test_a_node_gets_tokens_for_its_own_pods_alone(api, pod) -> None:
+    for name, node in (("mine", "n1"), ("other", "n2")):
+        await api.create(PODS, pod(name, node))
+    kubelet = api.server.transport(UserInfo("system:node:n1", ("system:nodes", "system:authenticated")))
+
+    async def ask(**spec: Any) -> Obj:
+        return await kubelet.call(
+            Request("create", SERVICE_ACCOUNTS, "default", "default", "token", body={"spec": spec})
+        )
+
+    bound = {"apiVersion": "v1", "kind": "Pod"}
+    assert (await ask(boundObjectRef={**bound, "name": "mine"}))["status"]["token"]
+    with pytest.raises(StatusError, match="not bound to a pod"):
+        await ask()
+    with pytest.raises(StatusError, match="bound to a pod scheduled on a different node"):
+        await ask(boundObjectRef={**bound, "name": "other"})

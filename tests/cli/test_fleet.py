@@ -64,11 +64,13 @@ async def running(cluster: Cluster, server: str = "https://a"):
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def test_every_directory_has_a_process_and_all_end_together(cluster: Cluster) -> None:
+async def test_every_directory_has_a_process_and_all_end_when_told_so(cluster: Cluster) -> None:
     one, two = fleet.add_places(cluster, 3)
     async with running(cluster):
         pids = [await pid_of(one), await pid_of(two)]
         assert pids[0] != pids[1]
+    assert [one.running_pid(), two.running_pid()] == pids, "they outlive whoever dies of a bug"
+    await Fleet(cluster, Client(FakeTransport()), "https://a", "").end()
     assert [place.running_pid() for place in (one, two)] == [None, None]
 
 
@@ -166,9 +168,23 @@ async def test_all_are_awaited() -> None:
         }
 
     fake = FakeTransport(node("a", "True"), node("b", "False"))
-    waiting = asyncio.create_task(fleet.all_ready(Client(fake), ["a", "b"]))
+    waiting = asyncio.create_task(fleet.all_ready(Client(fake), ["a", "b"], {}))
     done, _ = await asyncio.wait([waiting], timeout=0.05)
     assert not done
     ready = {"status": {"conditions": [{"type": "Ready", "status": "True"}]}}
     await Client(fake).patch(NODES, "b", ready, subresource="status")
     await asyncio.wait_for(waiting, 5)
+
+
+@pytest.mark.parametrize(
+    ("status", "heard", "said"),
+    [
+        ("True", "1970-01-01T00:01:40Z", True),
+        ("True", "1970-01-01T00:01:39Z", False),
+        ("False", "1970-01-01T00:01:41Z", False),
+        ("True", None, False),
+    ],
+)
+def test_what_an_earlier_process_said_does_not_count(status: str, heard: str | None, said: bool) -> None:
+    ready = {"type": "Ready", "status": status, "lastHeartbeatTime": heard}
+    assert fleet.says_ready({"status": {"conditions": [ready]}}, 100) is said

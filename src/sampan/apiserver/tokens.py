@@ -21,7 +21,7 @@ from sampan.api import clock, errors
 from sampan.api.objects import Obj
 from sampan.api.request import UserInfo
 from sampan.api.resources import NODES, PODS, SECRETS, SERVICE_ACCOUNTS, Resource
-from sampan.apiserver.authz import AUTHENTICATED
+from sampan.apiserver.authz import AUTHENTICATED, MASTERS, NODES_GROUP
 from sampan.apiserver.registry.hooks import Call
 
 if TYPE_CHECKING:
@@ -71,6 +71,7 @@ class Tokens:
             raise errors.invalid(kind, "", [broken])
         lifetime = min(lifetime, MAX_LIFETIME_S)
         bound = self._bound(namespace, account, spec.get("boundObjectRef"))
+        _check_node(call, name, bound)
         now = int(time.time())
         extended = lifetime == VOLUME_LIFETIME_S and "pod" in bound and audiences == [self.issuer]
         private: Obj = {
@@ -239,6 +240,19 @@ class Tokens:
             )
             self._key, self._key_id = key, _b64(hashlib.sha256(der).digest())
         return self._key
+
+
+def _check_node(call: Call, name: str, bound: Obj) -> None:
+    """A node gets tokens for its own Pods only: what admission plugin NodeRestriction does upstream."""
+    if NODES_GROUP not in call.user.groups or MASTERS in call.user.groups:
+        return
+    why = ""
+    if "pod" not in bound:
+        why = "node requested token not bound to a pod"
+    elif bound.get("node", {}).get("name") != call.user.name.removeprefix("system:node:"):
+        why = "node requested token bound to a pod scheduled on a different node"
+    if why:
+        raise errors.forbidden(SERVICE_ACCOUNTS, name, why)
 
 
 def _b64(data: bytes) -> str:

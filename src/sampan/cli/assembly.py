@@ -193,6 +193,7 @@ class Assembly:
             log.info("stopping; Pods run on")
             for task in tasks:
                 task.cancel()
+        await self._fleet.end()
 
     async def _nodes_ready(self, tell: Callable[[str], None]) -> None:
         """Further nodes that do not come up in time do not take the cluster with them."""
@@ -200,7 +201,8 @@ class Assembly:
         if not places:
             return
         loop = asyncio.get_running_loop()
-        joined = loop.create_task(fleet.all_ready(self._manager, [place.name for place in places]))
+        names = [place.name for place in places]
+        joined = loop.create_task(fleet.all_ready(self._manager, names, self._fleet.started))
         stopped = loop.create_task(self._stopping.wait())
         try:
             limit_s = fleet.JOIN_TIMEOUT_S
@@ -264,6 +266,7 @@ class Assembly:
         ca_hash = discovery.hash_of(server.pki.ca.read_bytes())
         nodes = Fleet(self._cluster, manager, server.server_url, ca_hash)
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._grow, nodes, node)
+        self._fleet = nodes
         yield "nodes", nodes.run()
 
         yield "scheduler", Scheduler(manager, informers, EventRecorder(manager, "default-scheduler")).run()

@@ -12,14 +12,16 @@ import contextlib
 import logging
 import os
 import signal
+import subprocess
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from sampan.api import bootstraptoken
+from sampan.api.clock import parse_time
 from sampan.api.errors import StatusError
-from sampan.api.objects import condition_is_true, name_of
+from sampan.api.objects import Obj, condition_of, name_of
 from sampan.api.resources import NODES, SECRETS
 from sampan.cli.cluster import Cluster
 from sampan.client.client import Client, ended
@@ -47,25 +49,28 @@ class Fleet:
         self._server, self._ca_hash = server, ca_hash
         self._news = asyncio.Event()
         self._keepers: dict[str, asyncio.Task[None]] = {}
+        self.started: dict[str, int] = {}
+        """When each process of ours began (seconds since the epoch); none for those that were taken over."""
 
     def look(self) -> None:
         """There may be more nodes than before."""
         self._news.set()
 
     async def run(self) -> None:
-        """Until cancelled; then all processes are told to stop, and awaited. Their Pods run on."""
-        try:
-            async with asyncio.TaskGroup() as group:
-                while True:
-                    self._news.clear()
-                    for place in self._cluster.node_places:
-                        keeper = self._keepers.get(place.name)
-                        if (keeper is None or keeper.done()) and not (place.data / LEAVING).exists():
-                            work = self._keep(place)
-                            self._keepers[place.name] = group.create_task(work, name=f"node-{place.name}")
-                    await self._news.wait()
-        finally:
-            await asyncio.shield(self._stop())
+        """Until cancelled. The processes go on: whoever comes after us takes them over."""
+        async with asyncio.TaskGroup() as group:
+            while True:
+                self._news.clear()
+                for place in self._cluster.node_places:
+                    keeper = self._keepers.get(place.name)
+                    if (keeper is None or keeper.done()) and not (place.data / LEAVING).exists():
+                        work = self._keep(place)
+                        self._keepers[place.name] = group.create_task(work, name=f"node-{place.name}")
+                await self._news.wait()
+
+    async def end(self) -> None:
+        """Tells all processes to stop and awaits it, once `run` has ended. Their Pods run on."""
+        await asyncio.gather(*(asyncio.to_thread(stop, place) for place in self._cluster.node_places))
 
     async def _keep(self, place: Cluster) -> None:
         """Runs one node for as long as its directory is there."""
@@ -78,6 +83,7 @@ class Fleet:
                 log.info("node %s runs already: process %d", place.name, pid)
                 await gone(pid)
             else:
+                self.started[place.name] = int(time.time())
                 await self._run_process(place)
             if not place.data.exists() or (place.data / LEAVING).exists():
                 break
@@ -97,17 +103,10 @@ class Fleet:
     async def _run_process(self, place: Cluster) -> None:
         token = await self._token(place)
         (place.data / SERVER).write_text(self._server)
-        with place.log.open("ab") as output:
-            place.log.chmod(0o600)
-            process = await asyncio.create_subprocess_exec(
-                *command(place, self._server, self._ca_hash, token),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-            )
-        log.info("node %s: process %d", place.name, process.pid)
-        await process.wait()
+        argv = command(place, self._server, self._ca_hash, token)
+        pid = await asyncio.to_thread(_start, argv, place.log)
+        log.info("node %s: process %d", place.name, pid)
+        await gone(pid)
 
     async def _token(self, place: Cluster) -> Path | None:
         """The file with a bootstrap token, for a node that has no certificate yet."""
@@ -127,8 +126,16 @@ class Fleet:
             file.write(f"{token}\n")
         return path
 
-    async def _stop(self) -> None:
-        await asyncio.gather(*(asyncio.to_thread(stop, place) for place in self._cluster.node_places))
+
+def _start(argv: Sequence[str], log_file: Path) -> int:
+    """A process that lives on without us: asyncio's own kind is killed when its loop is closed."""
+    with log_file.open("ab") as output:
+        log_file.chmod(0o600)
+        process = subprocess.Popen(
+            argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+        )
+    process.returncode = 0  # whoever waits for the pid buries it; Popen is not to warn of it
+    return process.pid
 
 
 def command(place: Cluster, server: str, ca_hash: str, token: Path | None) -> list[str]:
@@ -210,17 +217,25 @@ def add_places(cluster: Cluster, count: int) -> list[Cluster]:
     return added
 
 
-async def all_ready(client: Client, names: Iterable[str]) -> None:
-    """Returns once all these nodes are Ready."""
+async def all_ready(client: Client, names: Iterable[str], since_s: Mapping[str, int]) -> None:
+    """Returns once all these nodes have said that they are Ready, each since it began (`since_s`, epoch)."""
     missing = set(names)
     while missing:
         stream = client.watch(NODES)
         async with ended(stream):
             async for event in stream:
-                if event.type in ("ADDED", "MODIFIED") and condition_is_true(event.object, "Ready"):
-                    missing.discard(name_of(event.object))
+                name = name_of(event.object)
+                if event.type in ("ADDED", "MODIFIED") and says_ready(event.object, since_s.get(name, 0)):
+                    missing.discard(name)
                 if not missing:
                     return
+
+
+def says_ready(node: Obj, since_s: int) -> bool:
+    """What its earlier process said does not count."""
+    ready = condition_of(node, "Ready") or {}
+    heard = ready.get("lastHeartbeatTime")
+    return ready.get("status") == "True" and (parse_time(heard) if heard else 0.0) >= since_s
 
 
 async def forget_tokens(client: Client, places: Sequence[Cluster]) -> None:

@@ -201,7 +201,7 @@ async def _wait_for(cluster: Cluster, names: list[str]) -> None:
     async with administrator(cluster) as client:
         try:
             async with asyncio.timeout(fleet.JOIN_TIMEOUT_S):
-                await fleet.all_ready(client, names)
+                await fleet.all_ready(client, names, {})
         except TimeoutError:
             raise UserError(
                 f"{', '.join(names)}: not Ready after {fleet.JOIN_TIMEOUT_S:g} s",
