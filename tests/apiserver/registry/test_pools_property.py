@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -17,6 +18,7 @@ from sampan.api.errors import StatusError
 from sampan.api.objects import Obj
 from sampan.api.request import Request, UserInfo
 from sampan.api.resources import IP_ADDRESSES, SERVICE_CIDRS, SERVICES
+from sampan.apiserver import repair
 from sampan.apiserver.registry import nodeports
 from sampan.apiserver.registry.clusterips import addresses_of
 from sampan.apiserver.server import ApiServer, ServerConfig
@@ -210,4 +212,6 @@ async def play(keys: Path, turns: list[list[tuple[Any, ...]]]) -> None:
 )
 @given(turns=st.lists(st.lists(STEPS, min_size=1, max_size=5), min_size=1, max_size=10))
 def test_nothing_ever_has_two_owners_nor_is_lost(keys: Path, turns: list[list[tuple[Any, ...]]]) -> None:
-    asyncio.run(play(keys, turns))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(repair, "RETRY_S", 0.05)
+        asyncio.run(play(keys, turns))
