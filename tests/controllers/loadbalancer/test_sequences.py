@@ -12,7 +12,10 @@ from harness.world import World, running
 from sampan.api.errors import StatusError, conflict
 from sampan.api.objects import Obj
 from sampan.api.resources import SERVICES
+from sampan.client.client import Client
+from sampan.client.events import EventRecorder
 from sampan.client.fake import FakeTransport
+from sampan.client.informers import Informers
 from sampan.controllers.loadbalancer.controller import LoadBalancerController
 from sampan.controllers.loadbalancer.plan import FINALIZER
 
@@ -37,6 +40,11 @@ def service(name: str) -> Obj:
 
 def given_to(found: Obj) -> list[str]:
     return [entry["ip"] for entry in found["status"]["loadBalancer"].get("ingress") or ()]
+
+
+class Balanced(World):
+    def state(self) -> object:
+        return list(wrong(self))
 
 
 async def happen(world: World, what: str, name: str) -> None:
@@ -74,14 +82,20 @@ def wrong(world: World) -> Iterator[str]:
             yield f"left behind: {each}"
 
 
+def balancer(client: Client, informers: Informers, events: EventRecorder) -> LoadBalancerController:
+    return LoadBalancerController(client, informers, events, (POOL,))
+
+
 async def live(history: list[tuple[str, str]]) -> None:
     fake = FakeTransport(*(service(name) for name in NAMES[: ROOM + 1]))
     while True:
-        async with running(World(fake=fake), lambda *given: LoadBalancerController(*given, (POOL,))) as world:
+        async with running(
+            Balanced(fake=fake), lambda *given: LoadBalancerController(*given, (POOL,))
+        ) as world:
             while history and history[0][0] != "restart":
                 await happen(world, *history.pop(0))
             if not history:
-                await world.until(lambda: not list(wrong(world)), "\n".join(wrong(world)))
+                await world.until(lambda: not list(wrong(world)))
                 return
             del history[0]
 

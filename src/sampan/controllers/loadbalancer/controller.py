@@ -70,10 +70,7 @@ class LoadBalancerController:
         try:
             wanted = self._pools.choose(uid, families(service), asked, addresses(service))
         except Refused as refusal:
-            if self._refused.get(key) != str(refusal):
-                self._refused[key] = str(refusal)
-                why = f"Error syncing load balancer: failed to ensure load balancer: {refusal}"
-                self._events.event(service, "Warning", "SyncLoadBalancerFailed", why)
+            await self._refuse(service, str(refusal))
             return
         self._refused.pop(key, None)
         kept = with_finalizer(service, FINALIZER)
@@ -88,6 +85,21 @@ class LoadBalancerController:
             await self._patch_status(service, patch)
         self._give_back(service, wanted)
         self._events.event(service, "Normal", "EnsuredLoadBalancer", "Ensured load balancer")
+
+    async def _refuse(self, service: Obj, why: str) -> None:
+        """It keeps what it has, but must not show what is another's."""
+        key = key_of(service)
+        if self._refused.get(key) != why:
+            self._refused[key] = why
+            message = f"Error syncing load balancer: failed to ensure load balancer: {why}"
+            self._events.event(service, "Warning", "SyncLoadBalancerFailed", message)
+        own = [address for address in addresses(service) if self._pools.holds(uid_of(service), address)]
+        patch = status_patch(service, own)
+        if patch is not None:
+            service = await self._patch_status(service, patch)
+        freed = None if own else without_finalizer(service, FINALIZER)
+        if freed is not None:
+            self._wrote(await self._client.update(SERVICES, freed))
 
     async def _clean_up(self, service: Obj) -> None:
         self._refused.pop(key_of(service), None)

@@ -86,8 +86,8 @@ class Pools:
         """Whether there is a pool of the address's family, be the address in it or not."""
         return _family(address) in self._pools
 
-    def held_by(self, holder: str) -> frozenset[str]:
-        return frozenset(self._held.get(holder, ()))
+    def holds(self, holder: str, address: str) -> bool:
+        return self.covers(address) and self._pool_of(address).holder(address) == holder
 
     def learn(self, holder: str, addresses: Iterable[str]) -> None:
         """Notes what a Service says it has; who came first keeps it."""
@@ -106,7 +106,7 @@ class Pools:
             raise Refused(f"spec.loadBalancerIP {asked} is of no family that the Service has a pool of")
         if not wanted:
             raise Refused("there is no pool of any of the Service's address families")
-        has = [_canonical(address) for address in has if self._is_mine(address, holder)]
+        has = [_canonical(address) for address in has if self.holds(holder, address)]
         mine = [*has, *sorted(self._held.get(holder, ()))]
         chosen: list[str] = []
         for family in wanted:
@@ -129,9 +129,6 @@ class Pools:
         if not self._held.get(holder, True):
             del self._held[holder]
         return bool(gone)
-
-    def _is_mine(self, address: str, holder: str) -> bool:
-        return self.covers(address) and self._pool_of(address).holder(address) == holder
 
     def _pool_of(self, address: str) -> Pool:
         return self._pools[_family(address)]
