@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from harness import dnstalk
 from sampan.api.resources import CONFIG_MAPS, ENDPOINT_SLICES, NODES, SERVICES
 from sampan.client.client import Client
 from sampan.client.fake import FakeTransport
@@ -79,9 +80,8 @@ async def test_endpoints_follow_the_nodes_and_users_changes_stay(times: int) -> 
 
 
 async def until(client: Client, ips: list[str]) -> None:
-    async with asyncio.timeout(5):
-        while True:
-            found = (await client.list(ENDPOINT_SLICES, "kube-system"))["items"]
-            if [ip for slice_ in found for e in slice_["endpoints"] for ip in e["addresses"]] == ips:
-                return
-            await asyncio.sleep(0.005)
+    async def there() -> bool:
+        found = (await client.list(ENDPOINT_SLICES, "kube-system"))["items"]
+        return [ip for slice_ in found for e in slice_["endpoints"] for ip in e["addresses"]] == ips
+
+    await dnstalk.until(there)

@@ -38,8 +38,8 @@ def test_stub_domains_have_blocks_of_their_own() -> None:
     ("targets", "upstreams"),
     [
         ("10.0.0.1 10.0.0.2:5353", (Upstream("10.0.0.1"), Upstream("10.0.0.2", 5353))),
-        ("fd00::1 [fd00::2]:5353 dns://10.0.0.1", (Upstream("fd00::1"), Upstream("fd00::2", 5353), Upstream("10.0.0.1"))),
-        ("tls://9.9.9.9 {\n tls_servername dns.quad9.net\n}", (Upstream("9.9.9.9", 853, True, "dns.quad9.net"),)),
+        ("a::1 [a::2]:5353 dns://a::3", (Upstream("a::1"), Upstream("a::2", 5353), Upstream("a::3"))),
+        ("tls://9.9.9.9 {\n tls_servername a.example\n}", (Upstream("9.9.9.9", 853, True, "a.example"),)),
     ],
 )  # fmt: skip
 def test_where_questions_go(targets: str, upstreams: tuple[Upstream, ...]) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +12,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.dnstalk import Elsewhere, addresses, answered, edns, elsewhere, is_cut, question, rcode, records
+from harness.dnstalk import (
+    Elsewhere,
+    addresses,
+    answered,
+    edns,
+    elsewhere,
+    is_cut,
+    question,
+    rcode,
+    records,
+    until,
+)
 from sampan.api.resources import ENDPOINT_SLICES, NAMESPACES, SERVICES
 from sampan.client.client import Client
 from sampan.client.fake import FakeTransport
@@ -50,10 +61,17 @@ class Serving:
             async with asyncio.timeout(5):
                 return await loop.sock_recv(sock, 0xFFFF)
 
+    async def said(self, packet: bytes, fits: Callable[[bytes], bool]) -> None:
+        async def there() -> bool:
+            return fits(await self.ask(packet))
+
+        await until(there)
+
     async def until(self, name: str, *ips: str) -> None:
-        async with asyncio.timeout(5):
-            while sorted(addresses(await self.ask(question(name)))) != sorted(ips):
-                await asyncio.sleep(0.001)
+        async def there() -> bool:
+            return sorted(addresses(await self.ask(question(name)))) == sorted(ips)
+
+        await until(there)
 
 
 def example(asked: Query, packet: bytes) -> bytes:
@@ -180,9 +198,8 @@ async def test_what_the_cluster_denies_is_never_asked_of_others() -> None:
 async def test_an_alias_comes_with_what_its_target_has() -> None:
     async with serving() as it:
         await it.client.create(SERVICES, web("", type="ExternalName", externalName="www.example.com"))
-        async with asyncio.timeout(5):
-            while rcode(reply := await it.ask(question(WEB))):
-                await asyncio.sleep(0.001)
+        await it.said(question(WEB), lambda reply: rcode(reply) == wire.NOERROR)
+        reply = await it.ask(question(WEB))
         assert [(r.name, r.type) for r in records(reply)] == [(WEB, wire.CNAME), ("www.example.com", wire.A)]
         assert len(records(await it.ask(question(WEB, wire.CNAME)))) == 1
 
@@ -191,9 +208,8 @@ async def test_a_big_answer_is_cut_by_udp_in_turn_and_whole_by_tcp() -> None:
     async with serving() as it:
         await it.client.create(SERVICES, web("None"))
         await it.client.create(ENDPOINT_SLICES, web_slice(1000))
-        async with asyncio.timeout(5):
-            while not is_cut(reply := await it.ask(question(WEB, opt=edns()))):
-                await asyncio.sleep(0.001)
+        await it.said(question(WEB, opt=edns()), is_cut)
+        reply = await it.ask(question(WEB, opt=edns()))
         assert 1232 - 16 < len(reply) <= 1232
         firsts = {addresses(await it.ask(question(WEB)))[0] for _ in range(16)}
         assert len(firsts) > 1, "who asks again begins with another"
@@ -276,11 +292,12 @@ async def test_a_server_that_asks_us_back_is_asked_no_more() -> None:
 
         it.other.script = back
         it.server.configure(looped % it.other.port)
-        async with asyncio.timeout(5):
-            while rcode(await it.ask(question("www.example.com"))) != wire.SERVFAIL:
-                await asyncio.sleep(0.01)
-            while it.server._responder.forwarders[0].servers():
-                await asyncio.sleep(0.01)
+        await it.said(question("www.example.com"), lambda reply: rcode(reply) == wire.SERVFAIL)
+
+        async def shunned() -> bool:
+            return not it.server._responder.forwarders[0].servers()
+
+        await until(shunned)
         relay.close()
 
 

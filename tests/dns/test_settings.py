@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
+from harness import dnstalk
 from sampan.api.resources import CONFIG_MAPS, EVENTS
 from sampan.client.client import Client
 from sampan.client.events import EventRecorder
@@ -17,9 +18,10 @@ DEFAULT = default_corefile("cluster.local")
 
 
 async def until(look: Callable[[], object]) -> None:
-    async with asyncio.timeout(5):
-        while not look():
-            await asyncio.sleep(0.005)
+    async def seen() -> object:
+        return look()
+
+    await dnstalk.until(seen)
 
 
 async def test_what_cannot_be_read_is_not_taken_and_that_is_said() -> None:

@@ -6,11 +6,9 @@ import socket
 import pytest
 
 from harness.dnstalk import answered, elsewhere, query, question
-from sampan.dns import wire
+from sampan.dns import upstream, wire
 from sampan.dns.question import Query, parse_query
-from sampan.dns.reply import answer_records
-from sampan.dns import upstream
-from sampan.dns.reply import Reply
+from sampan.dns.reply import Reply, answer_records
 from sampan.dns.upstream import Spoilt, Upstream
 
 ASKED = query("www.example.com")

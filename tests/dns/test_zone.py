@@ -226,7 +226,7 @@ class Told:
 
 def test_who_kept_an_answer_is_told_when_it_is_no_longer_true(zone: Zone) -> None:
     """All questions, before and after each change: what differs was announced, by its own name or another."""
-    names = [name for name in [*zone._names, *zone._below, "new.shop.svc.cluster.local"]]
+    names = [*zone._names, *zone._below, "new.shop.svc.cluster.local"]
     names += ["b.shop.svc.cluster.local", "1-2-3-4.shop.pod.cluster.local", "8.0.96.10.in-addr.arpa"]
     changed = {**WEB, "spec": {**WEB["spec"], "clusterIP": "10.96.0.8", "clusterIPs": ["10.96.0.8"]}}
     steps = [

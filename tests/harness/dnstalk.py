@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import struct
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import cast
@@ -56,6 +56,15 @@ def answered(query_: Query, *ips: str, ttl_s: int = 60) -> bytes:
     denied = [Record("example.com", wire.SOA, ttl_s, wire.soa_data("example.com", 1, ttl_s))]
     code = wire.NOERROR if ips else wire.NXDOMAIN
     return build_answer(query_, code, found, [] if ips else denied, authoritative=False)
+
+
+async def until(look: Callable[[], Awaitable[object]], timeout_s: float = 10) -> None:
+    """Returns once `look` finds what it wants."""
+    async with asyncio.timeout(timeout_s):
+        while True:
+            if await look():
+                return
+            await asyncio.sleep(0.002)
 
 
 @dataclass
