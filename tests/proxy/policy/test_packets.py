@@ -26,6 +26,8 @@ from sampan.proxy.policy.contract import Refused
 pytestmark = pytest.mark.root
 
 OUT = ["Egress"]
+_ETH0 = 100
+"""Its index in every Pod."""
 BY_FAMILY = pytest.mark.parametrize("family", [0, 1], ids=["primary", "secondary"])
 
 
@@ -114,6 +116,25 @@ async def test_a_node_port_is_judged_by_who_asks(ward: PolicyLab) -> None:
         lab.api.add(policy("web", selector=labelled(app="web"), ingress=from_host))
         await lab.settle()
         assert await reaches(lab.host, lab.inside.ip, 30080)
+
+
+async def test_a_pod_gains_nothing_by_a_link_local_address(ward: PolicyLab) -> None:
+    """Somebody on the node's network may listen at every address."""
+    client = await ward.pod("client")
+    node = address(ward.lab.inside, 1)
+    await Place(ward.lab, ward.lab.inside.path, "::").serve(PORT)
+    add = ("ip", "addr", "add", "fe80::99/64", "dev", "eth0", "nodad")
+    await ward.lab.node.execute(("nsenter", f"--net={client.path}", *add))
+    async with ward.enforced():
+        assert await reaches(client, node)
+        ward.lab.api.add(policy("out", policyTypes=OUT))
+        await ward.lab.settle()
+        assert not await reaches(client, node, expected=False)
+        with await client.socket(socket.SOCK_STREAM, node) as sock:
+            sock.bind(("fe80::99", 0, 0, _ETH0))
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(REFUSED_AFTER_S):
+                    await asyncio.get_running_loop().sock_connect(sock, (node, PORT))
 
 
 async def test_a_host_port_leads_to_a_pod_that_may_be_isolated(ward: PolicyLab) -> None:

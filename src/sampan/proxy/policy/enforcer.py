@@ -2,9 +2,9 @@
 
 All state belongs to the event loop and is changed without awaiting in between: informers' handlers tell the
 picture and arrange one `_flush` at the end of the same turn of the loop, which turns what came together into
-one transaction. Until the first table stands (`_ready`), the picture only gathers. Two tasks run beside it,
-both owned by `run`: the audit compares the kernel's table with ours, rarely or when a transaction was
-refused; the flusher makes conntrack forget the flows of Pods that have left.
+one transaction. Until the first table stands (`_ready`), the picture only gathers. Three tasks run beside it,
+all owned by `run`: the audit compares the kernel's table with ours, rarely or when a transaction was refused;
+the flusher makes conntrack forget the flows of Pods that have left; one waits for the first policy.
 
 As long as a cluster has no policy, nothing is asked about its Pods: a node of its own would carry all of them
 for nothing. The first policy makes it follow Pods and namespaces, and counts when all of them are known.
@@ -43,6 +43,7 @@ log = logging.getLogger(__name__)
 
 AUDIT_EVERY_S = 600.0
 ADMIT_TIMEOUT_S = 20.0
+CATCH_UP_TIMEOUT_S = 5.0
 UNCLAIMED_FOR_S = 60.0
 """How long an earlier process' isolation of an address stands that no Pod has said to be its own."""
 _RETRY_S = 1.0
@@ -200,7 +201,8 @@ class Enforcer:
         gone: set[str] = set()
         self._listings.append(gone)
         try:
-            listed = await self._client.list(NETWORK_POLICIES, namespace)
+            async with asyncio.timeout(CATCH_UP_TIMEOUT_S):
+                listed = await self._client.list(NETWORK_POLICIES, namespace)
         except (StatusError, OSError) as error:
             log.warning("policies of namespace %s as last heard of: %s", namespace, error)
             return
