@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sampan.api.objects import Obj, mutable
 from sampan.controllers.endpointslicemirroring.plan import is_mirrored, plan, skipped, wanted
@@ -38,7 +40,7 @@ def made(of: Obj) -> list[Obj]:
 
 
 def test_a_slice_for_a_subset() -> None:
-    given = endpoints(
+    written = endpoints(
         subset("192.0.2.1", waiting=("192.0.2.2",)),
         labels={"team": "a", "endpointslice.kubernetes.io/managed-by": "me"},
         annotations={
@@ -47,7 +49,7 @@ def test_a_slice_for_a_subset() -> None:
             "kubectl.kubernetes.io/last-applied-configuration": "x",
         },
     )
-    (piece,) = plan(given, ()).create
+    (piece,) = plan(written, ()).create
     assert piece == {
         "apiVersion": "discovery.k8s.io/v1",
         "kind": "EndpointSlice",
@@ -82,20 +84,20 @@ def test_a_slice_for_a_subset() -> None:
 
 def test_what_an_address_says_of_itself_is_kept() -> None:
     said = {"hostname": "one", "nodeName": "n1", "targetRef": {"kind": "Pod", "name": "p", "namespace": "d"}}
-    given = endpoints({"addresses": [{"ip": "192.0.2.1", **said}], "ports": [PORT | {"appProtocol": "x"}]})
-    (piece,) = plan(given, ()).create
+    written = endpoints({"addresses": [{"ip": "192.0.2.1", **said}], "ports": [PORT | {"appProtocol": "x"}]})
+    (piece,) = plan(written, ()).create
     assert piece["endpoints"] == [{"addresses": ["192.0.2.1"], "conditions": {"ready": True}, **said}]
     assert piece["ports"] == [PORT | {"appProtocol": "x"}]
 
 
 def test_each_family_and_each_set_of_ports_has_its_own() -> None:
     web = {"name": "web", "port": 80, "protocol": "TCP"}
-    given = endpoints(
+    written = endpoints(
         subset("192.0.2.1", "2001:DB8::1"), subset("192.0.2.1", ports=(web,)), subset("192.0.2.9")
     )
     found = {
         (piece["addressType"], piece["ports"][0]["name"]): [e["addresses"][0] for e in piece["endpoints"]]
-        for piece in plan(given, ()).create
+        for piece in plan(written, ()).create
     }
     assert found == {
         ("IPv4", "db"): ["192.0.2.1", "192.0.2.9"],
@@ -111,8 +113,8 @@ def test_the_order_of_ports_makes_no_difference() -> None:
 
 
 def test_who_is_ready_in_one_subset_is_ready() -> None:
-    given = endpoints(subset("192.0.2.2", waiting=("192.0.2.1",)), subset("192.0.2.1"))
-    ((listed),) = wanted(given).values()
+    written = endpoints(subset("192.0.2.2", waiting=("192.0.2.1",)), subset("192.0.2.1"))
+    ((listed),) = wanted(written).values()
     assert [(e["addresses"][0], e["conditions"]["ready"]) for e in listed] == [
         ("192.0.2.2", True),
         ("192.0.2.1", True),
@@ -120,8 +122,8 @@ def test_who_is_ready_in_one_subset_is_ready() -> None:
 
 
 def test_nothing_is_written_twice() -> None:
-    given = endpoints(subset("192.0.2.1", "2001:db8::1", waiting=("192.0.2.2",)))
-    assert not plan(given, made(given))
+    written = endpoints(subset("192.0.2.1", "2001:db8::1", waiting=("192.0.2.2",)))
+    assert not plan(written, made(written))
 
 
 def test_a_change_is_an_update_of_the_slice() -> None:
@@ -157,10 +159,10 @@ def test_slices_of_a_predecessor_go_and_are_not_used_again() -> None:
 
 def test_a_thousand_of_a_subset() -> None:
     many = [f"198.18.{n // 250}.{n % 250 + 1}" for n in range(1500)]
-    given = endpoints(subset(*many[:900], waiting=tuple(many[900:])))
-    ((listed),) = wanted(given).values()
+    written = endpoints(subset(*many[:900], waiting=tuple(many[900:])))
+    ((listed),) = wanted(written).values()
     assert [e["addresses"][0] for e in listed] == many[:1000]
-    assert skipped(given) == 500
+    assert skipped(written) == 500
     # Two subsets with the same ports may have more together than fits into one slice.
     step = plan(endpoints(subset(*many[:750]), subset(*many[750:])), ())
     assert [len(piece["endpoints"]) for piece in step.create] == [1000, 500]
@@ -168,7 +170,7 @@ def test_a_thousand_of_a_subset() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "spec", "mirrored"),
+    ("said", "spec", "mirrored"),
     [
         ({}, {}, True),
         ({"labels": {"endpointslice.kubernetes.io/skip-mirror": "true"}}, {}, False),
@@ -178,5 +180,57 @@ def test_a_thousand_of_a_subset() -> None:
         ({}, {"selector": {}}, True),
     ],
 )
-def test_what_is_mirrored(given: Obj, spec: Obj, mirrored: bool) -> None:
-    assert is_mirrored(endpoints(**given), {"spec": spec}) is mirrored
+def test_what_is_mirrored(said: Obj, spec: Obj, mirrored: bool) -> None:
+    assert is_mirrored(endpoints(**said), {"spec": spec}) is mirrored
+
+
+ips = st.sampled_from([f"192.0.2.{n}" for n in range(1, 9)] + [f"2001:db8::{n}" for n in range(1, 5)])
+ports = st.lists(st.sampled_from(("a", "b", "c")), unique=True, max_size=2)
+subsets = st.builds(
+    lambda ready, waiting, names: subset(
+        *ready,
+        waiting=tuple(set(waiting) - set(ready)),
+        ports=tuple({"name": name, "port": 80, "protocol": "TCP"} for name in names),
+    ),
+    st.lists(ips, unique=True),
+    st.lists(ips, unique=True),
+    ports,
+)
+
+
+def shown(pieces: list[Obj]) -> list[tuple[str, tuple[str, ...], bool]]:
+    """(address, names of ports, whether ready) of every endpoint, sorted."""
+    return sorted(
+        (
+            endpoint["addresses"][0],
+            tuple(sorted(port["name"] for port in piece["ports"])),
+            endpoint["conditions"]["ready"],
+        )
+        for piece in pieces
+        for endpoint in piece["endpoints"]
+    )
+
+
+@given(st.lists(st.lists(subsets, max_size=4), max_size=5))
+def test_any_history_ends_in_what_the_endpoints_say(history: list[list[Obj]]) -> None:
+    kept: dict[str, Obj] = {}
+    for turn, listed in enumerate(history):
+        given_now = endpoints(*listed)
+        step = plan(given_now, list(kept.values()))
+        for piece in step.delete:
+            del kept[piece["metadata"]["name"]]
+        for piece in step.update:
+            assert piece["addressType"] == kept[piece["metadata"]["name"]]["addressType"]
+            kept[piece["metadata"]["name"]] = mutable(piece)
+        for number, piece in enumerate(step.create):
+            made_now = mutable(piece)
+            made_now["metadata"]["name"] = f"db-{turn}-{number}"
+            kept[made_now["metadata"]["name"]] = made_now
+        said: dict[tuple[str, tuple[str, ...]], bool] = {}
+        for each in listed:
+            names = tuple(sorted(port["name"] for port in each["ports"]))
+            for field, ready in (("addresses", True), ("notReadyAddresses", False)):
+                for address in each.get(field) or ():
+                    said[address["ip"], names] = said.get((address["ip"], names), False) or ready
+        assert shown(list(kept.values())) == sorted((*key, ready) for key, ready in said.items())
+        assert not plan(given_now, list(kept.values())), "a second look finds nothing to do"
