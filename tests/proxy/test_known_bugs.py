@@ -217,7 +217,7 @@ async def test_all_endpoints_terminating(lab: Lab, family: int) -> None:
         return slice_for("web", family, *ends, ports=TCP)
 
     async def met(address: str, port: int) -> set[str]:
-        return {(await lab.host.ask(address, port)).split()[0] for _ in range(16)}
+        return {(await lab.host.ask(address, port)).split()[0] for _ in range(32)}
 
     inside, outside = (vip(lab, family, 20), 80), (lab.inside.ips[family], 30080)
     leaving = [endpoint(pod.ips[family], **LEAVING) for pod in (one, other)]

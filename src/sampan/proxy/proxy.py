@@ -62,7 +62,7 @@ _HOST_PORTS = "host ports"
 
 
 class Proxy:
-    """Made like every component; `client` is not asked for anything that the informers do not bring."""
+    """Made like every component; `client` writes events, the informers bring everything else."""
 
     def __init__(
         self,
