@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import socket
 import ssl
@@ -43,7 +44,7 @@ class Remote:
     async def get(self, path: str) -> bytes:
         return await self.https.raw("GET", path)
 
-    async def kubectl(self, *words: str, stdin: bytes = b"") -> tuple[int, bytes, bytes]:
+    async def kubectl(self, *words: str, stdin: bytes = b"", **env: str) -> tuple[int, bytes, bytes]:
         process = await asyncio.create_subprocess_exec(
             str(KUBECTL),
             f"--kubeconfig={self.kubeconfig}",
@@ -51,6 +52,7 @@ class Remote:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
+            env={**os.environ, **env},
         )
         out, err = await process.communicate(stdin)
         return process.returncode or 0, out, err
@@ -179,8 +181,11 @@ async def test_a_node_that_does_not_answer_is_told_as_upstream_does(remote: Remo
 
 
 @pytest.mark.skipif(KUBECTL is None, reason="needs kubectl")
-async def test_exec_is_handed_through_whatever_the_client_speaks(remote: Remote) -> None:
-    assert await remote.kubectl("exec", "p", "--", "echo", "a", "b") == (0, b"a b\n", b"said\n")
-    code, _, err = await remote.kubectl("exec", "p", "--", "exit", "3")
+@pytest.mark.parametrize("websockets", ["true", "false"], ids=["WebSocket", "SPDY"])
+async def test_exec_is_handed_through_whatever_the_client_speaks(remote: Remote, websockets: str) -> None:
+    env = {"KUBECTL_REMOTE_COMMAND_WEBSOCKETS": websockets}
+    assert await remote.kubectl("exec", "p", "--", "echo", "a", "b", **env) == (0, b"a b\n", b"said\n")
+    code, _, err = await remote.kubectl("exec", "p", "--", "exit", "3", **env)
     assert code == 3 and b"exit code 3" in err
-    assert (await remote.kubectl("exec", "-i", "p", "--", "cat", stdin=b"x" * 300_000))[1] == b"x" * 300_000
+    much = b"x" * 300_000
+    assert (await remote.kubectl("exec", "-i", "p", "--", "cat", stdin=much, **env))[1] == much

@@ -277,6 +277,8 @@ def test_whoever_joins_by_hand_shows_a_token_and_pins_the_ca(nodes: Several, tmp
     try:
         assert joined.code == 0, joined.err
         assert nodes.is_ready(name)
+        pid = (tmp_path / "hand" / "lock").read_text().strip()
+        assert joining[joining.index("--token") + 1] not in Path(f"/proc/{pid}/cmdline").read_text()
     finally:
         left = run([str(PROGRAMS / "sampan"), "down", *where], env=nodes.env)
     assert left.code == 0, left.err

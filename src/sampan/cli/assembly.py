@@ -200,6 +200,7 @@ class Assembly:
         places = self._cluster.node_places
         if not places:
             return
+        tell(f"waiting for {len(places)} more node{'s' if len(places) > 1 else ''}")
         loop = asyncio.get_running_loop()
         names = [place.name for place in places]
         joined = loop.create_task(fleet.all_ready(self._manager, names, self._fleet.started))
@@ -228,7 +229,7 @@ class Assembly:
                 finally:
                     wider.close()
             nodes.look()
-            await self._nodes_ready(log.warning)
+            await self._nodes_ready(log.info)
 
         self._growing = asyncio.get_running_loop().create_task(work(), name="grow")
 

@@ -13,7 +13,7 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from sampan.api.objects import Obj, condition_is_true, name_of
 from sampan.api.resources import NODES, PODS
@@ -65,6 +65,8 @@ def run(parsed: argparse.Namespace) -> int:
 
 
 def _join(parsed: argparse.Namespace) -> int:
+    if parsed.token:
+        _hide(parsed)
     requirements.check()
     if not re.fullmatch(r"https://[^/]+/?", parsed.url):
         raise UserError(f"{parsed.url!r} is not the URL of an API", "For instance: https://127.0.0.1:6443")
@@ -95,6 +97,20 @@ def _join(parsed: argparse.Namespace) -> int:
         raise UserError(f"node {place.name!r} did not join: {failure}")
     progress.done(f"node {place.name!r} has joined in {progress.elapsed_s():.2f} s")
     return 0
+
+
+def _hide(parsed: argparse.Namespace) -> NoReturn:
+    """Begins anew with the token in memory of its own: a command line is there for everybody to read."""
+    kept = os.memfd_create("token", 0)
+    os.write(kept, parsed.token.encode())
+    words = ["node", "join", parsed.url, "--token-file", f"/proc/self/fd/{kept}", "--name", parsed.name]
+    if parsed.ca_hash:
+        words += ["--ca-hash", parsed.ca_hash]
+    if parsed.data_dir is not None:
+        words += ["--data-dir", str(parsed.data_dir)]
+    if parsed.foreground:
+        words.append("--foreground")
+    os.execv(sys.executable, [sys.executable, "-m", "sampan", *words])
 
 
 def _token(parsed: argparse.Namespace) -> str:
