@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 from sampan.kubelet.network import namespace
 from sampan.kubelet.network.contract import NetworkFault
 from sampan.kubelet.network.node import NodeNamespace, ensure_node
+from sampan.kubelet.network.veth import VethNetwork
 from sampan.kubelet.network.veth import VethNetwork
 
 pytestmark = pytest.mark.root
@@ -129,6 +131,23 @@ async def test_pods_keep_their_routes_when_the_uplink_is_laid_anew(nodes: Nodes)
     finally:
         pods.close()
         namespace.unpin(nodes.root / "pod")
+
+
+async def test_pods_stay_reachable_when_the_uplink_is_made_anew(nodes: Nodes) -> None:
+    first = await nodes.ensure(0, alone=True)
+    pin = nodes.root / "pod"
+    await asyncio.to_thread(namespace.create, pin)
+    network = VethNetwork(first, nodes.root / "addresses")
+    await network.open()
+    pod = await network.attach("uid", str(pin))
+    for alone in (False, True):
+        first = await nodes.ensure(0, alone=alone)
+        for ip in pod.ips:
+            await reach(ip)
+            await reach(ip, first)
+    network.close()
+    for path in (pin, nodes.lan):
+        namespace.unpin(path)
 
 
 async def test_a_further_node_needs_the_first(nodes: Nodes) -> None:
