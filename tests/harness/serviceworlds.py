@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from typing import NamedTuple
 
 from hypothesis import strategies as st
@@ -31,7 +31,7 @@ class Cast:
     balancers: Mapping[int, tuple[str, ...]]
     outside: Mapping[int, tuple[Sender, ...]]
     cluster_ips: Mapping[int, str]
-    """With a place for a number."""
+    """The range they are taken from."""
     ranges: tuple[str, ...] = ()
     protocols: tuple[str, ...] = ("TCP", "TCP", "UDP", "SCTP")
 
@@ -63,7 +63,7 @@ ALL = Cast(
             Sender(From.PEER, "fd44:0:0:1::5"),
         ),
     },
-    cluster_ips={4: "10.96.0.{}", 6: "fd96::1:{}"},
+    cluster_ips={4: "10.96.0.0/16", 6: "fd96::/108"},
     ranges=("198.51.100.0/24", "100.64.0.0/16", "2001:db8:99::/48", "10.244.0.0/24"),
 )
 ENDPOINT_PORTS = (8080, 9376)
@@ -87,7 +87,8 @@ def services(draw: st.DrawFn, name: str, cast: Cast = ALL) -> Obj:
     families = draw(st.sampled_from((*((family,) for family in cast.families), *several)))
     generation = draw(st.integers(0, 1))
     """A Service that was deleted and made anew has another address."""
-    addresses = [cast.cluster_ips[family].format(20 + number + 10 * generation) for family in families]
+    which = 20 + number + 10 * generation
+    addresses = [str(ip_network(cast.cluster_ips[family])[which]) for family in families]
     if kind == "ClusterIP" and draw(st.integers(0, 9)) == 0:
         addresses = ["None"]
     spec |= {
@@ -97,7 +98,7 @@ def services(draw: st.DrawFn, name: str, cast: Cast = ALL) -> Obj:
     }
     wanted = draw(st.lists(st.sampled_from(PORTS), min_size=1, max_size=2, unique_by=lambda p: p[1]))
     if len(wanted) > 1:
-        wanted = [(port_name or "more", port) for port_name, port in wanted]
+        wanted = [({80: "http", 53: "dns"}[port], port) for _, port in wanted]
     protocol = draw(st.sampled_from(cast.protocols))
     spec["ports"] = [{"name": n, "port": port, "protocol": protocol} for n, port in wanted]
     if draw(st.booleans()):
@@ -138,7 +139,7 @@ def slices(draw: st.DrawFn, name: str, suffix: str, cast: Cast = ALL) -> Obj:
         st.lists(
             st.fixed_dictionaries(
                 {
-                    "name": st.sampled_from(("", "", "http", "more", "first", "twin")),
+                    "name": st.sampled_from(("", "", "http", "dns", "first", "twin")),
                     "port": st.sampled_from(ENDPOINT_PORTS),
                     "protocol": st.sampled_from(cast.protocols),
                 }
