@@ -123,7 +123,7 @@ def test_names_are_rewritten(how: str, name: str, becomes: str | None) -> None:
         ),
         (block(KUBERNETES, "forward . https://a"), "line 3: 'https://a': ask by dns:// or tls://"),
         (block(KUBERNETES, "cache soon {", "prefetch x", "}"), "line 3: cache: 'x' is no number"),
-        (block(KUBERNETES, "prometheus :9999"), "line 3: prometheus is served on port 9153 alone"),
+        (block(KUBERNETES, "prometheus :9999"), "line 3: metrics are served on port 9153 alone"),
         (block(KUBERNETES, "rewrite class CH IN"), "line 3: rewrite knows"),
         (block(KUBERNETES, zones=".:54"), "line 1: '.:54': names are served on port 53 alone"),
         (block(KUBERNETES, zones="tls://."), "line 1: 'tls://.': only plain DNS is served"),

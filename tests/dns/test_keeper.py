@@ -48,14 +48,14 @@ def may_take() -> bool:
 @pytest.mark.skipif(not may_take(), reason="needs root, to take a descriptor from another process")
 async def test_what_is_asked_between_two_processes_waits_for_the_second(record: Path) -> None:
     places, opening = free_places(), Opening()
-    for sock in await Keeper(record, HERE, opening).sockets(places):
+    for sock in (await Keeper(record, HERE, opening).sockets(places)).values():
         sock.close()  # as the end of the process does
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asker, socket.socket() as caller:
         asker.connect((places[0].ip, places[0].port))
         asker.send(b"question")
         caller.settimeout(5)
         caller.connect((places[1].ip, places[1].port))
-        udp, tcp = await Keeper(record, HERE, opening).sockets(places)
+        udp, tcp = (await Keeper(record, HERE, opening).sockets(places)).values()
         assert opening.opened == places, "nothing was opened anew"
         udp.settimeout(5)
         packet, sender = udp.recvfrom(100)
@@ -72,7 +72,7 @@ async def test_other_places_are_opened_and_held_too(record: Path) -> None:
     first, second = free_places(), free_places()
     opening = Opening()
     for place in (first, [*first, *second], second):
-        for sock in await Keeper(record, HERE, opening).sockets(place):
+        for sock in (await Keeper(record, HERE, opening).sockets(place)).values():
             sock.close()
     holder = keeper.read(record)
     assert holder is not None and [place for place, _ in holder.descriptors] == second
@@ -85,9 +85,9 @@ async def test_other_places_are_opened_and_held_too(record: Path) -> None:
 
 async def test_sockets_of_a_namespace_that_is_gone_are_not_taken(record: Path, tmp_path: Path) -> None:
     places, opening = free_places(), Opening()
-    for sock in await Keeper(record, HERE, opening).sockets(places):
+    for sock in (await Keeper(record, HERE, opening).sockets(places)).values():
         sock.close()
-    for sock in await Keeper(record, tmp_path, opening).sockets(places):
+    for sock in (await Keeper(record, tmp_path, opening).sockets(places)).values():
         sock.close()
     assert opening.opened == [*places, *places]
 
@@ -96,7 +96,16 @@ async def test_sockets_of_a_namespace_that_is_gone_are_not_taken(record: Path, t
 async def test_a_torn_or_foreign_record_is_no_holder(record: Path, text: str) -> None:
     record.write_text(text)
     places = free_places()
-    for sock in await Keeper(record, HERE, Opening()).sockets(places):
+    for sock in (await Keeper(record, HERE, Opening()).sockets(places)).values():
         sock.close()
     holder = keeper.read(record)
     assert holder is not None and holder.pid != 1
+
+
+async def test_a_place_that_somebody_else_has_is_left_to_them(record: Path) -> None:
+    places = free_places()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind((places[0].ip, places[0].port))
+        found = await Keeper(record, HERE, Opening()).sockets(places)
+        assert list(found) == places[1:]
+        found[places[1]].close()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import logging
 import socket
 from pathlib import Path
 
@@ -17,6 +19,8 @@ from sampan.dns.pages import Pages
 from sampan.dns.server import DnsServer, Identity
 from sampan.dns.settings import Settings
 from sampan.kubelet.network.node import NodeNamespace
+
+log = logging.getLogger(__name__)
 
 DNS_PORT = 53
 
@@ -33,41 +37,51 @@ class NodeDns:
         self._reader, self._informers = reader, informers
 
     async def run(self) -> None:
-        plan = self._node.plan
-        names = [
-            Place(kind, ip, DNS_PORT)
-            for ip in (*plan.dns_ips, *plan.node_ips)
-            for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM)
-        ]
-        self._record.parent.mkdir(parents=True, exist_ok=True)
-        sockets = await Keeper(self._record, plan.pin, self._open).sockets(names)
-        identity = Identity(
-            self._domain,
-            plan.dns_ips,
-            (*plan.cluster_cidrs, *plan.service_cidrs),
-            __version__,
-        )
-        events = EventRecorder(self._reader, "coredns", self._name)
-        server = DnsServer(self._informers, sockets[::2], sockets[1::2], identity, own=plan.node_ips)
-        settings = Settings(self._informers, events, server.configure, default_corefile(self._domain))
-        server.loop_found = settings.loop_found
-        about = [Place(socket.SOCK_STREAM, ip, port) for ip in plan.dns_ips for port in pages.PORTS]
-        about += [Place(socket.SOCK_STREAM, ip, pages.METRICS_PORT) for ip in plan.node_ips]
+        server = await self._server()
+        ips = (*self._node.plan.dns_ips, *self._node.plan.node_ips)
+        about = [await self._try(Place(socket.SOCK_STREAM, ip, pages.METRICS_PORT)) for ip in ips]
         async with asyncio.TaskGroup() as group:
             group.create_task(server.run(), name="dns-server")
-            group.create_task(
-                Pages(server, [await self._open(place) for place in about]).run(), name="dns-pages"
-            )
+            group.create_task(Pages(server, [sock for sock in about if sock]).run(), name="dns-pages")
+
+    async def _server(self) -> DnsServer:
+        plan = self._node.plan
+        kinds = (socket.SOCK_DGRAM, socket.SOCK_STREAM)
+        places = [Place(kind, ip, DNS_PORT) for ip in (*plan.dns_ips, *plan.node_ips) for kind in kinds]
+        self._record.parent.mkdir(parents=True, exist_ok=True)
+        sockets = await Keeper(self._record, plan.pin, self._open).sockets(places)
+        udp, tcp = ([sock for place, sock in sockets.items() if place.kind == kind] for kind in kinds)
+        ranges = (*plan.cluster_cidrs, *plan.service_cidrs)
+        identity = Identity(self._domain, plan.dns_ips, ranges, __version__)
+        server = DnsServer(self._informers, udp, tcp, identity, own=plan.node_ips)
+        events = EventRecorder(self._reader, "coredns", self._name)
+        settings = Settings(self._informers, events, server.configure, default_corefile(self._domain))
+        server.loop_found = settings.loop_found
+        return server
+
+    async def _try(self, place: Place) -> socket.socket | None:
+        """None if a Pod on the node's network has the port: numbers are not worth a quarrel."""
+        try:
+            return await self._open(place)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+            log.warning("%s port %d is in use: no numbers about DNS are shown there", place.ip, place.port)
+            return None
 
     async def _open(self, place: Place) -> socket.socket:
         """A socket of exactly this address; one for TCP listens."""
         family = socket.AF_INET6 if ":" in place.ip else socket.AF_INET
         sock = await self._node.socket(family, place.kind)
-        if place.kind == socket.SOCK_STREAM:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind((place.ip, place.port))
-        if place.kind == socket.SOCK_STREAM:
-            sock.listen(512)
+        try:
+            if place.kind == socket.SOCK_STREAM:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind((place.ip, place.port))
+            if place.kind == socket.SOCK_STREAM:
+                sock.listen(512)
+        except OSError:
+            sock.close()
+            raise
         return sock
 
 

@@ -179,17 +179,14 @@ def _name(text: str) -> str:
 
 
 def _nothing(block: Block, directive: Directive, domain: str) -> Block:
-    """What is always so here: errors are logged, the text reloaded, answers rotated."""
+    """What is always so here: errors are logged, the text reloaded, answers rotated, health is shown."""
     return block
 
 
-def _served_on(port: int) -> Callable[[Block, Directive, str], Block]:
-    def meaning(block: Block, directive: Directive, domain: str) -> Block:
-        if directive.arguments and directive.arguments[0].rpartition(":")[2] != str(port):
-            raise CorefileError(directive.line, f"{directive.name} is served on port {port} alone")
-        return block
-
-    return meaning
+def _prometheus(block: Block, directive: Directive, domain: str) -> Block:
+    if directive.arguments and directive.arguments[0].rpartition(":")[2] != "9153":
+        raise CorefileError(directive.line, "metrics are served on port 9153 alone")
+    return block
 
 
 def _kubernetes(block: Block, directive: Directive, domain: str) -> Block:
@@ -346,10 +343,9 @@ _DIRECTIVES: Mapping[str, Callable[[Block, Directive, str], Block]] = {
     "errors": _nothing,
     "reload": _nothing,
     "loadbalance": _nothing,
-    "lameduck": _nothing,
-    "health": _served_on(8080),
-    "ready": _served_on(8181),
-    "prometheus": _served_on(9153),
+    "health": _nothing,
+    "ready": _nothing,
+    "prometheus": _prometheus,
     "log": lambda block, directive, domain: replace(block, logs=True),
     "loop": lambda block, directive, domain: replace(block, finds_loops=True),
     "kubernetes": _kubernetes,

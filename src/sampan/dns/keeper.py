@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import json
+import logging
 import os
 import select
 import shutil
@@ -20,6 +22,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass
 from fcntl import ioctl
 from pathlib import Path
+
+log = logging.getLogger(__name__)
 
 TITLE = "sampan-dns-sockets"
 _SYS_PIDFD_GETFD = 438
@@ -55,8 +59,11 @@ class Keeper:
     ) -> None:
         self._record, self._namespace, self._open = record, namespace, open_socket
 
-    async def sockets(self, places: Sequence[Place]) -> list[socket.socket]:
-        """One for each place: what a process before us had there, or else a new one; held from now on."""
+    async def sockets(self, places: Sequence[Place]) -> dict[Place, socket.socket]:
+        """One for each place: what a process before us had there, or else a new one; held from now on.
+
+        A place that somebody else has is left to them: a Pod on the node's network may have been quicker.
+        """
         holder = read(self._record)
         found = self._taken(holder) if holder else {}
         whole = set(found) == set(places)
@@ -66,10 +73,15 @@ class Keeper:
             found.pop(place).close()
         for place in places:
             if place not in found:
-                found[place] = await self._open(place)
+                try:
+                    found[place] = await self._open(place)
+                except OSError as error:
+                    if error.errno != errno.EADDRINUSE:
+                        raise
+                    log.error("%s port %d is in use: no names are answered there", place.ip, place.port)
         if not whole:
             hold(self._record, found)
-        return [found[place] for place in places]
+        return found
 
     def _taken(self, holder: Holder) -> dict[Place, socket.socket]:
         """Those of its sockets that are what they should be, in the namespace that there is now."""

@@ -1,4 +1,8 @@
-"""Pages about the DNS server where CoreDNS has them: 8080/health, 8181/ready, 9153/metrics."""
+"""Pages about the DNS server, all on the port on which CoreDNS has its metrics: /metrics, /health and /ready.
+
+CoreDNS has the latter two on 8080 and 8181. Here these ports would be the node's, and a Pod on the node's
+network that listens on one of them, as many do, could not.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from sampan.api import process, prometheus
 from sampan.dns.server import DnsServer
 
-HEALTH_PORT, READY_PORT, METRICS_PORT = 8080, 8181, 9153
-PORTS = (HEALTH_PORT, READY_PORT, METRICS_PORT)
+METRICS_PORT = 9153
 READ_S = 5.0
 
 Page = tuple[int, str, bytes]
@@ -19,18 +22,17 @@ _PLAIN = "text/plain; charset=utf-8"
 _REASONS = {200: "OK", 404: "Not Found", 405: "Method Not Allowed", 503: "Service Unavailable"}
 
 
-def page(server: DnsServer, port: int, method: str, path: str) -> Page:
-    pages: Mapping[tuple[int, str], Callable[[DnsServer], Page]] = {
-        (HEALTH_PORT, "/health"): lambda server: (200, _PLAIN, b"OK"),
-        (READY_PORT, "/ready"): _ready,
-        (METRICS_PORT, "/metrics"): _metrics,
-    }
-    found = pages.get((port, path.partition("?")[0]))
+def page(server: DnsServer, method: str, path: str) -> Page:
+    found = _PAGES.get(path.partition("?")[0])
     if found is None:
         return 404, _PLAIN, b"404 page not found\n"
     if method not in ("GET", "HEAD"):
         return 405, _PLAIN, b"Method Not Allowed\n"
     return found(server)
+
+
+def _health(server: DnsServer) -> Page:
+    return 200, _PLAIN, b"OK"
 
 
 def _ready(server: DnsServer) -> Page:
@@ -42,8 +44,15 @@ def _metrics(server: DnsServer) -> Page:
     return 200, prometheus.CONTENT_TYPE, prometheus.text(families)
 
 
+_PAGES: Mapping[str, Callable[[DnsServer], Page]] = {
+    "/health": _health,
+    "/ready": _ready,
+    "/metrics": _metrics,
+}
+
+
 class Pages:
-    """`sockets` listen; which pages are on one is told by its port. One request to a connection."""
+    """`sockets` listen. One request to a connection."""
 
     def __init__(self, server: DnsServer, sockets: Sequence[socket.socket]) -> None:
         self._server, self._sockets = server, sockets
@@ -61,8 +70,7 @@ class Pages:
             async with asyncio.timeout(READ_S):
                 head = await reader.readuntil(b"\r\n\r\n")
             method, path, _ = head.split(b"\r\n", 1)[0].decode("latin-1").split(" ", 2)
-            port = writer.get_extra_info("sockname")[1]
-            status, kind, body = page(self._server, port, method, path)
+            status, kind, body = page(self._server, method, path)
             writer.write(
                 f"HTTP/1.1 {status} {_REASONS[status]}\r\nContent-Type: {kind}\r\n"
                 f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode()
