@@ -16,6 +16,7 @@ from sampan.api import bootstraptoken
 from sampan.api.resources import NODES, SECRETS
 from sampan.cli import fleet
 from sampan.cli.cluster import Cluster
+from sampan.cli.errors import UserError
 from sampan.cli.fleet import Fleet
 from sampan.client.client import Client
 from sampan.client.fake import FakeTransport
@@ -188,3 +189,18 @@ async def test_all_are_awaited() -> None:
 def test_what_an_earlier_process_said_does_not_count(status: str, heard: str | None, said: bool) -> None:
     ready = {"type": "Ready", "status": status, "lastHeartbeatTime": heard}
     assert fleet.says_ready({"status": {"conditions": [ready]}}, 100) is said
+
+
+def test_how_many_nodes_are_asked_for(tmp_path: Path) -> None:
+    cluster = Cluster("one", tmp_path)
+    assert fleet.asked_count(cluster, None) == 1
+    assert fleet.asked_count(cluster, 3) == 3
+    for name in ("one-2", "one-3"):
+        cluster.node_place(name).data.mkdir(parents=True)
+    assert fleet.asked_count(cluster, None) == 3
+    with pytest.raises(UserError, match="nothing says which of them should go") as caught:
+        fleet.asked_count(cluster, 2)
+    assert "`sampan node rm NAME` takes one away (there are one-2, one-3)" in caught.value.do
+    for wrong in (0, -1, 33):
+        with pytest.raises(UserError, match="is not between 1 and 32"):
+            fleet.asked_count(cluster, wrong)

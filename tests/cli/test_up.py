@@ -157,18 +157,3 @@ def test_the_domain_is_chosen_once(tmp_path: Path) -> None:
         assert up._choose(cluster, up.Asked(domain=asked), 1).domain == "k8s.test"
     with pytest.raises(UserError, match="the domain of 'one' is k8s.test"):
         up._choose(cluster, up.Asked(domain="cluster.local"), 1)
-
-
-def test_how_many_nodes_are_asked_for(tmp_path: Path) -> None:
-    cluster = Cluster("one", tmp_path)
-    assert up._asked_nodes(cluster, None) == 1
-    assert up._asked_nodes(cluster, 3) == 3
-    for name in ("one-2", "one-3"):
-        cluster.node_place(name).data.mkdir(parents=True)
-    assert up._asked_nodes(cluster, None) == 3
-    with pytest.raises(UserError, match="nothing says which of them should go") as caught:
-        up._asked_nodes(cluster, 2)
-    assert "`sampan node rm NAME` takes one away (there are one-2, one-3)" in caught.value.do
-    for wrong in (0, -1, 33):
-        with pytest.raises(UserError, match="is not between 1 and 32"):
-            up._asked_nodes(cluster, wrong)

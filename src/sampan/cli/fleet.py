@@ -23,11 +23,15 @@ from sampan.api.clock import parse_time
 from sampan.api.errors import StatusError
 from sampan.api.objects import Obj, condition_of, name_of
 from sampan.api.resources import NODES, SECRETS
+from sampan.cli.access import administrator
 from sampan.cli.cluster import Cluster
+from sampan.cli.errors import UserError
 from sampan.client.client import Client, ended
 
 TOKEN_LIFETIME_S = 900.0
 JOIN_TIMEOUT_S = 60.0
+MOST_NODES = 32
+"""Of one machine."""
 STOP_TIMEOUT_S = 15.0
 REVIVE_S = 0.2
 LONGEST_REVIVE_S = 30.0
@@ -215,6 +219,35 @@ def add_places(cluster: Cluster, count: int) -> list[Cluster]:
             added.append(place)
         number += 1
     return added
+
+
+def asked_count(cluster: Cluster, asked: int | None) -> int:
+    """How many nodes there shall be; raises UserError for fewer than there are."""
+    present = len(cluster.node_places) + 1
+    if asked is None:
+        return present
+    if not 1 <= asked <= MOST_NODES:
+        raise UserError(f"--nodes {asked} is not between 1 and {MOST_NODES}")
+    if asked < present:
+        names = ", ".join(place.name for place in cluster.node_places)
+        raise UserError(
+            f"the cluster {cluster.name!r} has {present} nodes, and nothing says which of them should go",
+            f"`sampan node rm NAME` takes one away (there are {names}).",
+        )
+    return asked
+
+
+async def wait_for(cluster: Cluster, names: Sequence[str]) -> None:
+    """Until these nodes of a running cluster are Ready; raises UserError if that takes too long."""
+    async with administrator(cluster) as client:
+        try:
+            async with asyncio.timeout(JOIN_TIMEOUT_S):
+                await all_ready(client, names, {})
+        except TimeoutError:
+            raise UserError(
+                f"{', '.join(names)}: not Ready after {JOIN_TIMEOUT_S:g} s",
+                f"Their logs are {cluster.data}/nodes/NAME/sampan.log.",
+            ) from None
 
 
 async def all_ready(client: Client, names: Iterable[str], since_s: Mapping[str, int]) -> None:

@@ -65,8 +65,6 @@ def run(parsed: argparse.Namespace) -> int:
 
 
 def _join(parsed: argparse.Namespace) -> int:
-    if parsed.token:
-        _hide(parsed)
     requirements.check()
     if not re.fullmatch(r"https://[^/]+/?", parsed.url):
         raise UserError(f"{parsed.url!r} is not the URL of an API", "For instance: https://127.0.0.1:6443")
@@ -75,12 +73,14 @@ def _join(parsed: argparse.Namespace) -> int:
             "--ca-hash wants sha256: and 64 hexadecimal digits",
             "`sampan token create --print-join-command` shows it.",
         )
+    token = _token(parsed)
+    if parsed.token:
+        _hide(parsed)
     place = clusters.from_arguments(parsed)
     fresh = not place.data.exists()
     lock = place.lock()
     if lock is None:
         raise UserError(f"node {place.name!r} runs already, in {place.data}")
-    token = _token(parsed)
 
     def serve(line: daemon.Line) -> int:
         clusters.write_pid(lock)

@@ -21,7 +21,6 @@ from sampan.api.podsecurity import configuration
 from sampan.apiserver.pki import Pki
 from sampan.cli import cluster as clusters
 from sampan.cli import daemon, fleet, ranges, requirements, revival
-from sampan.cli.access import administrator
 from sampan.cli.cluster import Choices, Cluster
 from sampan.cli.errors import UserError
 from sampan.cli.terminal import Progress
@@ -30,8 +29,6 @@ from sampan.kubelet import configfile
 from sampan.kubelet.network import families
 
 API_PORT = 6443
-MOST_NODES = 32
-"""Of one machine."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -121,7 +118,7 @@ def run(parsed: argparse.Namespace) -> int:
     requirements.check()
     clusters.check_place(cluster)
     progress = Progress()
-    count = _asked_nodes(cluster, parsed.nodes)
+    count = fleet.asked_count(cluster, parsed.nodes)
     if parsed.node_monitor_grace_period is not None and not parsed.node_monitor_grace_period > 0:
         raise UserError("--node-monitor-grace-period must be more than 0 seconds")
     lock = cluster.lock()
@@ -166,22 +163,6 @@ def run(parsed: argparse.Namespace) -> int:
     return 0
 
 
-def _asked_nodes(cluster: Cluster, asked: int | None) -> int:
-    """How many nodes there shall be; raises UserError for fewer than there are."""
-    present = len(cluster.node_places) + 1
-    if asked is None:
-        return present
-    if not 1 <= asked <= MOST_NODES:
-        raise UserError(f"--nodes {asked} is not between 1 and {MOST_NODES}")
-    if asked < present:
-        names = ", ".join(place.name for place in cluster.node_places)
-        raise UserError(
-            f"the cluster {cluster.name!r} has {present} nodes, and nothing says which of them should go",
-            f"`sampan node rm NAME` takes one away (there are {names}).",
-        )
-    return asked
-
-
 def _already_up(cluster: Cluster, target: Path | None, count: int, progress: Progress) -> int:
     choices = cluster.choices()
     if choices is not None and Pki(cluster.pki).key("admin").exists():
@@ -190,23 +171,11 @@ def _already_up(cluster: Cluster, target: Path | None, count: int, progress: Pro
         progress.show(f"adding {len(added)} node{'s' if len(added) > 1 else ''}")
         if pid := cluster.running_pid():
             os.kill(pid, signal.SIGHUP)
-        asyncio.run(_wait_for(cluster, [place.name for place in added]))
+        asyncio.run(fleet.wait_for(cluster, [place.name for place in added]))
         progress.done(f"sampan {cluster.name!r} has {count} nodes, after {progress.elapsed_s():.2f} s")
         return 0
     print(f"sampan {cluster.name!r} is already up; kubectl's context is {cluster.context!r}")
     return 0
-
-
-async def _wait_for(cluster: Cluster, names: list[str]) -> None:
-    async with administrator(cluster) as client:
-        try:
-            async with asyncio.timeout(fleet.JOIN_TIMEOUT_S):
-                await fleet.all_ready(client, names, {})
-        except TimeoutError:
-            raise UserError(
-                f"{', '.join(names)}: not Ready after {fleet.JOIN_TIMEOUT_S:g} s",
-                f"Their logs are {cluster.data}/nodes/NAME/sampan.log.",
-            ) from None
 
 
 def _mirrors(words: list[str]) -> Mapping[str, str]:

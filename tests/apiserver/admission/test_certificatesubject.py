@@ -1,9 +1,10 @@
 import base64
 
 from harness import certificates
-from sampan.apiserver.admission.certificatesubject import _organizations
+from sampan.apiserver.admission.certificatesubject import common_name, organizations
 
 
-def test_organizations_are_read_from_the_request_itself() -> None:
-    body = certificates.pem("eve", ["a", "system:masters"])
-    assert _organizations(base64.b64encode(body).decode()) == ["a", "system:masters"]
+def test_names_are_read_from_the_request_itself() -> None:
+    body = base64.b64encode(certificates.pem("eve", ["a", "system:masters"])).decode()
+    assert organizations(body) == ["a", "system:masters"]
+    assert common_name(body) == "eve"

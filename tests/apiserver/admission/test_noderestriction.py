@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
+from harness import certificates
 from sampan.api.errors import StatusError
 from sampan.api.objects import Obj
 from sampan.api.request import STRATEGIC_MERGE_PATCH, Request, UserInfo
-from sampan.api.resources import LEASES, NODES, PODS, Resource
+from sampan.api.resources import CERTIFICATE_REQUESTS, LEASES, NODES, PODS, Resource
 from sampan.apiserver.admission.noderestriction import node_of
 
 GROUPS = ("system:nodes", "system:authenticated")
@@ -119,3 +120,16 @@ async def test_a_kubelet_holds_its_own_lease(ask) -> None:
     assert "same name as the requesting node" in (
         await refusal(ask("create", LEASES, other, namespace="kube-node-lease"))
     )
+
+
+async def test_a_kubelet_asks_for_certificates_of_its_own(ask) -> None:
+    def asked(name: str, signer: str) -> Obj:
+        body = certificates.pem(f"system:node:{name}", ["system:nodes"])
+        return certificates.request(f"for-{name}", body, signer, ["client auth", "digital signature"])
+
+    signer = "kubernetes.io/kube-apiserver-client-kubelet"
+    await ask("create", CERTIFICATE_REQUESTS, asked("n1", signer))
+    assert await refusal(ask("create", CERTIFICATE_REQUESTS, asked("n2", signer))) == (
+        "can only create a node CSR with CN=system:node:n1"
+    )
+    await ask("create", CERTIFICATE_REQUESTS, asked("n2", "example.com/other"))

@@ -53,7 +53,7 @@ PLUGINS: Mapping[Resource, Sequence[type[Plugin]]] = {
     PRIORITY_CLASSES: (Priority,),
     NODES: (NodeRestriction, TaintNodesByCondition),
     LEASES: (NodeRestriction,),
-    CERTIFICATE_REQUESTS: (CertificateSubjectRestriction,),
+    CERTIFICATE_REQUESTS: (NodeRestriction, CertificateSubjectRestriction),
     SERVICES: (DenyServiceExternalIPs,),
     PERSISTENT_VOLUMES: (StorageObjectInUseProtection,),
     CLAIMS: (

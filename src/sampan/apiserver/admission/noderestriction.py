@@ -10,13 +10,15 @@ from collections.abc import Set
 from sampan.api.objects import Obj, annotations_of, labels_of
 from sampan.api.podreferences import api_references
 from sampan.api.request import UserInfo
-from sampan.api.resources import LEASES, NODES, PODS
+from sampan.api.resources import CERTIFICATE_REQUESTS, LEASES, NODES, PODS
+from sampan.apiserver.admission.certificatesubject import common_name
 from sampan.apiserver.admission.plugin import CREATE, UPDATE, Plugin, denied
 from sampan.apiserver.registry.hooks import Call
 
 GROUP, PREFIX = "system:nodes", "system:node:"
 LEASE_NAMESPACE = "kube-node-lease"
 MIRROR = "kubernetes.io/config.mirror"
+KUBELET_SIGNERS = ("kubernetes.io/kube-apiserver-client-kubelet", "kubernetes.io/kubelet-serving")
 _OWN_LABELS = frozenset(
     [
         "kubernetes.io/hostname",
@@ -44,7 +46,7 @@ class NodeRestriction(Plugin):
         node = node_of(call.user)
         if node is None:
             return
-        rules = {NODES: _node, PODS: _pod, LEASES: _lease}
+        rules = {NODES: _node, PODS: _pod, LEASES: _lease, CERTIFICATE_REQUESTS: _certificate}
         if why := rules[call.resource](node, call, new, old):
             raise denied(call, new, why)
 
@@ -125,4 +127,14 @@ def _lease(node: str, call: Call, new: Obj, old: Obj | None) -> str:
         return f'can only access leases in the "{LEASE_NAMESPACE}" system namespace'
     if new["metadata"].get("name") != node:
         return "can only access node lease with the same name as the requesting node"
+    return ""
+
+
+def _certificate(node: str, call: Call, new: Obj, old: Obj | None) -> str:
+    """Of the signers for kubelets it may ask a certificate for itself."""
+    spec = new["spec"]
+    if old is None and spec.get("signerName") in KUBELET_SIGNERS:
+        wanted = PREFIX + node
+        if common_name(spec["request"]) != wanted:
+            return f"can only create a node CSR with CN={wanted}"
     return ""
