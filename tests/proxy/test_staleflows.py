@@ -9,7 +9,7 @@ import pytest
 from sampan.proxy.frontends import Front
 from sampan.proxy.nfnetlink import Reply, attribute, nested
 from sampan.proxy.rules import Flows
-from sampan.proxy.staleflows import LISTED, Wanted, forget_one, of_endpoint, of_front
+from sampan.proxy.staleflows import LISTED, Touching, Wanted, forget_one, of_endpoint, of_front
 
 
 def test_flows_of_a_service_port_to_one_endpoint() -> None:
@@ -97,6 +97,23 @@ def test_many_wishes_against_a_listing(
 ) -> None:
     wanted = Wanted(flows, fronts)
     assert [flow for flow in (FLOW, SIX) if wanted.means(flow)] == expected
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("10.244.0.9", [FLOW]),
+        (SERVER[0], [FLOW]),
+        (VIP[0], []),
+        ("fd00::9", [SIX]),
+        ("fd00::5", [SIX]),
+        ("fd00:96::20", []),
+    ],
+)
+def test_flows_that_an_address_has_part_in(address: str, expected: list[Reply]) -> None:
+    touching = Touching([address])
+    assert [flow for flow in (FLOW, SIX) if touching.means(flow)] == expected
+    assert touching.versions == {6 if ":" in address else 4}
 
 
 def test_flow_that_was_listed_is_dropped_by_what_it_was_sent_to() -> None:

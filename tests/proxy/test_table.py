@@ -4,7 +4,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sampan.proxy.table import Change, Element, Table, applied, diff, draws_of, seats_of
+from sampan.kubelet.network import diversion, overlay
+from sampan.proxy import affinity
+from sampan.proxy.table import (
+    EXTERNAL,
+    KEEP,
+    KEY_MASK,
+    LOCAL,
+    RANGES,
+    Change,
+    Element,
+    Table,
+    applied,
+    diff,
+    draws_of,
+    seats_of,
+)
 
 TABLES = st.dictionaries(
     st.builds(Element, st.sampled_from(["svc", "ep4", "fe4"]), st.tuples(st.integers(0, 5))),
@@ -46,3 +61,9 @@ def test_endpoints_in_slot_order() -> None:
 def test_seats_to_draw_from_in_slot_order() -> None:
     table: Table = {Element("pick", (7, 1)): (0,), Element("pick", (7, 0)): (4,), Element("cnt", (7,)): (2,)}
     assert draws_of(table) == {7: (4, 0)}
+
+
+def test_the_network_between_nodes_knows_our_flags() -> None:
+    """It decides by them whose source is lost, and may not import us."""
+    assert (overlay.EXTERNAL, overlay.KEEP) == (EXTERNAL, KEEP)
+    assert diversion.MARK & (LOCAL | EXTERNAL | RANGES | KEEP | KEY_MASK | affinity.NOBODY) == 0

@@ -23,7 +23,7 @@ CLIENTS = 262_144
 """Beyond so many remembered clients a node remembers no new ones."""
 CARRIED = 50_000
 """So many are carried from one version of the rules to the next."""
-NOBODY = 0xFFFFFFFF
+NOBODY = 0x7FFFFFFF
 MODULUS, SEED = 0x7FFFFFFF, 0x5A3B
 """Of the hash of an IPv6 client. Without a seed each rule would have one of its own."""
 _CLIENT = {4: "ip saddr", 6: f"jhash ip6 saddr mod {MODULUS} seed {SEED:#x}"}

@@ -13,7 +13,7 @@ import errno
 import logging
 import os
 import socket
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from sampan.proxy.contract import SocketFactory
@@ -54,7 +54,7 @@ class KernelConntrack:
             await loop.run_in_executor(self._thread, _send_all, self._socket, requests)
         else:
             wanted = Wanted(flows, fronts)
-            await loop.run_in_executor(self._thread, _choose, self._socket, self._families, wanted)
+            await loop.run_in_executor(self._thread, choose, self._socket, self._families, wanted.means)
 
     def close(self) -> None:
         self._thread.shutdown(wait=False)
@@ -72,10 +72,11 @@ def _send_all(sock: socket.socket, requests: Sequence[Request]) -> None:
             _check(_verdict(sock))
 
 
-def _choose(sock: socket.socket, families: Sequence[int], wanted: Wanted) -> None:
+def choose(sock: socket.socket, families: Iterable[int], means: Callable[[Reply], bool]) -> None:
+    """Lists the UDP flows of these families and drops those that are meant. Blocks."""
     for version in families:
         sock.send(listing(version))
-        _forget(sock, [found for found in _listed(sock) if wanted.means(found)])
+        _forget(sock, [found for found in _listed(sock) if means(found)])
 
 
 def _forget(sock: socket.socket, flows: Sequence[Reply]) -> None:

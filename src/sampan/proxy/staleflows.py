@@ -91,6 +91,22 @@ def forget_one(found: Reply) -> bytes:
     return message(_DELETE, ACK, 0, family(found.body[0]) + nested(_TUPLE_ORIGINAL, original))
 
 
+class Touching:
+    """All flows that began at one of these addresses, or are answered by it."""
+
+    def __init__(self, addresses: Iterable[str]) -> None:
+        self._addresses = {ip_address(address).packed for address in addresses}
+        self.versions = {{4: 4, 16: 6}[len(packed)] for packed in self._addresses}
+
+    def means(self, found: Reply) -> bool:
+        parts = _parts(found.body[4:])
+        place = _IP_SOURCE[_VERSION[socket.AddressFamily(found.body[0])]]
+        return any(
+            _parts(_parts(parts[which])[_TUPLE_IP])[place] in self._addresses
+            for which in (_TUPLE_ORIGINAL, _TUPLE_REPLY)
+        )
+
+
 class Wanted:
     """Many wishes at once, to be held against a listing."""
 
