@@ -95,6 +95,19 @@ def test_the_oldest_goes_for_a_new_one(kept: Answers, monkeypatch: pytest.Monkey
     assert not kept.kept and not kept._keys
 
 
+def test_big_answers_take_no_more_room_than_there_is(kept: Answers, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answers, "KEPT_BYTES", 20_000)
+    for number in range(200):
+        name = f"n{number}"
+        keep(kept, question(name), answer(*range(20), name=name))
+    assert sum(entry.size for entry in kept.kept.values()) == kept._bytes <= 20_000
+    assert 1 < len(kept.kept) < 10
+    keep(kept, question("pad") + bytes(300), answer(1, name="pad"))
+    assert question("pad")[2:] + bytes(300) not in kept.kept
+    kept.clear()
+    assert kept._bytes == 0
+
+
 def test_an_answer_that_is_not_kept_turns_too() -> None:
     found = {addresses(answers.encode(query(NAME), answer(1, 2, 3), None))[0] for _ in range(60)}
     assert len(found) == 3

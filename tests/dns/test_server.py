@@ -281,6 +281,19 @@ async def test_a_new_configuration_holds_from_the_next_question_on() -> None:
         assert addresses(await it.ask(question("db.corp"))) == ["1.2.3.4"]
 
 
+async def test_what_was_there_before_the_configuration_came_goes_when_it_goes() -> None:
+    async with serving() as it:
+        again = DnsServer(it.server._informers, [], [])
+        again.configure(COREFILE % it.other.port)
+        running = asyncio.create_task(again.run())
+        await again.ready.wait()
+        assert again._zone.lookup("shop.svc.cluster.local", wire.A).rcode == wire.NOERROR
+        await it.client.delete(NAMESPACES, "shop")
+        await it.said(question("shop.svc.cluster.local"), lambda reply: rcode(reply) == wire.NXDOMAIN)
+        assert again._zone.lookup("shop.svc.cluster.local", wire.A).rcode == wire.NXDOMAIN
+        running.cancel()
+
+
 async def test_a_server_that_asks_us_back_is_asked_no_more() -> None:
     looped = COREFILE.replace("cache", "loop\n  cache")
     async with serving(looped) as it:

@@ -16,7 +16,9 @@ from sampan.dns.question import Query
 from sampan.dns.wire import CNAME, HEADER_BYTES
 from sampan.dns.zone import Answer
 
-KEPT_MOST = 4096
+KEPT_MOST, KEPT_BYTES = 4096, 4 << 20
+QUESTION_BYTES = 300
+"""A whole query with the longest name and an OPT record; what is longer is padded."""
 ROTATIONS_MOST = 16
 """Of an answer with many records so many beginnings are kept; who asks gets one after the other."""
 
@@ -27,7 +29,7 @@ class Entry:
     `asked`: how often, by IPv4 and by IPv6, since it was last counted.
     """
 
-    __slots__ = ("asked", "names", "question", "rcode", "request_bytes", "turn", "type", "wire")
+    __slots__ = ("asked", "names", "question", "rcode", "request_bytes", "size", "turn", "type", "wire")
 
     def __init__(self, query: Query, request_bytes: int, wires: list[bytes], names: Sequence[str]) -> None:
         self.turn: Callable[[], bytes] | None = None
@@ -38,17 +40,19 @@ class Entry:
         self.names = names
         self.question = len(query.question)
         self.request_bytes = request_bytes
+        self.size = sum(map(len, wires))
         self.type = query.type
         self.rcode = self.wire[1] & 15
 
 
 class Answers:
-    """At most KEPT_MOST of them; the oldest goes for a new one. `gone` is told of each that goes."""
+    """At most KEPT_MOST, in KEPT_BYTES; the oldest go for a new one. `gone` is told of each that goes."""
 
     def __init__(self, gone: Callable[[Entry], None]) -> None:
         self.kept: dict[bytes, Entry] = {}
         self._keys: dict[str, set[bytes]] = {}
         self._gone = gone
+        self._bytes = 0
 
     def find_spelt(self, packet: bytes) -> tuple[Entry, bytes] | None:
         """The entry for a query with capital letters in its name, and the answer in its own spelling."""
@@ -62,13 +66,16 @@ class Answers:
 
     def keep(self, packet: bytes, query: Query, answer: Answer, limit: int | None) -> bytes:
         """The answer as bytes, id and all; kept for whoever asks the same again."""
-        if query.options:  # a cookie: nobody else sends the same
+        if query.options or len(packet) > QUESTION_BYTES:  # a cookie, say: nobody else sends the same
             return encode(query, answer, limit)
         wires = [wire[2:] for wire in _turns(query, answer, limit, ROTATIONS_MOST)]
         entry = Entry(query, len(packet), wires, (query.name, *answer.rests_on))
-        while len(self.kept) >= KEPT_MOST:
-            self._drop(next(iter(self.kept)))
         key = _key(packet, packet.find(b"\x00", HEADER_BYTES))
+        if key in self.kept:
+            self._drop(key)
+        self._bytes += entry.size
+        while self.kept and (len(self.kept) >= KEPT_MOST or self._bytes > KEPT_BYTES):
+            self._drop(next(iter(self.kept)))
         self.kept[key] = entry
         for name in entry.names:
             self._keys.setdefault(name, set()).add(key)
@@ -86,6 +93,7 @@ class Answers:
 
     def _drop(self, key: bytes) -> None:
         entry = self.kept.pop(key)
+        self._bytes -= entry.size
         for name in set(entry.names):
             keys = self._keys[name]
             keys.discard(key)

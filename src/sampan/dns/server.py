@@ -171,8 +171,7 @@ class DnsServer:
             self._zone.set_slice(key_of(slice_), None, slice_)
 
     def _namespace_changed(self, old: Obj | None, new: Obj | None) -> None:
-        if (old is None) != (new is None):
-            self._zone.set_namespace(name_of(_either(old, new)), present=new is not None)
+        self._zone.set_namespace(name_of(_either(old, new)), present=new is not None)
 
     def _has_pod(self, namespace: str, ip: str) -> bool:
         """For pods mode `verified`: Pods are followed from the first such question on."""

@@ -84,6 +84,7 @@ class Zone:
         self.changed: Callable[[set[str]], None] = lambda names: None
         self._services: dict[str, Obj] = {}
         self._slices: dict[str, dict[str, Obj]] = defaultdict(dict)
+        self._namespaces: set[str] = set()
         # name -> owner -> type -> records.
         self._names: dict[str, dict[str, Types]] = {}
         self._owned: dict[str, RecordSet] = {}
@@ -121,6 +122,10 @@ class Zone:
             self._put_slice(after, key)
 
     def set_namespace(self, name: str, *, present: bool) -> None:
+        """Told twice, it counts once."""
+        if present == (name in self._namespaces):
+            return
+        (self._namespaces.add if present else self._namespaces.remove)(name)
         step = 1 if present else -1
         changed = self._count(f"{name}.svc.{self.domain}", step)
         if self.plan.pods:
