@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import socket
 import subprocess
@@ -15,7 +14,6 @@ import pytest
 from sampan.kubelet.network import namespace
 from sampan.kubelet.network.contract import NetworkFault
 from sampan.kubelet.network.node import NodeNamespace, ensure_node
-from sampan.kubelet.network.veth import VethNetwork
 from sampan.kubelet.network.veth import VethNetwork
 
 pytestmark = pytest.mark.root
@@ -123,31 +121,17 @@ async def test_pods_keep_their_routes_when_the_uplink_is_laid_anew(nodes: Nodes)
     namespace.create(nodes.root / "pod")
     try:
         ips = (await pods.attach("uid", str(nodes.root / "pod"))).ips
-        first = await nodes.ensure(0)
-        for ip, source in zip(ips, first.plan.node_ips, strict=True):
-            route = await first.execute(("ip", "route", "get", ip))
-            assert f"src {source}" in route
-            await reach(ip, first)
+        for alone in (False, True):
+            first = await nodes.ensure(0, alone=alone)
+            for ip, source in zip(ips, first.plan.node_ips, strict=True):
+                route = await first.execute(("ip", "route", "get", ip))
+                assert f"src {source}" in route
+                await reach(ip, first)
+                await reach(ip)
     finally:
         pods.close()
         namespace.unpin(nodes.root / "pod")
-
-
-async def test_pods_stay_reachable_when_the_uplink_is_made_anew(nodes: Nodes) -> None:
-    first = await nodes.ensure(0, alone=True)
-    pin = nodes.root / "pod"
-    await asyncio.to_thread(namespace.create, pin)
-    network = VethNetwork(first, nodes.root / "addresses")
-    await network.open()
-    pod = await network.attach("uid", str(pin))
-    for alone in (False, True):
-        first = await nodes.ensure(0, alone=alone)
-        for ip in pod.ips:
-            await reach(ip)
-            await reach(ip, first)
-    network.close()
-    for path in (pin, nodes.lan):
-        namespace.unpin(path)
+        namespace.unpin(nodes.lan)
 
 
 async def test_a_further_node_needs_the_first(nodes: Nodes) -> None:

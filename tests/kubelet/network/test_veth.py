@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import socket
 from pathlib import Path
@@ -167,6 +168,20 @@ async def test_ipv6_first_or_alone(tmp_path: Path, families: tuple[int, ...]) ->
         await again.open()
         again.close()
         assert again.addresses("uid-1") == PodAddresses(one.ips)
+
+
+@pytest.mark.root
+async def test_namespace_that_began_without_ipv6_gets_it(lab: Lab) -> None:
+    pin = lab.root / "without"
+    await asyncio.to_thread(namespace.create, pin)
+    lab.pods.append(pin)
+    for scope in ("default", "all"):
+        path = Path("/proc/sys/net/ipv6/conf", scope, "disable_ipv6")
+        await lab.node.traveller.run(pin, functools.partial(path.write_text, "1"))
+    pod = Place(lab, str(pin), *(await lab.network.attach("uid-w", str(pin))).ips)
+    await pod.serve(80)
+    for ip in pod.ips:
+        assert (await lab.host.ask(ip, 80)).startswith(ip)
 
 
 @pytest.mark.root

@@ -44,6 +44,8 @@ _SYSCTLS: dict[int, dict[str, str]] = {
         "net/ipv4/conf/default/send_redirects": "0",
     },
     6: {
+        "net/ipv6/conf/all/disable_ipv6": "0",
+        "net/ipv6/conf/default/disable_ipv6": "0",
         "net/ipv6/conf/all/forwarding": "1",
         # No router speaks here, whatever a Pod sends; and no link needs a name of its own.
         "net/ipv6/conf/all/accept_ra": "0",
@@ -165,7 +167,7 @@ class NodeNamespace:
             for family in self.plan.families:
                 for name, value in _SYSCTLS[family.version].items():
                     Path("/proc/sys", name).write_text(value)
-                # With the node's own address here as well, Pods' routes, whose source it is, outlive an uplink.
+                # With the node's own address here too, Pods' routes, whose source it is, outlive an uplink.
                 for address in (family.dns, family.node.ip):
                     own = type(family.node)(str(address))
                     addresses += netlink.own_address(own, _LOOPBACK, netlink.SCOPE_HOST)

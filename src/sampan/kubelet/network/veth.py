@@ -39,6 +39,7 @@ _LOOPBACK = 1
 _FIRST_INDEX = 1000
 """Node-side links are numbered from here by the offset of the Pod's address in its range."""
 _LAST = "last"
+_IPV6_OFF = Path("/proc/sys/net/ipv6/conf/all/disable_ipv6")
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +173,14 @@ class VethNetwork:
             else:
                 rtnetlink.carry_out(sock, near)
         with self._inside_pod(netns) as pod:
-            rtnetlink.carry_out(pod, pod_requests(rows))
+            try:
+                rtnetlink.carry_out(pod, pod_requests(rows))
+            except rtnetlink.NetlinkFault as fault:
+                if fault.number != errno.EACCES:
+                    raise
+                # On some machines new namespaces begin without (ipv6.disable_ipv6=1 at boot, say).
+                _IPV6_OFF.write_text("0")
+                rtnetlink.carry_out(pod, pod_requests(rows))
         rtnetlink.settle_carrier(_name(index))
         return wanted
 
