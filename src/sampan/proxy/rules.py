@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from ipaddress import ip_network
 from socket import AF_INET, AF_INET6, inet_pton
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from sampan.api.objects import Obj, labels_of
 from sampan.proxy import topology
@@ -32,6 +32,8 @@ from sampan.proxy.table import (
     draws_of,
     seats_of,
 )
+
+T = TypeVar("T")
 
 SERVICE_NAME = "kubernetes.io/service-name"
 OTHER_PROXY = "service.kubernetes.io/service-proxy-name"
@@ -96,6 +98,7 @@ class Fragment:
 
 
 EMPTY = Fragment()
+_NONE: frozenset[Any] = frozenset()
 
 
 def is_within(address: str, cidrs: tuple[str, ...]) -> bool:
@@ -188,8 +191,8 @@ class _Draft:
     def finished(self, health_port: int) -> Fragment:
         local = max(map(len, self._local.values()), default=0)
         return Fragment(
-            self._elements, self._shared, frozenset(self._frontends), self._slots, self._draws,
-            frozenset(self._ready), frozenset(self._flows), frozenset(self._udp_fronts),
+            self._elements, self._shared, _kept(self._frontends), self._slots, self._draws or EMPTY.draws,
+            _kept(self._ready), _kept(self._flows), _kept(self._udp_fronts),
             HealthCheck(health_port, local) if health_port else None,
         )  # fmt: skip
 
@@ -245,7 +248,8 @@ class _Draft:
             self._add_affinity(mark, seats)
         else:
             self._elements[Element("svc", (mark,))] = (len(seats),)
-            self._shared[Element("class", (len(seats),))] = (f"n{len(seats)}",)
+            element, chain = _class(len(seats), f"n{len(seats)}")
+            self._shared[element] = chain
         for number, end in enumerate(seats):
             if end is not None:
                 self._elements[Element(f"ep{family}", (mark, number))] = end
@@ -265,8 +269,20 @@ class _Draft:
         for slot, number in enumerate(draws):
             self._elements[Element("pick", (mark, slot))] = (number,)
             self._elements[Element("live", (mark, number))] = ()
-        self._shared[Element("class", (STICKY | self._affinity,))] = (f"t{self._affinity}",)
+        element, chain = _class(STICKY | self._affinity, f"t{self._affinity}")
+        self._shared[element] = chain
         self._shared[Element("draw", (len(draws),))] = (f"d{len(draws)}",)
+
+
+@lru_cache(maxsize=1 << 10)
+def _class(number: int, chain: str) -> tuple[Element, Fields]:
+    """The same object for all Services that need it."""
+    return Element("class", (number,)), (chain,)
+
+
+def _kept(gathered: set[T]) -> frozenset[T]:
+    """Thousands of Services have none of this or that: one empty set is enough for all."""
+    return frozenset(gathered) if gathered else _NONE
 
 
 def found(table: Mapping[Element, Fields]) -> Fragment:
