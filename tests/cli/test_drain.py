@@ -8,7 +8,7 @@ import pytest
 
 from sampan.api.objects import Obj
 from sampan.api.resources import NODES, PODS
-from sampan.cli.drain import drain, moves
+from sampan.cli.drain import drain, held, moves
 from sampan.cli.errors import UserError
 from sampan.client.client import Client
 from sampan.client.fake import FakeTransport
@@ -68,3 +68,20 @@ async def test_one_that_stays_is_named_with_what_to_do(monkeypatch: pytest.Monke
 async def test_nobody_waits_for_a_node_that_is_lost() -> None:
     fake = FakeTransport(node("Unknown"), pod("a", finalizers=["x/y"]))
     await drain(Client(fake), node("Unknown"), 10, lambda text: None, force=False)
+
+
+def test_whose_data_goes_with_the_node() -> None:
+    def volume(host: str, **spec: object) -> Obj:
+        here = {"key": "kubernetes.io/hostname", "operator": "In", "values": [host]}
+        required = {"nodeSelectorTerms": [{"matchExpressions": [here]}]}
+        return {"spec": {"nodeAffinity": {"required": required}, **spec}}
+
+    claim = {"namespace": "default", "name": "data"}
+    volumes = [
+        volume("n", claimRef=claim),
+        volume("other", claimRef={**claim, "name": "elsewhere"}),
+        volume("n"),
+        {"spec": {"claimRef": {**claim, "name": "anywhere"}}},
+    ]
+    labelled = node() | {"metadata": {"name": "n", "labels": {"kubernetes.io/hostname": "n"}}}
+    assert held(volumes, labelled) == ["default/data"]

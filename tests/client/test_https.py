@@ -396,6 +396,27 @@ async def test_the_client_shows_its_certificate_and_checks_the_servers(start: St
         await stranger.get(PODS, "a", "ns")
 
 
+async def test_another_certificate_is_shown_from_then_on(start: Start, tmp_path: Path) -> None:
+    authority = Authority()
+    server = await start(echo, authority.server_context(tmp_path))
+    transport = HttpsTransport(f"https://127.0.0.1:{server.port}", ca=authority.certificate)
+    client = Client(transport)
+    for name in ("first", "second"):
+        (tmp_path / "own.pem").write_bytes(b"".join(authority.pair(name)))
+        transport.show(tmp_path / "own.pem")
+        await client.get(PODS, "a", "ns")
+    shown = [str(certificate) for certificate in server.peer_certificates]
+    assert len(shown) == 2 and "first" in shown[0] and "second" in shown[1]
+    await client.close()
+
+
+async def test_anybody_may_be_the_server_where_that_is_said(start: Start, tmp_path: Path) -> None:
+    server = await start(echo, Authority().server_context(tmp_path))
+    client = Client(HttpsTransport(f"https://127.0.0.1:{server.port}", verify=False))
+    await client.get(PODS, "a", "ns")
+    await client.close()
+
+
 async def test_a_token_is_a_bearer(start: Start, tmp_path: Path) -> None:
     authority = Authority()
     server = await start(echo, authority.server_context(tmp_path))

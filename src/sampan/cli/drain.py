@@ -6,9 +6,10 @@ Source: tasks/administer-cluster/safely-drain-node; concepts/scheduling-eviction
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from sampan.api.errors import StatusError
+from sampan.api.nodeselector import selects
 from sampan.api.objects import Obj, annotations_of, condition_is_true, is_deleting, name_of, namespace_of
 from sampan.api.podspec import is_terminal
 from sampan.api.resources import NODES, PODS
@@ -26,6 +27,17 @@ def moves(pod: Obj) -> bool:
         owner.get("controller") and owner["kind"] == "DaemonSet" for owner in owners
     )
     return not bound and (is_deleting(pod) or not is_terminal(pod))
+
+
+def held(volumes: Sequence[Obj], node: Obj) -> list[str]:
+    """The claims (NAMESPACE/NAME) whose data lies on this node and goes with it."""
+    found = []
+    for volume in volumes:
+        claim = volume["spec"].get("claimRef")
+        required = (volume["spec"].get("nodeAffinity") or {}).get("required")
+        if claim and required and selects(required, node):
+            found.append(f"{claim['namespace']}/{claim['name']}")
+    return sorted(found)
 
 
 async def drain(

@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from sampan.api.objects import Obj, condition_is_true, name_of
-from sampan.api.resources import NODES, PODS
+from sampan.api.resources import NODES, PERSISTENT_VOLUMES, PODS
 from sampan.cli import cluster as clusters
 from sampan.cli import daemon, discovery, fleet, nodeconfig, requirements
 from sampan.cli.access import administrator
 from sampan.cli.cluster import Cluster
-from sampan.cli.drain import drain
+from sampan.cli.drain import drain, held
 from sampan.cli.errors import UserError
 from sampan.cli.terminal import Progress, size
 
@@ -51,7 +51,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     removal.add_argument(
         "--timeout", type=float, default=120.0, metavar="S", help="for its Pods to go (default: %(default)g)"
     )
-    removal.add_argument("--force", action="store_true", help="do not wait for its Pods to go")
+    removal.add_argument(
+        "--force", action="store_true", help="do not wait for its Pods to go, nor mind its volumes"
+    )
     clusters.add_arguments(removal)
 
 
@@ -230,6 +232,12 @@ async def _rm(parsed: argparse.Namespace) -> int:
             names = ", ".join(sorted(name_of(each) for each in listed["items"]))
             raise UserError(f"the cluster {cluster.name!r} has no node {name!r}", f"It has: {names}.")
         if node is not None:
+            volumes = await client.list(PERSISTENT_VOLUMES)
+            if not parsed.force and (claims := held(volumes["items"], node)):
+                raise UserError(
+                    f"node {name!r} has the data of {', '.join(claims[:5])}, which would be gone with it",
+                    "Delete the claims if nobody needs them, or say --force.",
+                )
             await drain(client, node, parsed.timeout, progress.show, force=parsed.force)
         if place is not None:
             progress.show("ending its process")
