@@ -102,6 +102,8 @@ class Config:
 
     def block(self, name: str) -> Block | None:
         """The one with the longest zone that the name is in."""
+        if len(self.by_zone) == 1 and (root := self.by_zone.get("")) is not None:
+            return root
         while True:
             if (found := self.by_zone.get(name)) is not None:
                 return found

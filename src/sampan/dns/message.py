@@ -78,15 +78,9 @@ class _Names:
     """The names of one message: each one's longest end that the question has too is a pointer to it."""
 
     def __init__(self, query: Query) -> None:
-        self._known: dict[str, bytes] = {}
+        self._name = query.name
+        self._known = {query.name: struct.pack("!H", 0xC000 | HEADER_BYTES)} if query.name else {}
         self._ends: dict[str, int] = {}
-        at, name = HEADER_BYTES, query.name
-        while name:
-            self._ends[name] = at
-            label, _, name = name.partition(".")
-            at += 1 + len(label)
-            if "\\" in label:  # an escaped dot: nothing of ours ends like that
-                break
 
     def record(self, record: Record) -> bytes:
         owner = self._known.get(record.name)
@@ -97,6 +91,8 @@ class _Names:
         )
 
     def _encode(self, name: str) -> bytes:
+        if not self._ends:
+            self._ends = _ends(self._name)
         encoded, rest = b"", name
         while rest:
             at = self._ends.get(rest)
@@ -107,3 +103,15 @@ class _Names:
                 return encode_name(name)
             encoded += bytes((len(label),)) + label.encode("latin-1")
         return encoded + b"\x00"
+
+
+def _ends(name: str) -> dict[str, int]:
+    """Where in a message whose question has this name each end of it begins."""
+    found, at = {}, HEADER_BYTES
+    while name:
+        found[name] = at
+        label, _, name = name.partition(".")
+        at += 1 + len(label)
+        if "\\" in label:  # an escaped dot: nothing of ours ends like that
+            break
+    return found

@@ -72,6 +72,7 @@ class Responder:
         self.config, self.zone = config, zone
         self.answers = Answers(self._counted)
         self._metrics = metrics
+        self._logs = any(block.logs for block in config.blocks)
         self._hosts = {id(block): HostsFile(block.hosts) for block in config.blocks if block.hosts}
         self._forwarders = {
             id(block): [Forwarder(plan, block.keeping, own=own) for plan in block.forwards]
@@ -214,8 +215,7 @@ class Responder:
         rcode = query.fault or reply[3] & 15
         self._metrics.count(asker.proto, asker.family, query.type, rcode, plugin, sizes)
         self._metrics.took(took_s)
-        block = self.config.block(query.name)
-        if block is not None and block.logs:
+        if self._logs and (block := self.config.block(query.name)) is not None and block.logs:
             kind = TYPE_NAMES.get(query.type, f"TYPE{query.type}")
             what = f"{kind} IN {query.name}. {asker.proto} {sizes[0]} {query.dnssec} {query.payload}"
             code = RCODE_NAMES.get(rcode, str(rcode))
