@@ -75,6 +75,21 @@ async def test_what_was_missed_while_nobody_looked_is_made_up_for(tmp_path: Path
         assert str(labs[1].family.pod_cidr) not in routes
 
 
+async def test_a_node_out_of_reach_keeps_nobody_from_the_others(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with several(tmp_path, overlay=False) as made:
+        labs = [await made.add() for _ in range(2)]
+        node = node_object(labs[1].node.plan, "far")
+        node["spec"]["podCIDRs"] = [str(labs[1].family.pod_cidr).replace(".1.0/", ".9.0/")]
+        node["status"]["addresses"] = [{"type": "InternalIP", "address": "192.0.2.77"}]
+        await end(made.tasks[1:])
+        await made.client.create(NODES, node)
+        await made.start(labs[0])
+        assert "192.0.2.77" in caplog.text
+        assert str(labs[1].family.pod_cidr) in await labs[0].node.execute(("ip", "route"))
+
+
 async def test_from_vxlan_back_to_plain_routes(tmp_path: Path) -> None:
     async with several(tmp_path, overlay=True) as made:
         labs = [await made.add() for _ in range(2)]

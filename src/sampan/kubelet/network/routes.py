@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 PROTOCOL = 83
 """By which our routes are known among a node's (`ip route show proto 83`)."""
 _ABSENT = {errno.ESRCH, errno.ENOENT, errno.ENODEV}
-_RETRY_S = 5.0
+_RETRY_S, _LONGEST_RETRY_S = 5.0, 300.0
 
 
 class NodeRoutes:
@@ -38,6 +38,7 @@ class NodeRoutes:
         self._nodes = informers.informer(NODES)
         self._changed = asyncio.Event()
         self._held: dict[Entry, None] = {}
+        self._refused: dict[Entry, rtnetlink.NetlinkFault] = {}
         self.ready = asyncio.Event()
         """Set once all Nodes that there were at the start can be reached."""
 
@@ -49,21 +50,29 @@ class NodeRoutes:
         await self._nodes.wait_synced()
         if await self._node.inside(self._begin):
             await self._node.load_nft(overlay.CLEAR)
+        delay_s = _RETRY_S
         while True:
             self._changed.clear()
             wanted = entries(self._nodes.list(), self._own, plan)
-            whole = await self._node.inside(functools.partial(self._bring_to, wanted))
+            refused = await self._node.inside(functools.partial(self._bring_to, wanted))
+            for entry in refused.keys() - self._refused.keys():
+                log.warning("no way to another node: %s: %s", entry, refused[entry])
+            # Of what is refused as it was, less and less is hoped for.
+            delay_s = (
+                min(delay_s * 2, _LONGEST_RETRY_S) if refused.keys() == self._refused.keys() else _RETRY_S
+            )
+            self._refused = refused
             self.ready.set()
-            await self._wait(again=not whole)
+            await self._wait(delay_s if refused else None)
 
     def _node_changed(self, old: Obj | None, new: Obj | None) -> None:
         if old is None or new is None or _told(old) != _told(new):
             self._changed.set()
 
-    async def _wait(self, *, again: bool) -> None:
+    async def _wait(self, longest_s: float | None) -> None:
         """For news; not for ever if the kernel refused something."""
         try:
-            async with asyncio.timeout(_RETRY_S if again else None):
+            async with asyncio.timeout(longest_s):
                 await self._changed.wait()
         except TimeoutError:
             return
@@ -93,21 +102,20 @@ class NodeRoutes:
             rtnetlink.carry_out(sock, gone, _ABSENT)
         return gone_over
 
-    def _bring_to(self, wanted: dict[Entry, None]) -> bool:
-        """Whether the kernel took all of it."""
+    def _bring_to(self, wanted: dict[Entry, None]) -> dict[Entry, rtnetlink.NetlinkFault]:
+        """What the kernel refused, and why."""
+        refused: dict[Entry, rtnetlink.NetlinkFault] = {}
         with rtnetlink.open_socket() as sock:
             self._node.traveller.fence(sock)
             links = {False: if_nametoindex(NODE_LINK)}
             if self._node.plan.overlay:
                 links[True] = if_nametoindex(overlay.LINK)
-            whole = True
             for entry in wanted:
                 if entry not in self._held:
                     try:
                         rtnetlink.carry_out(sock, [_add(entry, links)])
                     except rtnetlink.NetlinkFault as fault:
-                        log.warning("no way to another node: %s: %s", entry, fault)
-                        whole = False
+                        refused[entry] = fault
                         continue
                     self._held[entry] = None
             places = {_place(entry) for entry in wanted}
@@ -115,7 +123,7 @@ class NodeRoutes:
                 del self._held[entry]
                 if _place(entry) not in places:
                     rtnetlink.carry_out(sock, [_delete(entry, links)], _ABSENT)
-        return whole
+        return refused
 
 
 def _told(node: Obj) -> tuple[object, object]:
