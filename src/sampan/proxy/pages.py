@@ -35,7 +35,7 @@ NOT_FOUND = Page(HTTPStatus.NOT_FOUND, b"404 page not found\n", {"Content-Type":
 
 
 class Pages:
-    """`host`: "" is every address of the node, of both families where it has both."""
+    """What `answer` says, on one port."""
 
     def __init__(self, sockets: SocketFactory, families: tuple[int, ...], answer: Answer) -> None:
         self._sockets, self._families, self._answer = sockets, families, answer
@@ -43,7 +43,10 @@ class Pages:
         self._writers: set[asyncio.StreamWriter] = set()
 
     async def open(self, port: int, host: str = "") -> None:
-        """Raises OSError: the port is taken."""
+        """`host` "" is every address of the node, of both families where it has both.
+
+        Raises OSError: the port is taken.
+        """
         six = ":" in host if host else 6 in self._families
         sock = await self._sockets(socket.AF_INET6 if six else socket.AF_INET, socket.SOCK_STREAM, 0)
         try:

@@ -128,6 +128,14 @@ def guards_text(families: Iterable[FamilyConstants], more: Iterable[str]) -> str
 
 
 def _body(families: tuple[FamilyConstants, ...], table: Mapping[Element, Fields], version: str) -> str:
+    marker = f"\tchain {version} {{\n\t}}\n" if version else ""
+    sets = "".join(_sets(family) for family in families)
+    parts = f"{marker}{sets}{_choice(families, table)}{_entrance(families)}{_hooks(families)}"
+    return f"table inet {TABLE} {{\n{parts}}}\n"
+
+
+def _choice(families: tuple[FamilyConstants, ...], table: Mapping[Element, Fields]) -> str:
+    """From a service port's class to its endpoint."""
     classes = fixed_elements(int(key[0]) for name, key in table if name == "class")
     verdicts = ", ".join(f"{element.key[0]} : goto {value[0]}" for element, value in classes.items())
     numbers = sorted({int(e.key[0]) for e in classes} - {1, DROP})
@@ -138,37 +146,12 @@ def _body(families: tuple[FamilyConstants, ...], table: Mapping[Element, Fields]
     )
     timeouts = [number - STICKY for number in numbers if number >= STICKY]
     draws = sorted(int(key[0]) for name, key in table if name == "draw")
-    versions = [f.version for f in families]
-    sets = "".join(_sets(family) for family in families)
-    lookups = "".join(_lookup(family) for family in families)
     dnat = "".join(
         f"\t\tmeta nfproto ipv{f.version} meta l4proto {{ tcp, udp, sctp }} "
         f"dnat {f.ip} to {affinity.KIND} . meta mark map @ep{f.suffix}\n"
         for f in families
     )
-    inner = "".join(
-        f"\t\t{f.ip} saddr @cluster{f.suffix} ct mark set ct mark & {KEY_MASK:#x}\n" for f in families
-    )
-    ranges = "".join(
-        f"\t\tmeta nfproto ipv{f.version} ct mark & {KEY_MASK:#x} . {f.ip} saddr != @lbsrc{f.suffix} drop\n"
-        for f in families
-    )
-    guards = "".join(
-        f"\t\tct state new ct status & dnat == 0 {f.ip} daddr @cips{f.suffix} "
-        "fib daddr type != local goto rej\n"
-        for f in families
-    )
-    hairpins = "".join(f"\t\t{f.ip} saddr . {f.ip} daddr @hair{f.suffix} {_snat(f)}\n" for f in families)
-    external = "".join(
-        f"\t\tmeta nfproto ipv{f.version} ct mark & {EXTERNAL:#x} != 0 {_snat(f)}\n" for f in families
-    )
-    masquerade = "".join(f"\t\t{f.ip} saddr != @pods{f.suffix} {_snat(f)}\n" for f in families)
-    loopback = "".join(f"\t\tip saddr {_LOOPBACK[4]} {_snat(f)}\n" for f in families if f.version == 4)
-    reject_rules = f"\t\tct state new ct mark != 0 ct status & dnat == 0 goto rej\n{guards}"
-    services = "\t\tmeta l4proto { tcp, udp, sctp } jump services\n"
-    marker = f"\tchain {version} {{\n\t}}\n" if version else ""
-    return f"""table inet {TABLE} {{
-{marker}{sets}\
+    return f"""\
 	map svc {{
 		type mark : mark
 	}}
@@ -185,11 +168,25 @@ def _body(families: tuple[FamilyConstants, ...], table: Mapping[Element, Fields]
 	chain pick {{
 {dnat}		goto n1
 	}}
-{counted}{affinity.text(versions, dnat, timeouts, draws)}\
+{counted}{affinity.text([f.version for f in families], dnat, timeouts, draws)}\
 	map class {{
 		type mark : verdict
 		elements = {{ {verdicts} }}
 	}}
+"""
+
+
+def _entrance(families: tuple[FamilyConstants, ...]) -> str:
+    """From a packet to its service port, and what its way in says of it."""
+    lookups = "".join(_lookup(family) for family in families)
+    ranges = "".join(
+        f"\t\tmeta nfproto ipv{f.version} ct mark & {KEY_MASK:#x} . {f.ip} saddr != @lbsrc{f.suffix} drop\n"
+        for f in families
+    )
+    inner = "".join(
+        f"\t\t{f.ip} saddr @cluster{f.suffix} ct mark set ct mark & {KEY_MASK:#x}\n" for f in families
+    )
+    return f"""\
 	chain ranges {{
 {ranges}	}}
 	chain ext {{
@@ -204,6 +201,25 @@ def _body(families: tuple[FamilyConstants, ...], table: Mapping[Element, Fields]
 		meta mark set {affinity.KIND} map @svc
 		meta mark vmap @class
 	}}
+"""
+
+
+def _hooks(families: tuple[FamilyConstants, ...]) -> str:
+    """Where packets come to all this, and what becomes of those that found nothing, and of sources."""
+    guards = "".join(
+        f"\t\tct state new ct status & dnat == 0 {f.ip} daddr @cips{f.suffix} "
+        "fib daddr type != local goto rej\n"
+        for f in families
+    )
+    hairpins = "".join(f"\t\t{f.ip} saddr . {f.ip} daddr @hair{f.suffix} {_snat(f)}\n" for f in families)
+    external = "".join(
+        f"\t\tmeta nfproto ipv{f.version} ct mark & {EXTERNAL:#x} != 0 {_snat(f)}\n" for f in families
+    )
+    masquerade = "".join(f"\t\t{f.ip} saddr != @pods{f.suffix} {_snat(f)}\n" for f in families)
+    loopback = "".join(f"\t\tip saddr {_LOOPBACK[4]} {_snat(f)}\n" for f in families if f.version == 4)
+    reject_rules = f"\t\tct state new ct mark != 0 ct status & dnat == 0 goto rej\n{guards}"
+    services = "\t\tmeta l4proto { tcp, udp, sctp } jump services\n"
+    return f"""\
 	chain martians {{
 		type filter hook prerouting priority -300; policy accept;
 		ip daddr {_LOOPBACK[4]} iif != lo drop
@@ -230,7 +246,6 @@ def _body(families: tuple[FamilyConstants, ...], table: Mapping[Element, Fields]
 		ct mark 0 return
 {hairpins}{loopback}		ct mark & {KEEP:#x} != 0 return
 {external}{masquerade}	}}
-}}
 """
 
 
