@@ -123,6 +123,20 @@ async def test_service_comes_and_goes() -> None:
         assert world.nft.table == before
 
 
+async def test_address_that_is_none_stops_its_own_service_alone() -> None:
+    other = service("other", "10.96.0.30", {"port": 80})
+    world = World(WEB, slice_of("web", TCP, endpoint("10.244.0.5")), other)
+    async with world.running():
+        world.api.add(
+            slice_of("web", TCP, endpoint("10.244.0.005")), slice_of("other", TCP, endpoint("10.244.0.6"))
+        )
+        await turns()
+        assert world.endpoints() == ["10.244.0.5", "10.244.0.6"]
+        world.api.add(slice_of("web", TCP, endpoint("10.244.0.7")))
+        await turns()
+        assert world.endpoints() == ["10.244.0.6", "10.244.0.7"]
+
+
 async def test_selector_change_moves_all_endpoints_at_once() -> None:
     world = World(WEB, slice_of("web", TCP, endpoint("10.244.0.5"), endpoint("10.244.0.6")))
     async with world.running():

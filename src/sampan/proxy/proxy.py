@@ -257,7 +257,13 @@ class Proxy:
         before = self._ledger.fragment(key)
         if before is EMPTY:
             before = self._found
-        return fragment(service, self._slices.by_index(_INDEX, key), self._facts, self._keys.key, before)
+        slices = self._slices.by_index(_INDEX, key)
+        try:
+            return fragment(service, slices, self._facts, self._keys.key, before)
+        except (ValueError, OSError) as error:
+            # An address that is none: older objects may hold what is refused today. Others go on.
+            log.error("%s: %s; its rules stay as they are", key, error)
+            return self._ledger.fragment(key)
 
     async def _start(self) -> None:
         """The first table. One that an earlier process left is kept and brought up to date."""
