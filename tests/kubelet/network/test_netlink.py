@@ -6,8 +6,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6
 
 import pytest
 
-from sampan.kubelet.network import netlink
-from sampan.kubelet.network.netlink import LinkEnd
+from sampan.kubelet.network import devices, netlink
 
 GOLDEN = {
     "add_address": (
@@ -41,24 +40,6 @@ GOLDEN = {
     "add_neighbour": (
         netlink.add_neighbour(IPv4Address("10.244.0.5"), bytes.fromhex("0a580af40005"), 1005),
         28, 0x505, "02000000 ed030000 8000 00 00" "08000100 0af40005" "0a000200 0a580af40005 0000",
-    ),
-    "create_veth": (
-        netlink.create_veth(
-            LinkEnd("pod5", 1005, b"\x0a\x58\0\0\0\1"), LinkEnd("eth0", 100, b"\x0a\x58\0\0\0\2"), 9
-        ),
-        16, 0x605,
-        "00000000 ed030000 01000000 01000000"
-        "09000300 706f643500 000000" "0a000100 0a5800000001 0000"
-        "44001200" "08000100 76657468" "38000200" "34000100"
-        "00000000 64000000 00000000 00000000"
-        "09000300 6574683000 000000" "0a000100 0a5800000002 0000" "08001c00 09000000",
-    ),
-    "give_no_address": (
-        netlink.give_no_address(7), 19, 0x5,
-        "00000000 07000000 00000000 00000000" "10001a00" "0c000a00" "05000800 01000000",
-    ),
-    "enslave_link": (
-        netlink.enslave_link(7, 3), 19, 0x5, "00000000 07000000 00000000 00000000" "08000a00 03000000",
     ),
     "add_route onlink": (
         netlink.add_route(
@@ -97,7 +78,7 @@ def test_request_bytes(name: str) -> None:
 
 
 def test_batch_is_numbered_and_read_back() -> None:
-    requests = [netlink.raise_link(1), netlink.delete_link(5)]
+    requests = [devices.raise_link(1), devices.delete_link(5)]
     replies = list(netlink.unpack(netlink.pack(requests, 7)))
     assert [(r.kind, r.sequence) for r in replies] == [(19, 7), (17, 8)]
     assert [r.body for r in replies] == [request.body for request in requests]

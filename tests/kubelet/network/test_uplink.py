@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from sampan.kubelet.network.netlink import Link
+from sampan.kubelet.network.devices import Link
 from sampan.kubelet.network.uplink import is_joined
 
 

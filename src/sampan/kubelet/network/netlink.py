@@ -1,4 +1,4 @@
-"""rtnetlink messages as bytes: links, addresses, routes, neighbours (rtnetlink(7), linux/rtnetlink.h).
+"""rtnetlink messages as bytes: addresses, routes, neighbours (rtnetlink(7), linux/rtnetlink.h).
 
 Pure: `Request` values are made here, `pack` puts a batch of them into one datagram, `unpack` reads what the
 kernel answers. Who sends them where stands in `rtnetlink`.
@@ -26,7 +26,6 @@ Interface: TypeAlias = IPv4Interface | IPv6Interface
 Network: TypeAlias = IPv4Network | IPv6Network
 
 NLMSG_ERROR, NLMSG_DONE = 2, 3
-NEW_LINK, DEL_LINK, GET_LINK, SET_LINK = 16, 17, 18, 19
 NEW_ADDRESS, GET_ADDRESS = 20, 22
 NEW_ROUTE, DEL_ROUTE, GET_ROUTE = 24, 25, 26
 NEW_NEIGHBOUR, DEL_NEIGHBOUR = 28, 29
@@ -35,7 +34,6 @@ NEW_RULE = 32
 REQUEST, ACK, DUMP_INTERRUPTED, DUMP = 0x01, 0x04, 0x10, 0x300
 REPLACE, EXCLUSIVE, CREATE = 0x100, 0x200, 0x400
 
-UP = 0x1
 SCOPE_UNIVERSE, SCOPE_LINK, SCOPE_HOST = 0, 253, 254
 _SCOPE_NOWHERE = 255
 UNICAST, LOCAL, UNREACHABLE = 1, 2, 7
@@ -44,10 +42,6 @@ PROTOCOL_STATIC = 4
 _PERMANENT = 0x80
 _NO_DAD = 0x02
 
-_IFLA_ADDRESS, _IFLA_NAME, _IFLA_MTU, _IFLA_LINK, _IFLA_MASTER, _IFLA_LINKINFO = 1, 3, 4, 5, 10, 18
-_IFLA_ALIAS, _IFLA_AF_SPEC, _IFLA_NET_NS_FD = 20, 26, 28
-_IFLA_INET6_ADDR_GEN_MODE, _NO_GENERATED_ADDRESS = 8, 1
-_INFO_KIND, _INFO_DATA, _VETH_PEER = 1, 2, 1
 _IFA_ADDRESS, _IFA_LOCAL = 1, 2
 _RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_SOURCE, _RTA_MULTIPATH = 1, 4, 5, 7, 9
 _ON_LINK = 0x04
@@ -60,7 +54,6 @@ _CAPPED, _EXTENDED = 0x100, 0x200
 
 HEADER = struct.Struct("=IHHII")
 _ATTRIBUTE = struct.Struct("=HH")
-_LINK = struct.Struct("=BxHiII")
 _ADDRESS = struct.Struct("=BBBBI")
 _ROUTE = struct.Struct("=BBBBBBBBI")
 _NEIGHBOUR = struct.Struct("=BxxxiHBB")
@@ -83,28 +76,6 @@ class Reply(NamedTuple):
     flags: int
     sequence: int
     body: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class LinkEnd:
-    """One end of a veth; `mac` is six bytes, or none for one of the kernel's choice.
-
-    Index 0 lets the kernel choose. It heeds the peer's index only when the near end has one too.
-    """
-
-    name: str
-    index: int
-    mac: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Link:
-    """A link as the kernel shows it. `peer_index` is the other end's in *its* namespace, 0 without one."""
-
-    index: int
-    name: str
-    peer_index: int
-    alias: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,64 +133,6 @@ def error_of(reply: Reply) -> tuple[int, str]:
         at = 20 if reply.flags & _CAPPED else 4 + ((original + 3) & ~3)
         text = attributes(reply.body, at).get(_ERROR_TEXT, b"").rstrip(b"\0").decode()
     return -number, text
-
-
-def create_veth(end: LinkEnd, peer: LinkEnd, peer_namespace_fd: int, mtu: int = 0) -> Request:
-    """A veth: `end` here and up, `peer` in the namespace behind the descriptor and down.
-
-    The kernel refuses a peer that wants to be up before the two are joined (ENOTCONN).
-    """
-    size = size_of_link(mtu) if mtu else b""
-    other = (
-        _LINK.pack(0, 0, peer.index, 0, 0)
-        + _link_attributes(peer)
-        + size
-        + attribute(_IFLA_NET_NS_FD, struct.pack("=I", peer_namespace_fd))
-    )
-    return create_link("veth", end, attribute(_VETH_PEER, other), size)
-
-
-def size_of_link(mtu: int) -> bytes:
-    """The attribute for `create_link`."""
-    return attribute(_IFLA_MTU, struct.pack("=I", mtu))
-
-
-def create_link(kind: str, end: LinkEnd, data: bytes = b"", more: bytes = b"") -> Request:
-    """A link that is up; `data` is what its kind asks for, `more` are further attributes of any link."""
-    info = attribute(_INFO_KIND, kind.encode()) + attribute(_INFO_DATA, data)
-    body = _LINK.pack(0, 0, end.index, UP, UP) + _link_attributes(end) + more
-    return Request(NEW_LINK, REQUEST | ACK | CREATE | EXCLUSIVE, body + attribute(_IFLA_LINKINFO, info))
-
-
-def raise_link(index: int) -> Request:
-    return Request(SET_LINK, REQUEST | ACK, _LINK.pack(0, 0, index, UP, UP))
-
-
-def give_no_address(index: int) -> Request:
-    """The kernel makes no fe80:: of its own here: nothing solicits, detects or reports for its sake."""
-    mode = attribute(_IFLA_INET6_ADDR_GEN_MODE, bytes((_NO_GENERATED_ADDRESS,)))
-    body = _LINK.pack(0, 0, index, 0, 0) + attribute(_IFLA_AF_SPEC, attribute(socket.AF_INET6, mode))
-    return Request(SET_LINK, REQUEST | ACK, body)
-
-
-def enslave_link(index: int, master: int) -> Request:
-    """Makes a link a port of the bridge `master`."""
-    body = _LINK.pack(0, 0, index, 0, 0) + attribute(_IFLA_MASTER, struct.pack("=I", master))
-    return Request(SET_LINK, REQUEST | ACK, body)
-
-
-def name_link_owner(index: int, alias: str) -> Request:
-    """The alias that `ip link` shows: it says whose the link is."""
-    body = _LINK.pack(0, 0, index, 0, 0) + attribute(_IFLA_ALIAS, alias.encode())
-    return Request(SET_LINK, REQUEST | ACK, body)
-
-
-def delete_link(index: int) -> Request:
-    return Request(DEL_LINK, REQUEST | ACK, _LINK.pack(0, 0, index, 0, 0))
-
-
-def get_links() -> Request:
-    return Request(GET_LINK, REQUEST | DUMP, _LINK.pack(0, 0, 0, 0, 0))
 
 
 def get_addresses() -> Request:
@@ -345,17 +258,6 @@ def add_mark_rule(version: int, mark: int, table: int) -> Request:
     return Request(NEW_RULE, REQUEST | ACK | CREATE | EXCLUSIVE, body)
 
 
-def links(replies: Iterable[Reply]) -> list[Link]:
-    found = []
-    for reply in replies:
-        if reply.kind == NEW_LINK:
-            _, _, index, _, _ = _LINK.unpack_from(reply.body)
-            values = attributes(reply.body, _LINK.size)
-            peer = struct.unpack("=I", values[_IFLA_LINK])[0] if _IFLA_LINK in values else 0
-            found.append(Link(index, _text(values.get(_IFLA_NAME)), peer, _text(values.get(_IFLA_ALIAS))))
-    return found
-
-
 def addresses(replies: Iterable[Reply]) -> list[tuple[Network, int]]:
     """(the address with its prefix as a network, link index) of every address."""
     found = []
@@ -388,11 +290,6 @@ def mac_of(address: Address) -> bytes:
     return b"\x0a\x58" + address.packed[-4:]
 
 
-def _link_attributes(end: LinkEnd) -> bytes:
-    name = attribute(_IFLA_NAME, end.name.encode() + b"\0")
-    return name + attribute(_IFLA_ADDRESS, end.mac) if end.mac else name
-
-
 def _family(value: Address | Interface | Network) -> int:
     return socket.AF_INET if value.version == 4 else socket.AF_INET6
 
@@ -401,7 +298,3 @@ def _network(family: int, packed: bytes, length: int) -> Network:
     if family == socket.AF_INET:
         return IPv4Network((packed, length), strict=False)
     return IPv6Network((packed, length), strict=False)
-
-
-def _text(value: bytes | None) -> str:
-    return value.rstrip(b"\0").decode() if value else ""

@@ -18,9 +18,10 @@ from pathlib import Path
 from socket import socket as Socket
 from typing import Unpack
 
-from sampan.kubelet.network import families, namespace, netlink, rtnetlink, uplink
+from sampan.kubelet.network import devices, families, namespace, netlink, rtnetlink, uplink
 from sampan.kubelet.network.contract import NetworkFault
-from sampan.kubelet.network.netlink import Link, LinkEnd, Network, Request
+from sampan.kubelet.network.devices import Link, LinkEnd
+from sampan.kubelet.network.netlink import Network, Request
 from sampan.kubelet.network.plan import (
     MAX_INDEX,
     FamilyPlan,
@@ -163,7 +164,7 @@ class NodeNamespace:
     def _prepare(self) -> Link | None:
         """Sysctls and loopback. Returns the node's end of the uplink if it exists."""
         with self._socket() as sock:
-            addresses = [netlink.raise_link(_LOOPBACK)]
+            addresses = [devices.raise_link(_LOOPBACK)]
             for family in self.plan.families:
                 for name, value in _SYSCTLS[family.version].items():
                     Path("/proc/sys", name).write_text(value)
@@ -247,12 +248,12 @@ class NodeNamespace:
         with self._socket() as sock:
             port = uplink.find_links(sock).get(port_of(self.plan.number))
             if port is not None:
-                rtnetlink.carry_out(sock, [netlink.delete_link(port.index)], {errno.ENODEV})
+                rtnetlink.carry_out(sock, [devices.delete_link(port.index)], {errno.ENODEV})
 
     def _drop_uplink(self) -> None:
         with self._socket() as sock:
             index = socket.if_nametoindex(NODE_LINK)
-            rtnetlink.carry_out(sock, [netlink.delete_link(index)], {errno.ENODEV})
+            rtnetlink.carry_out(sock, [devices.delete_link(index)], {errno.ENODEV})
 
     def _reach_from_host(self) -> None:
         """The host's direct way to the Pods of a further node."""
@@ -270,7 +271,7 @@ class NodeNamespace:
     def _connect_node(self) -> None:
         plan = self.plan
         index = socket.if_nametoindex(NODE_LINK)
-        requests = [netlink.raise_link(index)]
+        requests = [devices.raise_link(index)]
         for family in plan.families:
             requests += [
                 *netlink.own_address(family.node, index),
@@ -290,7 +291,7 @@ class NodeNamespace:
             link = uplink.find_links(sock).get(plan.host_link)
             if link is None or link.alias != plan.owner:
                 return
-            gone: list[Request] = [netlink.delete_link(link.index)]
+            gone: list[Request] = [devices.delete_link(link.index)]
             if plan.number:
                 gone = []
                 for family in plan.families:
@@ -342,7 +343,7 @@ def choose_plan(name: str, pin: Path, memory: Path, **more: Unpack[PlanOptions])
 def uplink_index(name: str, pin: Path, otherwise: NetworkFault) -> int:
     """The index that cluster `name` has by its uplink on the host; raises `otherwise` if it has none."""
     with rtnetlink.open_socket() as sock:
-        links = {link.name: link.alias for link in netlink.links(rtnetlink.dump(sock, netlink.get_links()))}
+        links = {link.name: link.alias for link in devices.links(rtnetlink.dump(sock, devices.get_links()))}
     for index in range(MAX_INDEX + 1):
         plan = node_plan(index, name, pin)
         if links.get(plan.host_link) == plan.owner:

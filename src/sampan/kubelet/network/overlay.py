@@ -17,8 +17,9 @@ import struct
 from socket import if_nametoindex
 from socket import socket as Socket
 
-from sampan.kubelet.network import netlink, rtnetlink
-from sampan.kubelet.network.netlink import LinkEnd, attribute
+from sampan.kubelet.network import devices, netlink, rtnetlink
+from sampan.kubelet.network.devices import LinkEnd
+from sampan.kubelet.network.netlink import attribute
 from sampan.kubelet.network.peers import far_port_mac
 from sampan.kubelet.network.plan import NodePlan
 from sampan.kubelet.network.uplink import NODE_LINK, find_links
@@ -42,9 +43,9 @@ def ensure(sock: Socket, plan: NodePlan) -> int:
         data = attribute(_ID, struct.pack("=I", _NETWORK_ID)) + local
         data += attribute(_LEARNING, b"\0") + attribute(_PORT, struct.pack(">H", _UDP_PORT))
         end = LinkEnd(LINK, 0, far_port_mac(primary.pod_cidr))
-        rtnetlink.carry_out(sock, [netlink.create_link("vxlan", end, data, netlink.size_of_link(plan.mtu))])
+        rtnetlink.carry_out(sock, [devices.create_link("vxlan", end, data, devices.size_of_link(plan.mtu))])
     index = if_nametoindex(LINK)
-    requests = [netlink.raise_link(index)]
+    requests = [devices.raise_link(index)]
     for family in plan.families:
         own = type(family.node)(str(family.pod_cidr.network_address))
         requests += netlink.own_address(own, index)
@@ -56,7 +57,7 @@ def remove(sock: Socket) -> bool:
     """Of a node that has the other nodes' Pods by plain routes now. Whether there was one."""
     link = find_links(sock).get(LINK)
     if link is not None:
-        rtnetlink.carry_out(sock, [netlink.delete_link(link.index)], {errno.ENODEV})
+        rtnetlink.carry_out(sock, [devices.delete_link(link.index)], {errno.ENODEV})
     return link is not None
 
 

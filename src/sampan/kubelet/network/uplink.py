@@ -13,9 +13,9 @@ from pathlib import Path
 from socket import if_nametoindex
 from socket import socket as Socket
 
-from sampan.kubelet.network import netlink, rtnetlink
+from sampan.kubelet.network import devices, rtnetlink
 from sampan.kubelet.network.contract import NetworkFault
-from sampan.kubelet.network.netlink import Link, LinkEnd
+from sampan.kubelet.network.devices import Link, LinkEnd
 
 NODE_LINK = "uplink"
 HOST_PORT = "host"
@@ -46,7 +46,7 @@ def port_of(number: int) -> str:
 
 
 def find_links(sock: Socket) -> dict[str, Link]:
-    return {link.name: link for link in netlink.links(rtnetlink.dump(sock, netlink.get_links()))}
+    return {link.name: link for link in devices.links(rtnetlink.dump(sock, devices.get_links()))}
 
 
 def lay(sock: Socket, span: Span, far: Link | None) -> int:
@@ -66,17 +66,17 @@ def lay(sock: Socket, span: Span, far: Link | None) -> int:
                 f"address plan {plan} of cluster {cluster!r} is in use: "
                 f"{name} belongs to {near.alias or 'somebody'!r}; take that cluster down first"
             )
-        rtnetlink.carry_out(sock, [netlink.delete_link(near.index)], {errno.ENODEV})
+        rtnetlink.carry_out(sock, [devices.delete_link(near.index)], {errno.ENODEV})
     with span.pin.open("rb") as pin:
         try:
-            rtnetlink.carry_out(sock, [netlink.create_veth(span.near, span.far, pin.fileno())])
+            rtnetlink.carry_out(sock, [devices.create_veth(span.near, span.far, pin.fileno())])
         except rtnetlink.NetlinkFault as fault:
             if fault.number == errno.EEXIST:
                 raise IndexTaken(f"{name} was made by somebody else just now") from fault
             raise
     index = if_nametoindex(name)
     if span.owner:
-        rtnetlink.carry_out(sock, [netlink.name_link_owner(index, span.owner)])
+        rtnetlink.carry_out(sock, [devices.name_link_owner(index, span.owner)])
     return index
 
 
@@ -96,9 +96,9 @@ def prepare_lan(sock: Socket) -> dict[str, Link]:
     found = find_links(sock)
     if BRIDGE not in found:
         end = LinkEnd(BRIDGE, 0, b"\x0a\x58\0\0\0\x01")
-        rtnetlink.carry_out(sock, [netlink.create_link("bridge", end)])
+        rtnetlink.carry_out(sock, [devices.create_link("bridge", end)])
     else:
-        rtnetlink.carry_out(sock, [netlink.raise_link(found[BRIDGE].index)])
+        rtnetlink.carry_out(sock, [devices.raise_link(found[BRIDGE].index)])
     return found
 
 
@@ -106,6 +106,6 @@ def plug(sock: Socket, port: str) -> None:
     """Makes the link `port` a port of the bridge, up and settled."""
     index = if_nametoindex(port)
     rtnetlink.carry_out(
-        sock, [netlink.enslave_link(index, if_nametoindex(BRIDGE)), netlink.raise_link(index)]
+        sock, [devices.enslave_link(index, if_nametoindex(BRIDGE)), devices.raise_link(index)]
     )
     rtnetlink.settle_carrier(port)

@@ -24,9 +24,10 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import TypeVar
 
-from sampan.kubelet.network import netlink, rtnetlink
+from sampan.kubelet.network import devices, netlink, rtnetlink
 from sampan.kubelet.network.contract import NetworkFault, PodAddresses
-from sampan.kubelet.network.netlink import Address, LinkEnd, Request
+from sampan.kubelet.network.devices import LinkEnd
+from sampan.kubelet.network.netlink import Address, Request
 from sampan.kubelet.network.node import NodeNamespace
 from sampan.kubelet.network.plan import GATEWAY_MAC, FamilyPlan, offset_of
 
@@ -166,7 +167,7 @@ class VethNetwork:
                 here = LinkEnd(_name(index), index, GATEWAY_MAC)
                 there = LinkEnd(_POD_LINK, _POD_INDEX, mac)
                 mtu = self._plan.mtu if self._plan.overlay else 0
-                veth = netlink.create_veth(here, there, namespace.fileno(), mtu)
+                veth = devices.create_veth(here, there, namespace.fileno(), mtu)
                 self._create(sock, [veth, *near], index, netns)
             elif complete:
                 return lease
@@ -192,9 +193,9 @@ class VethNetwork:
             if fault.number != errno.EEXIST:
                 raise
             # Left from an earlier holder of the address, or from the Pod's earlier address.
-            rtnetlink.carry_out(sock, [netlink.delete_link(index)], {errno.ENODEV})
+            rtnetlink.carry_out(sock, [devices.delete_link(index)], {errno.ENODEV})
             with self._inside_pod(netns) as pod:
-                rtnetlink.carry_out(pod, [netlink.delete_link(_POD_INDEX)], {errno.ENODEV})
+                rtnetlink.carry_out(pod, [devices.delete_link(_POD_INDEX)], {errno.ENODEV})
             rtnetlink.carry_out(sock, requests)
 
     def _unwire(self, lease: Lease) -> None:
@@ -203,7 +204,7 @@ class VethNetwork:
         rtnetlink.carry_out(self._node_socket(), gone, {errno.ESRCH})
 
     def _link_indexes(self) -> set[int]:
-        links = netlink.links(rtnetlink.dump(self._node_socket(), netlink.get_links()))
+        links = devices.links(rtnetlink.dump(self._node_socket(), devices.get_links()))
         return {link.index for link in links}
 
     def _node_socket(self) -> socket.socket:
@@ -253,9 +254,9 @@ def node_requests(rows: Sequence[tuple[Address, FamilyPlan]], index: int, mac: b
 
 def pod_requests(rows: Sequence[tuple[Address, FamilyPlan]]) -> list[Request]:
     """What the Pod's end needs: its addresses, and the gateway as the way to everything."""
-    requests = [netlink.raise_link(_LOOPBACK), netlink.raise_link(_POD_INDEX)]
+    requests = [devices.raise_link(_LOOPBACK), devices.raise_link(_POD_INDEX)]
     if any(pod.version == 6 for pod, _ in rows):
-        requests.insert(0, netlink.give_no_address(_POD_INDEX))
+        requests.insert(0, devices.give_no_address(_POD_INDEX))
     for pod, family in rows:
         gateway = family.gateway
         requests += [
