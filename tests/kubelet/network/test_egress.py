@@ -150,7 +150,8 @@ async def test_family_without_a_way_out_is_refused_at_once(
     assert await pod.ask(OUTSIDE, 80)
     monkeypatch.setattr(egress, "has_default_route", lambda: True)
     # Any change of the host's IPv6 routes is news.
-    run("ip", "-6", "route", "add", "unreachable", "2001:db8:79::/64")
+    route = ("unreachable", f"2001:db8:{uuid4().hex[:4]}::/64")
+    run("ip", "-6", "route", "add", *route)
     try:
         for _ in range(200):
             try:
@@ -161,7 +162,7 @@ async def test_family_without_a_way_out_is_refused_at_once(
         else:
             raise AssertionError("the way out stays shut")
     finally:
-        run("ip", "-6", "route", "del", "unreachable", "2001:db8:79::/64")
+        run("ip", "-6", "route", "del", *route)
         await relay.stop()
 
 

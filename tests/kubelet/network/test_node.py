@@ -33,7 +33,7 @@ async def node(tmp_path: Path) -> AsyncIterator[NodeNamespace]:
 def reach(address: str) -> None:
     """A refused connection has been there and back."""
     with pytest.raises(ConnectionRefusedError):
-        socket.create_connection((address, 9), timeout=1)
+        socket.create_connection((address, 9), timeout=5)
 
 
 def traces(node: NodeNamespace) -> list[str]:

@@ -44,7 +44,7 @@ async def test_first_packets_of_a_new_pod_are_not_lost(lab: Lab) -> None:
         ways = [(lab.inside, ip) for ip in pod.ips] + [(pod, ip) for ip in lab.inside.ips]
         for place, address in ways:
             with pytest.raises(ConnectionRefusedError):
-                await place.ask(address, 9, timeout_s=0.5)
+                await place.ask(address, 9, timeout_s=0.9)
 
 
 @pytest.mark.root
@@ -127,7 +127,7 @@ async def test_pod_cannot_send_with_another_address(lab: Lab) -> None:
             honest.bind((two.ips[row], 0))
             sender.sendto(b"forged", (address, 81))
             honest.sendto(b"honest", (address, 81))
-            async with asyncio.timeout(1):
+            async with asyncio.timeout(5):
                 assert await asyncio.get_running_loop().sock_recv(listener, 100) == b"honest"
 
 
