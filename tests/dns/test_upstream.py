@@ -2,10 +2,13 @@
 
 import asyncio
 import socket
+import ssl
+from pathlib import Path
 
 import pytest
 
-from harness.dnstalk import answered, elsewhere, query, question
+from harness.dnstalk import Elsewhere, answered, elsewhere, query, question
+from sampan.apiserver import pki
 from sampan.dns import upstream, wire
 from sampan.dns.question import Query, parse_query
 from sampan.dns.reply import Reply, answer_records
@@ -107,3 +110,22 @@ async def test_nobody_there_is_known_at_once() -> None:
         port = sock.getsockname()[1]
     with pytest.raises(ConnectionRefusedError):
         await ask(here(port), ASKED)
+
+
+@pytest.mark.parametrize(("server_name", "trusted"), [("localhost", True), ("other.example", False)])
+async def test_by_tls_the_server_has_to_be_who_it_should_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server_name: str, trusted: bool
+) -> None:
+    keys = pki.load_or_create(tmp_path, ["localhost"])
+    monkeypatch.setenv("SSL_CERT_FILE", str(keys.ca))
+    it = Elsewhere(fits)
+    listener = await asyncio.start_server(it.stream, "127.0.0.1", 0, ssl=keys.server_context())
+    server = Upstream("127.0.0.1", listener.sockets[0].getsockname()[1], tls=True, server_name=server_name)
+    try:
+        if trusted:
+            assert (await ask(server, ASKED)).answers == 1
+        else:
+            with pytest.raises(ssl.SSLCertVerificationError):
+                await ask(server, ASKED)
+    finally:
+        listener.close()
