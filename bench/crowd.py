@@ -5,19 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 
 from cluster import resident_mb
 from report import Report
 
-from harness.churn import service, slice_of
+from harness.crowd import make_services, make_slices
 from harness.node import Node
-from sampan.api.resources import ENDPOINT_SLICES, NAMESPACES, SERVICES
+from sampan.api.resources import NAMESPACES
 from sampan.client.client import Client
 
 COUNT = 10_000
 NAMESPACE = "crowd"
-_AT_ONCE = 32
 _SETTLE_S = 3.0
 
 
@@ -28,9 +27,9 @@ async def crowd(node: Node, client: Client, report: Report) -> AsyncIterator[Non
     await client.create(NAMESPACES, namespace)
     before_mb, _ = resident_mb([node.pid])
     begun = time.monotonic()
-    await _each(lambda name: client.create(SERVICES, service(NAMESPACE, name)))
+    await make_services(client, NAMESPACE, COUNT)
     report.add(f"{COUNT:,} Services created by the API", time.monotonic() - begun, "s")
-    await _each(lambda name: client.create(ENDPOINT_SLICES, slice_of(NAMESPACE, name, _endpoints(name))))
+    await make_slices(client, NAMESPACE, COUNT)
     await asyncio.sleep(_SETTLE_S)
     after_mb, _ = resident_mb([node.pid])
     report.add(
@@ -48,22 +47,3 @@ async def crowd(node: Node, client: Client, report: Report) -> AsyncIterator[Non
         await asyncio.sleep(_SETTLE_S)
         left_mb, _ = resident_mb([node.pid])
         report.add("what the process kept of their memory", (left_mb - before_mb) * 1000 / COUNT, "kB each")
-
-
-async def _each(make: Callable[[str], Awaitable[object]]) -> None:
-    names = iter([f"s-{number}" for number in range(COUNT)])
-
-    async def worker() -> None:
-        for name in names:
-            await make(name)
-
-    await asyncio.gather(*(worker() for _ in range(_AT_ONCE)))
-
-
-def _endpoints(name: str) -> list[dict[str, object]]:
-    number = int(name.removeprefix("s-"))
-    ready = {"ready": True, "serving": True, "terminating": False}
-    return [
-        {"addresses": [f"192.0.{2 + n}.{number % 250 + 2}"], "nodeName": "elsewhere", "conditions": ready}
-        for n in (0, 1)
-    ]

@@ -9,6 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import extremes
 import kernel
 import names
 import podman
@@ -25,7 +26,8 @@ from harness.node import Node
 from mirror import Mirror
 
 ROUNDS = 5
-EVERYTHING = {"up", "pods", "probes", "streams", "kernel", "underlay", "services", "names", "api"}
+ON_A_CLUSTER = {"pods", "streams", "services", "extremes", "names", "api"}
+EVERYTHING = {"up", "probes", "kernel", "underlay", *ON_A_CLUSTER}
 
 
 def up(report: Report) -> None:
@@ -62,7 +64,7 @@ def main() -> None:
         kernel.measure(report)
     if "underlay" in wanted:
         underlay.measure(report)
-    if wanted & {"pods", "streams", "services", "names", "api"}:
+    if wanted & ON_A_CLUSTER:
         with cluster() as (node, mirror_url):
             if "pods" in wanted:
                 podman.measure(node, mirror_url, report)
@@ -71,6 +73,8 @@ def main() -> None:
                 asyncio.run(streams.measure(node, report))
             if "services" in wanted:
                 asyncio.run(services.measure(node, report))
+            if "extremes" in wanted:
+                asyncio.run(extremes.measure(node, report))
             if "names" in wanted:
                 asyncio.run(names.measure(node, report))
             if "api" in wanted:
