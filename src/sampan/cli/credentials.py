@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import datetime
 import hashlib
 import logging
 import os
@@ -25,7 +24,7 @@ from sampan.api import names
 from sampan.api.errors import StatusError
 from sampan.api.objects import Obj, name_of
 from sampan.api.resources import CERTIFICATE_REQUESTS
-from sampan.cli import keymaking
+from sampan.cli import der, keymaking
 from sampan.client.client import Client, ended
 from sampan.client.errors import Unreachable
 
@@ -37,8 +36,6 @@ RENEW_AFTER = (0.7, 0.9)
 RETRY_S = 10.0
 LONGEST_SLEEP_S = 3600.0
 """Clocks are set, and machines sleep: the time is looked at again at least so often."""
-
-_VERSION, _UTC_TIME = 0xA0, 0x17
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +58,7 @@ class Pair:
         """From when until when it is good, in seconds since the epoch."""
         text = self.path.read_text()
         head, end = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
-        return validity(ssl.PEM_cert_to_DER_cert(text[text.index(head) : text.index(end) + len(end)]))
+        return der.validity(ssl.PEM_cert_to_DER_cert(text[text.index(head) : text.index(end) + len(end)]))
 
     def good(self, now_s: float) -> bool:
         return self.present and self.span()[1] > now_s
@@ -76,34 +73,6 @@ class Pair:
             file.flush()
             os.fsync(file.fileno())
         fresh.replace(self.path)
-
-
-def validity(der: bytes) -> tuple[float, float]:
-    """notBefore and notAfter of an X.509 certificate, in seconds since the epoch (RFC 5280, 4.1)."""
-    (certificate,) = _parts(der)
-    fields = _parts(_parts(certificate[1])[0][1])
-    if fields[0][0] == _VERSION:
-        fields = fields[1:]
-    begins, ends = (_time(*each) for each in _parts(fields[3][1]))  # serial, algorithm, issuer, validity
-    return begins, ends
-
-
-def _parts(data: bytes) -> list[tuple[int, bytes]]:
-    """(tag, content) of each DER element in a row."""
-    found, at = [], 0
-    while at < len(data):
-        tag, size, at = data[at], data[at + 1], at + 2
-        if size & 0x80:
-            octets = size & 0x7F
-            size, at = int.from_bytes(data[at : at + octets], "big"), at + octets
-        found.append((tag, data[at : at + size]))
-        at += size
-    return found
-
-
-def _time(tag: int, content: bytes) -> float:
-    form = "%y%m%d%H%M%SZ" if tag == _UTC_TIME else "%Y%m%d%H%M%SZ"
-    return datetime.datetime.strptime(content.decode(), form).replace(tzinfo=datetime.UTC).timestamp()
 
 
 def due_at(begins_s: float, ends_s: float, part: float) -> float:

@@ -16,6 +16,7 @@ import ssl
 from sampan.api import jws
 from sampan.api.objects import Obj
 from sampan.api.resources import CONFIG_MAPS
+from sampan.cli import der
 from sampan.client.client import Client
 from sampan.client.https import HttpsTransport
 
@@ -62,6 +63,6 @@ def believed(info: Obj, token: str, ca_hash: str) -> bytes:
 
 
 def hash_of(ca_pem: bytes) -> str:
-    """`sha256:HEX` of the certificate (DER)."""
-    der = ssl.PEM_cert_to_DER_cert(ca_pem.decode())
-    return f"sha256:{hashlib.sha256(der).hexdigest()}"
+    """`sha256:HEX` of the CA's public key (SubjectPublicKeyInfo), as kubeadm has it. Raises ValueError."""
+    key = der.public_key(ssl.PEM_cert_to_DER_cert(ca_pem.decode()))
+    return f"sha256:{hashlib.sha256(key).hexdigest()}"
