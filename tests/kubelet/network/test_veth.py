@@ -11,7 +11,8 @@ import pytest
 from harness.lab import Lab, Place, lab_in
 from sampan.kubelet.network import namespace
 from sampan.kubelet.network.contract import NetworkFault, PodAddresses
-from sampan.kubelet.network.node import ensure_node
+from sampan.kubelet.network.node import NodeNamespace, ensure_node
+from sampan.kubelet.network.plan import node_plan
 from sampan.kubelet.network.veth import VethNetwork, next_free
 
 
@@ -168,6 +169,20 @@ async def test_ipv6_first_or_alone(tmp_path: Path, families: tuple[int, ...]) ->
         await again.open()
         again.close()
         assert again.addresses("uid-1") == PodAddresses(one.ips)
+
+
+@pytest.mark.root
+async def test_primary_family_that_the_kernel_has_no_more(tmp_path: Path) -> None:
+    async with lab_in(tmp_path, families=(6, 4)) as lab:
+        pod = await lab.pod()
+        plan = node_plan(lab.node.plan.index, lab.node.plan.name, lab.node.plan.pin, families=(4,))
+        left = NodeNamespace(plan)
+        again = VethNetwork(left, lab.root / "addresses")
+        await again.open()
+        assert (await again.attach("uid-1", pod.path)).ips == pod.ips
+        await again.detach("uid-1")
+        again.close()
+        left.close()
 
 
 @pytest.mark.root

@@ -83,7 +83,7 @@ class VethNetwork:
             if path.name == _LAST:
                 offset = int(path.read_text() or 1)
             elif (lease := _read(path)) and self._rows(lease):
-                offset = self._offset(lease.name)
+                offset = self._offset(lease)
                 if _FIRST_INDEX + offset in indexes:
                     self._leases[lease.uid] = lease
                     self._taken.add(offset)
@@ -115,7 +115,7 @@ class VethNetwork:
         (self._state / lease.name).unlink(missing_ok=True)
         (self._state / _LAST).write_text(str(self._last))
         if self._leases.pop(uid, None) is not None:
-            self._taken.discard(self._offset(lease.name))
+            self._taken.discard(self._offset(lease))
             self._wired.discard(lease)
 
     def addresses(self, uid: str) -> PodAddresses | None:
@@ -146,8 +146,10 @@ class VethNetwork:
         found = [ip_address(ip) for ip in lease.ips]
         return [(ip, self._families[ip.version]) for ip in found if ip.version in self._families]
 
-    def _offset(self, ip: str) -> int:
-        return offset_of(ip, self._families[ip_address(ip).version].pod_cidr)
+    def _offset(self, lease: Lease) -> int:
+        """In the ranges of all families; the first address may be of one that the kernel has no more."""
+        ip, row = self._rows(lease)[0]
+        return offset_of(str(ip), row.pod_cidr)
 
     async def _inside(self, work: Callable[[], _T]) -> _T:
         return await self._node.inside(work)
@@ -155,7 +157,7 @@ class VethNetwork:
     def _wire(self, lease: Lease, netns: str, complete: bool) -> Lease:
         """The veth and both its ends. On the traveller's thread, in the node's namespace."""
         sock = self._node_socket()
-        offset = self._offset(lease.name)
+        offset = self._offset(lease)
         index, mac = _FIRST_INDEX + offset, self._plan.pod_mac(offset)
         rows = self._rows(lease)
         near = node_requests(rows, index, mac)
