@@ -9,7 +9,8 @@ from collections.abc import AsyncIterator, Iterable
 
 from harness import policies
 from harness.lab import NODE, Lab, Place
-from sampan.api.objects import Obj
+from sampan.api.objects import Obj, key_of
+from sampan.api.resources import NAMESPACES, NETWORK_POLICIES, PODS
 from sampan.client.client import Client
 from sampan.client.informers import Informers
 from sampan.proxy.policy.enforcer import Enforcer, PolicyConfig, dns_stand_in
@@ -26,6 +27,7 @@ class PolicyLab:
     def __init__(self, lab: Lab) -> None:
         self.lab = lab
         self.places: dict[str, Place] = {}
+        self.enforcer: Enforcer
 
     def namespaces(self, *names: str) -> None:
         self.lab.api.add(*(policies.namespace(name, ns=name) for name in names))
@@ -45,6 +47,20 @@ class PolicyLab:
         self.lab.api.add(policies.pod(name, ns, *place.ips, ports=ports, **labels))
         return place
 
+    async def settled(self) -> None:
+        """Returns when the kernel has been told of everything that the API has."""
+        found = self.enforcer
+        for _ in range(10_000):
+            followed = [(NETWORK_POLICIES, found._policies)]
+            if found._pods is not None:
+                followed.append((PODS, found._pods))
+                followed.append((NAMESPACES, found._informers.informer(NAMESPACES)))
+            known = all(same(self.lab.api.objects(kind), informer.list()) for kind, informer in followed)
+            if known and found._complete.is_set() and not found._arranged:
+                return
+            await asyncio.sleep(0.001)
+        raise AssertionError("the rules never had everything")
+
     @contextlib.asynccontextmanager
     async def enforced(self, *added: Obj) -> AsyncIterator[Enforcer]:
         """The rules in force, of what there is and of these policies."""
@@ -61,12 +77,20 @@ class PolicyLab:
                 for task in tasks:
                     if task.done():
                         task.result()
+            self.enforcer = enforcer
             yield enforcer
             assert await enforcer.audit() == 0
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def same(stored: Iterable[Obj], seen: Iterable[Obj]) -> bool:
+    def versions(objects: Iterable[Obj]) -> set[tuple[str, str]]:
+        return {(key_of(obj), obj["metadata"]["resourceVersion"]) for obj in objects}
+
+    return versions(stored) == versions(seen)
 
 
 async def reaches(

@@ -50,15 +50,15 @@ async def test_no_container_starts_before_the_gate_is_open(tmp_path: Path) -> No
     world = world_with(gate, tmp_path)
     try:
         world.api.add(make_pod())
-        await world.comes_true(lambda: bool(gate.said))
+        await world.comes_true(lambda: bool(gate.said), within_s=20)
         assert gate.said[0][2] == ("10.244.0.2",)
         await asyncio.sleep(0.1)
         assert not started(world)
         gate.open.set()
-        pod = await world.until(ready)
+        pod = await world.until(ready, within_s=20)
         assert started(world)
         await world.delete(0)
-        await world.comes_true(lambda: gate.said[-1] == ("left", uid_of(pod), ()))
+        await world.comes_true(lambda: gate.said[-1] == ("left", uid_of(pod), ()), within_s=20)
     finally:
         await world.stop()
 
@@ -70,7 +70,7 @@ async def test_a_pod_that_is_not_let_in_says_why_and_tries_again(tmp_path: Path)
     world = world_with(gate, tmp_path)
     try:
         world.api.add(make_pod())
-        await world.until(ready, within_s=10)
+        await world.until(ready, within_s=20)
         assert ("FailedCreatePodSandBox", f"Failed to create pod sandbox: {COMPLAINT}") in await world.said()
         assert [word for word, _, _ in gate.said] == ["admitted", "admitted"]
     finally:
@@ -82,7 +82,7 @@ async def test_pods_on_the_nodes_network_are_not_asked_about(tmp_path: Path) -> 
     world = world_with(gate, tmp_path)
     try:
         world.api.add(make_pod(hostNetwork=True))
-        await world.until(ready)
+        await world.until(ready, within_s=20)
         assert [word for word, _, _ in gate.said if word == "admitted"] == []
     finally:
         await world.stop()
@@ -94,11 +94,11 @@ async def test_a_kubelet_that_comes_back_tells_the_gate_who_is_there(tmp_path: P
     world = world_with(gate, tmp_path)
     try:
         world.api.add(make_pod())
-        pod = await world.until(ready)
+        pod = await world.until(ready, within_s=20)
         await world.stop()
         gate.said.clear()
         world.start()
-        await world.comes_true(lambda: bool(gate.said))
+        await world.comes_true(lambda: bool(gate.said), within_s=20)
         assert set(gate.said) == {("admitted", uid_of(pod), ("10.244.0.2",))}
     finally:
         await world.stop()

@@ -30,7 +30,7 @@ async def test_a_sender_that_never_stops_is_asked_again_when_the_address_changes
                 async with asyncio.timeout(ANSWERED_WITHIN_S):
                     assert await loop.sock_recv(sock, 100)
                 lab.api.add(policy("deny"))
-                await lab.settle()
+                await ward.settled()
                 enforcer.left("default-server")
                 await enforcer.admitted(pod, server.ips)
                 await loop.sock_sendall(sock, b"?")
@@ -38,4 +38,4 @@ async def test_a_sender_that_never_stops_is_asked_again_when_the_address_changes
                     async with asyncio.timeout(REFUSED_AFTER_S):
                         await loop.sock_recv(sock, 100)
                 lab.api.remove(NETWORK_POLICIES, "deny", "default")
-                await lab.settle()
+                await ward.settled()

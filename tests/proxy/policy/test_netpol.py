@@ -183,7 +183,7 @@ async def test_upstreams_scenarios(lab: Lab) -> None:
                 lab.api.remove(NETWORK_POLICIES, *reversed(key.split("/")))
             cluster.policies = {key_of(each): each for each in wanted}
             lab.api.add(*wanted)
-            await lab.settle()
+            await ward.settled()
             expected = {flow for flow in flows if cluster.lets_pass(flow)}
             found = await matrix.ask(flows, expected)
             differ = [
@@ -221,7 +221,7 @@ async def test_updates_of_labels_and_policies_count_at_once(lab: Lab) -> None:
     flow = Flow(client.ip, server.ip, "UDP", 8080)
 
     async def passes(*, expected: bool) -> None:
-        await lab.settle()
+        await ward.settled()
         assert (flow in await matrix.ask([flow], {flow} if expected else set())) == expected
 
     allow = on("p", A, IN, ingress=ingress({**spaces(labelled(team="t")), **pods(labelled(role="r"))}))

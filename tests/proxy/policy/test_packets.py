@@ -98,7 +98,7 @@ async def test_after_dnat_the_real_endpoint_counts_and_a_pod_reaches_itself(ward
         assert not await reaches(friend, lab.vip(21), 80, expected=False)
         assert await reaches(server, lab.vip(20), 80), "a Pod to itself, by its own Service"
         lab.api.add(policy("all", policyTypes=["Ingress", "Egress"]))
-        await lab.settle()
+        await ward.settled()
         assert await reaches(server, lab.vip(20), 80), "nothing forbids that"
 
 
@@ -114,7 +114,7 @@ async def test_a_node_port_is_judged_by_who_asks(ward: PolicyLab) -> None:
     async with lab.proxy(), ward.enforced(deny):
         assert not await reaches(lab.host, lab.inside.ip, 30080, expected=False)
         lab.api.add(policy("web", selector=labelled(app="web"), ingress=from_host))
-        await lab.settle()
+        await ward.settled()
         assert await reaches(lab.host, lab.inside.ip, 30080)
 
 
@@ -128,7 +128,7 @@ async def test_a_pod_gains_nothing_by_a_link_local_address(ward: PolicyLab) -> N
     async with ward.enforced():
         assert await reaches(client, node)
         ward.lab.api.add(policy("out", policyTypes=OUT))
-        await ward.lab.settle()
+        await ward.settled()
         assert not await reaches(client, node, expected=False)
         with await client.socket(socket.SOCK_STREAM, node) as sock:
             sock.bind(("fe80::99", 0, 0, _ETH0))
@@ -150,7 +150,7 @@ async def test_a_host_port_leads_to_a_pod_that_may_be_isolated(ward: PolicyLab) 
         assert not await reaches(lab.host, lab.inside.ip, 18080, expected=False)
         assert await reaches(lab.inside, lab.inside.ip, 18080)
         lab.api.add(out)
-        await lab.settle()
+        await ward.settled()
         assert not await reaches(friend, lab.inside.ip, 18080, expected=False)
 
 
@@ -163,7 +163,7 @@ async def test_established_flows_live_on_and_new_ones_are_denied(ward: PolicyLab
             await loop.sock_sendall(sock, b"?")
             assert await loop.sock_recv(sock, 100)
             ward.lab.api.add(policy("deny", policyTypes=["Ingress", "Egress"]))
-            await ward.lab.settle()
+            await ward.settled()
             await loop.sock_sendall(sock, b"?")
             async with asyncio.timeout(10):
                 assert await loop.sock_recv(sock, 100)
@@ -184,13 +184,13 @@ async def test_cluster_dns_is_asked_by_those_who_may_ask_kube_dns(ward: PolicyLa
         for peer in (kube_dns, {"namespaceSelector": {}}, {"ipBlock": {"cidr": f"{dns.ip}/32"}}):
             allow = [{"to": [peer], "ports": [port(53, "UDP"), port(53)]}]
             ward.lab.api.add(policy("dns", policyTypes=OUT, egress=allow))
-            await ward.lab.settle()
+            await ward.settled()
             assert await reaches(client, dns.ip, 53, protocol="udp")
             assert await reaches(client, dns.ip, 53)
             if "ipBlock" not in peer:
                 assert await reaches(client, dns.ips[-1], 53, protocol="udp")
         ward.lab.api.add(policy("dns", policyTypes=OUT, egress=[{"ports": [port(53, "UDP")]}]))
-        await ward.lab.settle()
+        await ward.settled()
         assert await reaches(client, dns.ip, 53, protocol="udp")
         assert not await reaches(client, dns.ip, 53, expected=False)
 
@@ -212,7 +212,7 @@ async def test_the_node_itself_is_a_destination_like_others(ward: PolicyLab, fam
         bits = 128 if ":" in node else 32
         blocks = [{"ipBlock": {"cidr": f"{node}/{bits}"}}, {"ipBlock": {"cidr": f"{lab.inside.ip}/32"}}]
         lab.api.add(policy("out", policyTypes=OUT, egress=[{"to": blocks, "ports": [port(6443)]}]))
-        await lab.settle()
+        await ward.settled()
         assert await reaches(client, node, 6443)
         assert await reaches(client, lab.vip(1), 443)
 
@@ -227,7 +227,7 @@ async def test_the_way_out_is_judged_by_where_it_leads(ward: PolicyLab) -> None:
         async def only_these_pass(spec: list[Obj], *numbers: int) -> None:
             held = labelled(role="held")
             ward.lab.api.add(policy("out", selector=held, policyTypes=OUT, egress=spec))
-            await ward.lab.settle()
+            await ward.settled()
             for protocol, number in product(("tcp", "udp"), (80, 81)):
                 passes = number in numbers
                 got = await reaches(client, world.ip, number, protocol=protocol, expected=passes)
@@ -266,7 +266,7 @@ async def test_a_rule_without_ports_lets_pings_pass_and_one_with_ports_does_not(
         assert await answers_ping(ward.lab, client, server.ip, expected=True)
         for passes, rule in rules.items():
             ward.lab.api.add(policy("in", ingress=rule))
-            await ward.lab.settle()
+            await ward.settled()
             assert await answers_ping(ward.lab, client, server.ip, expected=passes) == passes
 
 
@@ -302,7 +302,7 @@ async def test_drops_are_counted_by_pod_and_direction_and_say_who_it_was(ward: P
         assert out.packets >= 1
         assert out.refused[0][0] == Refused("egress", server.ip, client.ip, "tcp", 9)
         ward.lab.api.remove(NETWORK_POLICIES, "also", "default")
-        await ward.lab.settle()
+        await ward.settled()
         (into,) = [d for d in await enforcer.drops() if (d.address, d.direction) == (server.ip, "ingress")]
         assert (into.policies, into.packets) == (("default/deny",), 2), "what was counted stays"
 

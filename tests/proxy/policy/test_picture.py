@@ -163,7 +163,7 @@ def flows() -> list[Flow]:
 FLOWS = flows()
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(changes)
 def test_table_says_what_the_oracle_says(steps: list[tuple[str, Obj]]) -> None:
     picture, cluster = Picture(), Cluster(NODE)
@@ -259,3 +259,17 @@ def test_an_address_is_that_of_the_pod_that_came_last() -> None:
     picture.take()
     assert picture.standings["10.0.0.2"].pod.uid == "x-old"
     assert namespace_of(policies.pod("old", "x")) == picture.standings["10.0.0.2"].pod.namespace
+
+
+def test_a_port_by_name_is_found_in_namespaces_not_heard_of_yet() -> None:
+    picture, cluster = Picture(), Cluster(NODE)
+    web = policies.pod("web", "x", "10.0.0.2", ports=[{"name": "web", "containerPort": 8080}])
+    out = policies.policy(
+        "out", "x", labelled(role="client"), policyTypes=["Egress"], egress=[{"ports": [port("web")]}]
+    )
+    for obj in (web, policies.pod("client", "x", "10.0.0.3", role="client"), out):
+        note(cluster, obj, there=True)
+    tell(picture, cluster, Cluster(NODE))
+    picture.take()
+    assert table_lets_pass(picture.table, Flow("10.0.0.3", "10.0.0.2", "TCP", 8080))
+    assert not table_lets_pass(picture.table, Flow("10.0.0.3", "10.0.0.2", "TCP", 80))

@@ -26,8 +26,12 @@ Direction: TypeAlias = Literal["ingress", "egress"]
 DIRECTIONS: tuple[Direction, ...] = ("ingress", "egress")
 
 
+EVERY_NAMESPACE = "*"
+"""Also one of which nothing is known."""
+
+
 class Pods(NamedTuple):
-    """Pods of one namespace, or of all whose labels `namespaces` selects."""
+    """Pods of one namespace, or with "" of all whose labels `namespaces` selects."""
 
     namespace: str
     namespaces: Selector
@@ -56,7 +60,7 @@ class Anyone(NamedTuple):
 
 
 ANYONE = Anyone()
-EVERY_POD = Pods("", Selector.everything(), Selector.everything())
+EVERY_POD = Pods(EVERY_NAMESPACE, Selector.everything(), Selector.everything())
 Peer: TypeAlias = Pods | Block | Anyone
 
 

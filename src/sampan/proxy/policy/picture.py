@@ -21,6 +21,7 @@ from sampan.proxy.policy.elements import Elements
 from sampan.proxy.policy.intervals import pieces, ranges_of
 from sampan.proxy.policy.model import (
     DIRECTIONS,
+    EVERY_NAMESPACE,
     Block,
     Direction,
     Isolation,
@@ -201,6 +202,8 @@ class Picture:
                 self._dirty.update((ip, None) for ip in self._claims if ip_address(ip) in network)
 
     def _namespaces_of(self, peer: Pods) -> Iterable[str]:
+        if peer.namespace == EVERY_NAMESPACE:
+            return list(self._pods_in)
         if peer.namespace:
             return (peer.namespace,)
         return [name for name, labels in self._namespaces.items() if peer.namespaces.matches(labels)]
@@ -264,7 +267,7 @@ class Picture:
             for term in self._spoken
             if isinstance(term, Pods)
             and (
-                term.namespace == namespace
+                term.namespace in (namespace, EVERY_NAMESPACE)
                 if term.namespace
                 else labels is not None and term.namespaces.matches(labels)
             )
