@@ -14,8 +14,10 @@ import pytest
 
 from sampan.api import bootstraptoken
 from sampan.api.resources import NODES, SECRETS
+from sampan.apiserver import pki
 from sampan.cli import fleet
 from sampan.cli.cluster import Cluster
+from sampan.cli.credentials import Pair
 from sampan.cli.errors import UserError
 from sampan.cli.fleet import Fleet
 from sampan.client.client import Client
@@ -153,8 +155,8 @@ async def test_a_token_is_made_for_who_needs_one_and_forgotten_when_he_has_joine
     assert path.read_text() == f"{data['token-id']}.{data['token-secret']}\n"
     await fleet.forget_tokens(Client(fake), [place])
     assert fake.objects(SECRETS) == [] and not path.exists()
-    place.pki.mkdir()
-    (place.pki / "client.pem").touch()
+    good = pki.load_or_create(cluster.data / "pki").certificate("admin").read_bytes()
+    Pair(place.pki / "client.pem").keep(good, b"")
     assert await made._token(place) is None
 
 
@@ -204,3 +206,21 @@ def test_how_many_nodes_are_asked_for(tmp_path: Path) -> None:
     for wrong in (0, -1, 33):
         with pytest.raises(UserError, match="is not between 1 and 32"):
             fleet.asked_count(cluster, wrong)
+
+
+async def test_what_keeps_a_node_from_starting_passes(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (place,) = fleet.add_places(cluster, 2)
+    failures = [OSError("no space left on device")]
+    start = fleet._start
+
+    def once_not(argv: list[str], log: Path) -> int:
+        if failures:
+            raise failures.pop()
+        return start(argv, log)
+
+    monkeypatch.setattr(fleet, "_start", once_not)
+    async with running(cluster):
+        await pid_of(place)
+    assert not failures

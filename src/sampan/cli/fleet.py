@@ -25,6 +25,7 @@ from sampan.api.objects import Obj, condition_of, name_of
 from sampan.api.resources import NODES, SECRETS
 from sampan.cli.access import administrator
 from sampan.cli.cluster import Cluster
+from sampan.cli.credentials import Pair
 from sampan.cli.errors import UserError
 from sampan.client.client import Client, ended
 
@@ -88,7 +89,10 @@ class Fleet:
                 await gone(pid)
             else:
                 self.started[place.name] = int(time.time())
-                await self._run_process(place)
+                try:
+                    await self._run_process(place)
+                except (StatusError, OSError) as error:  # a full disk, say
+                    log.warning("node %s cannot be started: %s", place.name, error)
             if not place.data.exists() or (place.data / LEAVING).exists():
                 break
             if time.monotonic() - began_s > STEADY_S:
@@ -113,8 +117,8 @@ class Fleet:
         await gone(pid)
 
     async def _token(self, place: Cluster) -> Path | None:
-        """The file with a bootstrap token, for a node that has no certificate yet."""
-        if (place.pki / "client.pem").exists():
+        """The file with a bootstrap token, for a node that has no certificate that is good."""
+        if Pair(place.pki / "client.pem").good(time.time()):
             return None
         token = bootstraptoken.generate()
         expires_s = time.time() + TOKEN_LIFETIME_S
