@@ -137,13 +137,13 @@ def way_in(service: Obj, port: Obj, here: Here, target: Target) -> str:
     spec = service["spec"]
     kind = spec.get("type", "ClusterIP")
     if target.port == port["port"]:
-        if target.address in (spec.get("clusterIPs") or [spec["clusterIP"]]):
+        if _is_among(target.address, spec.get("clusterIPs") or [spec["clusterIP"]]):
             return "ClusterIP"
         if not _family_is_served(target.address, spec):
             return ""
-        if target.address in (spec.get("externalIPs") or ()):
+        if _is_among(target.address, spec.get("externalIPs") or ()):
             return "ExternalIP"
-        if kind == "LoadBalancer" and target.address in _balancers(service):
+        if kind == "LoadBalancer" and _is_among(target.address, _balancers(service)):
             return "LoadBalancer"
     is_node_port = kind in ("NodePort", "LoadBalancer") and target.port == port.get("nodePort")
     if is_node_port and target.address in here.ips and _family_is_served(target.address, spec):
@@ -205,7 +205,7 @@ def endpoints(pieces: Iterable[Obj], port: Obj, here: Here, version: int) -> Ite
                 serving = ready if said.get("serving") is None else said["serving"]
                 hints = endpoint.get("hints") or {}
                 yield Ready(
-                    endpoint["addresses"][0],
+                    str(ip_address(endpoint["addresses"][0])),
                     slice_port["port"],
                     endpoint.get("nodeName") == here.name,
                     ready,
@@ -265,6 +265,11 @@ def seen_as(fate: Fate, sender: Sender, endpoint: str, here: Here) -> frozenset[
     if endpoint in here.ips:
         return node | {sender.address}  # what is for the node itself leaves by no interface
     return node if fate.source is Source.NODE else node | {sender.address}
+
+
+def _is_among(address: str, texts: Iterable[str]) -> bool:
+    """However they are spelled."""
+    return ip_address(address) in map(ip_address, texts)
 
 
 def _in(address: str, cidr: str) -> bool:

@@ -112,7 +112,7 @@ def services(draw: st.DrawFn, name: str, cast: Cast = ALL) -> Obj:
         spec["sessionAffinityConfig"] = {"clientIP": {"timeoutSeconds": draw(st.sampled_from((5, 10800)))}}
     external = draw(_some([ip for family in families for ip in cast.external[family]]))
     if external and draw(st.booleans()):
-        spec["externalIPs"] = external
+        spec["externalIPs"] = [draw(_spellings(ip)) for ip in external]
     if kind != "ClusterIP" or spec.get("externalIPs"):
         spec["externalTrafficPolicy"] = draw(st.sampled_from(("Cluster", "Local")))
     if kind in ("NodePort", "LoadBalancer"):
@@ -169,7 +169,7 @@ def slices(draw: st.DrawFn, name: str, suffix: str, cast: Cast = ALL) -> Obj:
 def _endpoints(draw: st.DrawFn, address: str, cast: Cast) -> Obj:
     """Where an address is and what its hints say is the same in every slice; its conditions need not be."""
     family = ip_address(address).version
-    found: Obj = {"addresses": [address], "conditions": draw(st.sampled_from(CONDITIONS))}
+    found: Obj = {"addresses": [draw(_spellings(address))], "conditions": draw(st.sampled_from(CONDITIONS))}
     if address in (*cast.pods[family], *cast.here.ips):
         found["nodeName"] = cast.here.name
     elif address == cast.elsewhere[family][0]:
@@ -195,6 +195,12 @@ CONDITIONS: tuple[Obj, ...] = (
     {"ready": False, "serving": True},
     {},
 )
+
+
+def _spellings(address: str) -> st.SearchStrategy[str]:
+    """IPv6 has many; all are let in."""
+    found = ip_address(address)
+    return st.sampled_from((address, address, found.exploded, address.upper()))
 
 
 def _some(values: tuple[str, ...] | list[str]) -> st.SearchStrategy[list[str]]:

@@ -16,6 +16,7 @@ from sampan.proxy.table import (
     Element,
     Table,
     applied,
+    canonical,
     diff,
     draws_of,
     seats_of,
@@ -67,3 +68,8 @@ def test_the_network_between_nodes_knows_our_flags() -> None:
     """It decides by them whose source is lost, and may not import us."""
     assert (overlay.EXTERNAL, overlay.KEEP) == (EXTERNAL, KEEP)
     assert diversion.MARK & (LOCAL | EXTERNAL | RANGES | KEEP | KEY_MASK | affinity.NOBODY) == 0
+
+
+def test_an_address_has_one_spelling() -> None:
+    assert {canonical(text) for text in ("fd44::5", "FD44::5", "fd44:0:0::05")} == {"fd44::5"}
+    assert canonical("10.0.0.1") == "10.0.0.1"

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from sampan.api.objects import Obj
 from sampan.proxy.keys import Frontend
-from sampan.proxy.table import EXTERNAL, KEEP, LOCAL, RANGES, Element
+from sampan.proxy.table import EXTERNAL, KEEP, LOCAL, RANGES, Element, canonical
 
 
 class Way(NamedTuple):
@@ -40,7 +40,7 @@ def ways(service: Obj, port: Obj, frontend: Frontend, family: int) -> Iterator[W
     kind = spec.get("type", "ClusterIP")
     if kind in ("NodePort", "LoadBalancer") and port.get("nodePort"):
         yield Way(Element(f"np{family}", (frontend.protocol, port["nodePort"])), outside)
-    for address in spec.get("externalIPs") or ():
+    for address in map(canonical, spec.get("externalIPs") or ()):
         if _family(address) == family:
             yield Way(Element(fe, (address, frontend.protocol, frontend.port)), outside)
     if kind == "LoadBalancer":
@@ -87,7 +87,7 @@ def _ingress(service: Obj) -> Iterator[str]:
     """Addresses that lead straight to the node; one that is a proxy's is that proxy's to answer."""
     for ingress in ((service.get("status") or {}).get("loadBalancer") or {}).get("ingress") or ():
         if ingress.get("ip") and ingress.get("ipMode", "VIP") == "VIP":
-            yield ingress["ip"]
+            yield canonical(ingress["ip"])
 
 
 def _family(address: str) -> int:

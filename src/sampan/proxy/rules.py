@@ -29,6 +29,7 @@ from sampan.proxy.table import (
     Fields,
     Seats,
     Table,
+    canonical,
     draws_of,
     seats_of,
 )
@@ -160,7 +161,7 @@ def fragment(
         return EMPTY
     spec = service["spec"]
     draft = _Draft(facts, before, affinity_s(service))
-    for address in spec.get("clusterIPs") or [spec["clusterIP"]]:
+    for address in map(canonical, spec.get("clusterIPs") or [spec["clusterIP"]]):
         family = 6 if ":" in address else 4
         if family not in facts.families or address in facts.own_ips:
             continue

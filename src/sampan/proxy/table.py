@@ -31,6 +31,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from socket import AF_INET6, inet_ntop, inet_pton
 from typing import NamedTuple, TypeAlias
 
 TABLE = "sampan"
@@ -86,6 +88,16 @@ class Change:
             tuple(part for part in self.delete if part[0] not in elements),
             tuple(part for part in self.add if part[0] not in elements),
         )
+
+
+def canonical(address: str) -> str:
+    """The address as the kernel tells it: IPv6 has many spellings, which are one element there."""
+    return _spelled(address) if ":" in address else address
+
+
+@lru_cache(maxsize=1 << 12)
+def _spelled(address: str) -> str:
+    return inet_ntop(AF_INET6, inet_pton(AF_INET6, address))
 
 
 def diff(old: Mapping[Element, Fields], new: Mapping[Element, Fields]) -> Change:

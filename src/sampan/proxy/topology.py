@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from sampan.api.objects import Obj, labels_of
-from sampan.proxy.table import Endpoint
+from sampan.proxy.table import Endpoint, canonical
 
 HEADLESS = "service.kubernetes.io/headless"
 _NOBODY: frozenset[str] = frozenset()
@@ -49,7 +49,7 @@ def candidates(slices: Iterable[Obj], port_name: str, protocol: str, node: str) 
                 last_resort = bool(serving and conditions.get("terminating"))
                 if not (ready or last_resort):
                     continue
-                end = (endpoint["addresses"][0], port["port"])
+                end = (canonical(endpoint["addresses"][0]), port["port"])
                 if end not in found or (ready and not found[end].ready):
                     hints = endpoint.get("hints")
                     found[end] = Candidate(
