@@ -29,9 +29,9 @@ def test_what_cannot_be_read_is_told(data: dict[str, str]) -> None:
 def test_a_nodes_directory_remembers_what_it_is_part_of(tmp_path: Path) -> None:
     place = Cluster("n", tmp_path)
     assert nodeconfig.membership(place) is None
-    nodeconfig.remember(place, 3, nodeconfig.of(CLUSTER, Choices(6443, "one")))
+    nodeconfig.remember(place, 3, ["10.244.3.0/24"], nodeconfig.of(CLUSTER, Choices(6443, "one")))
     assert nodeconfig.membership(place) == nodeconfig.Membership(
-        3, "one", "/d/addresses.json", "/d/run/lan.net"
+        3, "one", "/d/addresses.json", "/d/run/lan.net", ["10.244.3.0/24"]
     )
     (tmp_path / "node.json").write_text("{}")
     assert nodeconfig.membership(place) is None

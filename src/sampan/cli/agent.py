@@ -91,9 +91,9 @@ class Agent:
                 f"the cluster {config.cluster!r} is on another machine",
                 "Nodes of one cluster share a machine so far: their network does not reach further.",
             )
-        spec = await patiently(lambda: self._registered(client))
-        number = number_of(spec.get("podCIDRs") or ())
-        nodeconfig.remember(self._place, number, config)
+        pod_cidrs = await patiently(lambda: self._registered(client))
+        number = number_of(pod_cidrs)
+        nodeconfig.remember(self._place, number, pod_cidrs, config)
         progress("making the node")
         node = await ensure_node(
             config.cluster,
@@ -142,16 +142,18 @@ class Agent:
         transport.show(self._client_pair.path)
         return transport
 
-    async def _registered(self, client: Client) -> Obj:
-        """The spec of our Node, which has its part of the Pod ranges."""
+    async def _registered(self, client: Client) -> list[str]:
+        """The part of the Pod ranges that our Node has; what it had before, if somebody deleted the Node."""
+        member = nodeconfig.membership(self._place)
+        before = list(member.pod_cidrs) if member is not None else []
+        spec: Obj = {"podCIDR": before[0], "podCIDRs": before} if before else {}
         try:
-            node = await client.create(NODES, {"metadata": {"name": self._place.name}})
+            node = await client.create(NODES, {"metadata": {"name": self._place.name}, "spec": spec})
         except StatusError as error:
             if error.reason != "AlreadyExists":
                 raise
             node = await client.get(NODES, self._place.name)
-        spec: Obj = node.get("spec") or {}
-        return spec
+        return [str(cidr) for cidr in (node.get("spec") or {}).get("podCIDRs") or ()]
 
     async def _certified(self, client: Client, node: NodeNamespace) -> None:
         """A serving certificate for the addresses the node has; the Node says them first."""

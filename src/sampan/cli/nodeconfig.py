@@ -72,10 +72,11 @@ class Membership:
     cluster: str
     address_plan: str
     lan: str
+    pod_cidrs: Sequence[str] = ()
 
 
-def remember(place: Cluster, number: int, config: NodeConfig) -> None:
-    told = Membership(number, config.cluster, config.address_plan, config.lan)
+def remember(place: Cluster, number: int, pod_cidrs: Sequence[str], config: NodeConfig) -> None:
+    told = Membership(number, config.cluster, config.address_plan, config.lan, pod_cidrs)
     (place.data / REMEMBERED).write_bytes(orjson.dumps(asdict(told)))
 
 
