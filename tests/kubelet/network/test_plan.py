@@ -13,7 +13,6 @@ from sampan.kubelet.network.plan import (
     MAX_NUMBER,
     free_index,
     node_plan,
-    offset_of,
     pod_addresses,
 )
 
@@ -120,4 +119,3 @@ def test_no_plan_beyond_the_ranges(index: int, number: int) -> None:
 def test_offsets_leave_out_network_gateway_and_broadcast() -> None:
     offsets = pod_addresses(IPv4Network("10.244.0.0/24"))
     assert (offsets[0], offsets[-1], len(offsets)) == (2, 254, 253)
-    assert offset_of("10.244.0.7", IPv4Network("10.244.0.0/24")) == 7

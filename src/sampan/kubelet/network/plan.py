@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Interface, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Interface, IPv6Network
 from pathlib import Path
 from typing import TypedDict, Unpack
 
@@ -185,10 +185,6 @@ def free_index(taken: Iterable[Network]) -> int:
 def pod_addresses(cidr: Network) -> range:
     """Offsets in a Pod range that Pods may have: not the network, the first, nor the broadcast address."""
     return range(2, min(cidr.num_addresses, _OFFSETS_END) - 1)
-
-
-def offset_of(address: str, cidr: Network) -> int:
-    return int(ip_address(address)) - int(cidr.network_address)
 
 
 def _family_v4(index: int, number: int) -> FamilyPlan:

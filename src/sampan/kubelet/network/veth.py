@@ -14,6 +14,7 @@ Everything here runs on the traveller's thread, one Pod after the other.
 from __future__ import annotations
 
 import errno
+import functools
 import json
 import os
 import socket
@@ -29,7 +30,7 @@ from sampan.kubelet.network.contract import NetworkFault, PodAddresses
 from sampan.kubelet.network.devices import LinkEnd
 from sampan.kubelet.network.netlink import Address, Request
 from sampan.kubelet.network.node import NodeNamespace
-from sampan.kubelet.network.plan import GATEWAY_MAC, FamilyPlan, offset_of
+from sampan.kubelet.network.plan import DEFAULT_ROUTES, GATEWAY_MAC, POD_GATEWAYS, FamilyPlan
 
 _T = TypeVar("_T")
 
@@ -149,7 +150,7 @@ class VethNetwork:
     def _offset(self, lease: Lease) -> int:
         """In the ranges of all families; the first address may be of one that the kernel has no more."""
         ip, row = self._rows(lease)[0]
-        return offset_of(str(ip), row.pod_cidr)
+        return int(ip) - int(row.pod_cidr.network_address)
 
     async def _inside(self, work: Callable[[], _T]) -> _T:
         return await self._node.inside(work)
@@ -260,15 +261,21 @@ def pod_requests(rows: Sequence[tuple[Address, FamilyPlan]]) -> list[Request]:
     if any(pod.version == 6 for pod, _ in rows):
         requests.insert(0, devices.give_no_address(_POD_INDEX))
     for pod, family in rows:
-        gateway = family.gateway
-        requests += [
-            *netlink.own_address(type(gateway)(str(pod)), _POD_INDEX),
-            netlink.add_neighbour(gateway.ip, GATEWAY_MAC, _POD_INDEX),
-        ]
-        if pod.version == 4:  # fe80::1 is on its link by itself
-            requests.append(netlink.add_route(gateway.network, _POD_INDEX, scope=netlink.SCOPE_LINK))
-        requests.append(netlink.add_route(family.default, _POD_INDEX, gateway=gateway.ip))
+        own = type(family.gateway)((pod.packed, pod.max_prefixlen))
+        requests += netlink.own_address(own, _POD_INDEX)
+        requests += _way_out(pod.version)
     return requests
+
+
+@functools.cache
+def _way_out(version: int) -> Sequence[Request]:
+    """By the gateway; the same in every Pod."""
+    gateway = POD_GATEWAYS[version]
+    neighbour = netlink.add_neighbour(gateway.ip, GATEWAY_MAC, _POD_INDEX)
+    default = netlink.add_route(DEFAULT_ROUTES[version], _POD_INDEX, gateway=gateway.ip)
+    if version == 6:  # fe80::1 is on its link by itself
+        return neighbour, default
+    return neighbour, netlink.add_route(gateway.network, _POD_INDEX, scope=netlink.SCOPE_LINK), default
 
 
 def _name(index: int) -> str:
