@@ -51,6 +51,7 @@ class Serving:
     client: Client
     server: DnsServer
     other: Elsewhere
+    informers: Informers
 
     async def ask(self, packet: bytes) -> bytes:
         loop = asyncio.get_running_loop()
@@ -104,7 +105,7 @@ async def serving(corefile: str = COREFILE) -> AsyncIterator[Serving]:
         async with asyncio.timeout(5):
             await server.ready.wait()
         try:
-            yield Serving(port, client, server, other)
+            yield Serving(port, client, server, other, informers)
         finally:
             for task in tasks:
                 task.cancel()
@@ -159,7 +160,7 @@ async def test_the_zone_is_current_in_the_very_turn_in_which_its_informer_is() -
             seen.append(addresses(answer))
 
         asker = Asker(None)
-        it.server._informers.informer(SERVICES).subscribe(look)
+        it.informers.informer(SERVICES).subscribe(look)
         await it.client.create(SERVICES, web("10.96.0.9"))
         await it.until(WEB, "10.96.0.9")
         assert seen == [["10.96.0.9"]]
@@ -283,14 +284,14 @@ async def test_a_new_configuration_holds_from_the_next_question_on() -> None:
 
 async def test_what_was_there_before_the_configuration_came_goes_when_it_goes() -> None:
     async with serving() as it:
-        again = DnsServer(it.server._informers, [], [])
+        again = DnsServer(it.informers, [], [])
         again.configure(COREFILE % it.other.port)
         running = asyncio.create_task(again.run())
         await again.ready.wait()
-        assert again._zone.lookup("shop.svc.cluster.local", wire.A).rcode == wire.NOERROR
+        assert again._responder.zone.lookup("shop.svc.cluster.local", wire.A).rcode == wire.NOERROR
         await it.client.delete(NAMESPACES, "shop")
         await it.said(question("shop.svc.cluster.local"), lambda reply: rcode(reply) == wire.NXDOMAIN)
-        assert again._zone.lookup("shop.svc.cluster.local", wire.A).rcode == wire.NXDOMAIN
+        assert again._responder.zone.lookup("shop.svc.cluster.local", wire.A).rcode == wire.NXDOMAIN
         running.cancel()
 
 

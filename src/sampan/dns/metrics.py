@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
@@ -28,7 +27,6 @@ class Metrics:
         self._response_sizes = {proto: Histogram(SIZES_BYTES) for proto in ("udp", "tcp")}
         self._durations = Histogram(DURATIONS_S)
         self.reloads_failed = 0
-        self.loaded_at_s = time.time()
 
     def count(
         self,

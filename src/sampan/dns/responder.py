@@ -91,8 +91,12 @@ class Responder:
         blocks = (block for block in self.config.blocks if block.finds_loops)
         return [forwarder for block in blocks for forwarder in self._forwarders[id(block)]]
 
-    def close(self) -> None:
+    def retire(self) -> None:
+        """Another takes its place: what is under way goes on to its end."""
         self.answers.clear()
+
+    def close(self) -> None:
+        self.retire()
         for forwarder in self.forwarders:
             forwarder.close()
 

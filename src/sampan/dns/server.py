@@ -9,29 +9,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 import socket
-import struct
 import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sampan.api.objects import Obj, key_of, name_of, namespace_of
 from sampan.api.prometheus import Family
-from sampan.api.resources import ENDPOINT_SLICES, NAMESPACES, PODS, SERVICES
 from sampan.client.informers import Informers
-from sampan.dns import config, upstream
+from sampan.dns import config, loops
 from sampan.dns.config import Config, Kubernetes
 from sampan.dns.corefile import CorefileError
+from sampan.dns.feed import Feed
 from sampan.dns.message import build_failure
 from sampan.dns.metrics import Metrics
-from sampan.dns.question import Query
 from sampan.dns.records import Naming
 from sampan.dns.responder import Asker, Outcome, Responder
 from sampan.dns.stream import Streams
 from sampan.dns.upstream import Upstream
-from sampan.dns.wire import CLASS_IN, HINFO, SERVFAIL, encode_name
+from sampan.dns.wire import SERVFAIL
 from sampan.dns.zone import Zone, ZonePlan
 
 log = logging.getLogger(__name__)
@@ -42,7 +38,6 @@ BATCH = 128
 DATAGRAM_BYTES = 4096
 RECEIVE_BYTES = 4 << 20
 """What may wait to be read: a burst of questions to forward must not push those out that can be answered."""
-PROBE_S = 5.0
 _SO_RCVBUFFORCE = 33
 
 
@@ -78,13 +73,14 @@ class DnsServer:
         """Told of a server that asks us what we ask it."""
         self.metrics = Metrics()
         self.ready = asyncio.Event()
-        self._informers = informers
         self._udp, self._tcp = udp, tcp
         self._own = frozenset((*self.identity.servers, *own))
         self._waiting: set[asyncio.Task[None]] = set()
         self._probing: asyncio.Task[None] | None = None
         self._streams = Streams(self._respond)
+        self._feed = Feed(informers, Zone())
         self._responder = self._compose(self._default())
+        self._feed.turn_to(self._responder.zone)
 
     def configure(self, text: str) -> None:
         """From now on as this Corefile says; an empty one is the default. Raises CorefileError."""
@@ -94,10 +90,8 @@ class DnsServer:
             self.metrics.reloads_failed += 1
             raise
         before, self._responder = self._responder, self._compose(wanted)
-        self._fill()
-        before.count_kept()
-        before.close()
-        self.metrics.loaded_at_s = time.time()
+        self._feed.turn_to(self._responder.zone)
+        before.retire()
         if self.ready.is_set():
             self._probe()
 
@@ -107,12 +101,10 @@ class DnsServer:
         return list(self.metrics.families(self._responder.forwarders, self.identity.version))
 
     async def run(self) -> None:
-        followed = self._follow()
         for sock in self._udp:
             sock.setblocking(False)
             _make_room(sock)
-        for informer in followed:
-            await informer.wait_synced()
+        await self._feed.whole()
         loop = asyncio.get_running_loop()
         for sock in self._udp:
             loop.add_reader(sock, self._read_datagrams, sock, int(sock.family == socket.AF_INET6))
@@ -138,51 +130,16 @@ class DnsServer:
 
     def _compose(self, wanted: Config) -> Responder:
         kubernetes = wanted.kubernetes or Kubernetes()
-        identity = self.identity
+        if kubernetes.pods == "verified":
+            self._feed.follow_pods()
         plan = ZonePlan(
-            Naming(identity.domain, kubernetes.ttl_s, kubernetes.by_pod_name),
-            identity.servers,
-            identity.ranges,
+            Naming(self.identity.domain, kubernetes.ttl_s, kubernetes.by_pod_name),
+            self.identity.servers,
+            self.identity.ranges,
             pods=kubernetes.pods != "disabled",
-            has_pod=self._has_pod if kubernetes.pods == "verified" else None,
+            has_pod=self._feed.has_pod if kubernetes.pods == "verified" else None,
         )
         return Responder(wanted, Zone(plan), self.metrics, own=self._own)
-
-    def _follow(self) -> list[Any]:
-        services = self._informers.informer(SERVICES)
-        slices = self._informers.informer(ENDPOINT_SLICES)
-        namespaces = self._informers.informer(NAMESPACES)
-        services.subscribe(lambda old, new: self._zone.set_service(key_of(_either(old, new)), new))
-        slices.subscribe(lambda old, new: self._zone.set_slice(key_of(_either(old, new)), old, new))
-        namespaces.subscribe(self._namespace_changed)
-        return [services, slices, namespaces]
-
-    @property
-    def _zone(self) -> Zone:
-        return self._responder.zone
-
-    def _fill(self) -> None:
-        """Tells a new zone of everything that its predecessor had heard of."""
-        for namespace in self._informers.informer(NAMESPACES).list():
-            self._namespace_changed(None, namespace)
-        for service in self._informers.informer(SERVICES).list():
-            self._zone.set_service(key_of(service), service)
-        for slice_ in self._informers.informer(ENDPOINT_SLICES).list():
-            self._zone.set_slice(key_of(slice_), None, slice_)
-
-    def _namespace_changed(self, old: Obj | None, new: Obj | None) -> None:
-        self._zone.set_namespace(name_of(_either(old, new)), present=new is not None)
-
-    def _has_pod(self, namespace: str, ip: str) -> bool:
-        """For pods mode `verified`: Pods are followed from the first such question on."""
-        pods = self._informers.informer(PODS)
-        if not self._follows_pods:
-            self._follows_pods = True
-            pods.add_index("dns-ip", _addresses)
-            pods.subscribe(lambda old, new: self._zone.pod_changed(namespace_of(_either(old, new))))
-        return any(namespace_of(pod) == namespace for pod in pods.by_index("dns-ip", ip))
-
-    _follows_pods = False
 
     def _read_datagrams(self, sock: socket.socket, family: int) -> None:
         """Answers what has come, up to a batch: the loop has others to serve."""
@@ -253,36 +210,10 @@ class DnsServer:
         _send(sock, await outcome, sender)
 
     def _probe(self) -> None:
-        """Asks each server for a name nobody has: one that asks us in turn would lead questions round."""
         if self._probing is not None:
             self._probing.cancel()
-        self._probing = asyncio.create_task(self._probe_all(self._responder), name="dns-loop")
-
-    async def _probe_all(self, responder: Responder) -> None:
-        for forwarder in responder.probed():
-            for server in forwarder.servers():
-                name = f"{secrets.token_hex(8)}.{secrets.token_hex(8)}"
-
-                def heard(server: Upstream = server, forwarder: Any = forwarder) -> None:
-                    forwarder.loops.add(server)
-                    log.warning("dns: %s asks us what we ask it; it is not asked any more", server)
-                    self.loop_found(server)
-
-                responder.probes[name] = heard
-                question = encode_name(name) + struct.pack("!HH", HINFO, CLASS_IN)
-                try:
-                    async with asyncio.timeout(PROBE_S):
-                        await upstream.ask(server, Query(0, 0, name, HINFO, CLASS_IN, question), spell=False)
-                except Exception as error:
-                    # Nothing is asked of it but that it does not come back.
-                    log.debug("dns: probe of %s: %r", server, error)
-                finally:
-                    del responder.probes[name]
-
-
-def _addresses(pod: Obj) -> list[str]:
-    status = pod.get("status") or {}
-    return [row["ip"] for row in status.get("podIPs") or () if row.get("ip")]
+        probing = loops.probe(self._responder, lambda server: self.loop_found(server))
+        self._probing = asyncio.create_task(probing, name="dns-loops")
 
 
 def _make_room(sock: socket.socket) -> None:
@@ -298,7 +229,3 @@ def _send(sock: socket.socket, reply: bytes, sender: Any) -> None:
     except OSError as error:
         # The asker has gone, or its queue is full; it will ask again.
         log.debug("dns: answer to %s lost: %s", sender, error)
-
-
-def _either(old: Obj | None, new: Obj | None) -> Obj:
-    return new if new is not None else old  # type: ignore[return-value]
