@@ -92,6 +92,8 @@ class ServerConfig:
     cluster_cidrs: tuple[str, ...] = ()
     """Of which each Node gets its part as spec.podCIDRs, the primary family's first; none: they get none."""
     node_port_range: tuple[int, int] = (30000, 32767)
+    reserved_ports: frozenset[int] = frozenset()
+    """Where nodes themselves answer: no Service's node ports, however wide the range is."""
     cluster_domain: str = "cluster.local"
     advertise_host: str = ""
     advertise_port: int = 0
@@ -176,7 +178,9 @@ class ApiServer:
         return DirectTransport(self.dispatcher, user)
 
     def _assemble(self) -> None:
-        services = ServiceHooks(self.hub, self.config.service_cidrs, self.config.node_port_range)
+        services = ServiceHooks(
+            self.hub, self.config.service_cidrs, self.config.node_port_range, self.config.reserved_ports
+        )
         nodes = NodeHooks(self.hub, self.config.cluster_cidrs)
         admission = Admission(
             self.hub,

@@ -26,6 +26,7 @@ from sampan.apiserver.server import ApiServer, ServerConfig
 from sampan.cli import discovery, fleet, memory, nodeconfig
 from sampan.cli.cluster import Choices, Cluster
 from sampan.cli.fleet import Fleet
+from sampan.cli.nodedns import DNS_PORT
 from sampan.cli.nodeparts import KUBELET_PORT, NodeParts, NodeSettings, listening
 from sampan.client.client import Client
 from sampan.client.events import EventRecorder
@@ -51,7 +52,7 @@ from sampan.controllers.resourcequota.controller import ResourceQuotaController
 from sampan.controllers.serviceaccount.controller import ServiceAccountController
 from sampan.controllers.tokencleaner.controller import TokenCleaner
 from sampan.controllers.volumeexpansion.controller import VolumeExpansionController
-from sampan.dns.announce import Announcer
+from sampan.dns.announce import METRICS_PORT, Announcer
 from sampan.kubelet.network import families
 from sampan.kubelet.network.egress import EgressRelay
 from sampan.kubelet.network.localtraffic import LocalTraffic
@@ -159,6 +160,7 @@ class Assembly:
             service_cidrs=node.plan.service_cidrs,
             cluster_cidrs=tuple(str(each.cluster_cidr) for each in node.plan.families),
             node_port_range=(self._choices.node_ports[0], self._choices.node_ports[1]),
+            reserved_ports=frozenset([DNS_PORT, METRICS_PORT, NODE_API_PORT, KUBELET_PORT]),
             external_ips=self._choices.external_ips,
             advertise_host=str(family.node.ip),
             advertise_port=NODE_API_PORT,

@@ -55,3 +55,12 @@ def test_the_same_port_of_several_protocols_has_one_node_port() -> None:
     asked = spec(ports=[{"port": 54, "protocol": "TCP"}, {"port": 54, "protocol": "UDP", "nodePort": 30009}])
     taken_by(ports, asked, "b")
     assert {port["nodePort"] for port in asked["ports"]} == {30009}
+
+
+def test_where_the_node_itself_answers_is_no_services() -> None:
+    ports = NodePorts(1, 65535, reserved={53, 10250})
+    broken, _ = taken_by(ports, spec(ports=[{"port": 80, "nodePort": 10250}]))
+    assert broken is not None and broken.text.endswith("provided port is already allocated")
+    assert taken_by(ports, spec(ports=[{"port": 80, "nodePort": 443}])) == (None, [443])
+    small = NodePorts(10249, 10251, reserved={10250})
+    assert sorted(taken_by(small, spec())[1] + taken_by(small, spec(), "b")[1]) == [10249, 10251]

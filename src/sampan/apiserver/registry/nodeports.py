@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from sampan.api import errors
 from sampan.api.errors import FieldError, invalid_value
 from sampan.api.objects import Obj
@@ -10,11 +12,11 @@ from sampan.apiserver.registry.servicechange import allocates_node_ports, needs_
 
 
 class NodePorts:
-    """All of `first` to `last`, both included."""
+    """All of `first` to `last`, both included, but those at which the nodes themselves answer."""
 
-    def __init__(self, first: int, last: int) -> None:
+    def __init__(self, first: int, last: int, reserved: Collection[int] = ()) -> None:
         self.first, self.last = first, last
-        self.pool = Pool([port_range(first, last)])
+        self.pool = Pool([port_range(first, last)], elsewhere=frozenset(reserved).__contains__)
 
     def take(self, spec: Obj, kept: set[int], owner: str, taken: list[int]) -> FieldError | None:
         """Fills in what the Service needs. It has the ports in `kept` already; what was reserved is added to

@@ -7,7 +7,7 @@ concepts/services-networking/service, concepts/services-networking/cluster-ip-al
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import orjson
 
@@ -32,9 +32,11 @@ class ServiceHooks(Hooks):
     returns_deleted = True
     creates_on_update = True
 
-    def __init__(self, hub: Hub, cidrs: Sequence[str], node_ports: tuple[int, int]) -> None:
+    def __init__(
+        self, hub: Hub, cidrs: Sequence[str], node_ports: tuple[int, int], reserved: Collection[int] = ()
+    ) -> None:
         self.addresses = ClusterIPs(hub, cidrs)
-        self.ports = NodePorts(*node_ports)
+        self.ports = NodePorts(*node_ports, reserved)
         self._services = hub.cache(storage_prefix(SERVICES))
         for entry in self._services.entries.values():
             self._hold(entry.obj)
