@@ -24,6 +24,7 @@ def _requirements(monkeypatch: pytest.MonkeyPatch) -> None:
         (["http://a"], "'http://a' is not the URL of an API"),
         (["https://a/path"], "is not the URL of an API"),
         (["https://a", "--ca-hash", "sha256:1"], "--ca-hash wants sha256: and 64 hexadecimal digits"),
+        (["https://a", "--name", "N_1"], "'N_1' cannot be a node's name"),
         (["https://a", "--token", "no"], "that is no bootstrap token"),
     ],
 )
@@ -31,7 +32,8 @@ def test_what_cannot_be_joined(
     words: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     where = ["--name", "n", "--data-dir", str(tmp_path / "n")]
-    assert main.main(["node", "join", *words, *where]) == 1
+    assert main.main(["node", "join", *where, *words]) == 1
+    assert not (tmp_path / "n").exists()
     assert said in capsys.readouterr().err
 
 

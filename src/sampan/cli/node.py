@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from sampan.api import bootstraptoken
 from sampan.api.objects import Obj, condition_is_true, name_of
 from sampan.api.resources import NODES, PERSISTENT_VOLUMES, PODS
 from sampan.cli import cluster as clusters
@@ -24,8 +25,6 @@ from sampan.cli.cluster import Cluster
 from sampan.cli.drain import drain, held
 from sampan.cli.errors import UserError
 from sampan.cli.terminal import Progress, size
-
-TOKEN_FORM = r"[a-z0-9]{6}\.[a-z0-9]{16}"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,7 +38,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--ca-hash", default="", metavar="sha256:HEX", help="the hash of the cluster's CA: whom to trust"
     )
     join.add_argument(
-        "--name", default=os.uname().nodename.lower(), help="the node's name (default: %(default)s)"
+        "--name",
+        default=os.uname().nodename.partition(".")[0].lower(),
+        help="the node's name (default: %(default)s)",
     )
     join.add_argument("--data-dir", type=Path, help=f"where it lives (default: {clusters.DEFAULT_ROOT}/NAME)")
     join.add_argument("--foreground", action="store_true", help="do not go into the background")
@@ -74,6 +75,11 @@ def _join(parsed: argparse.Namespace) -> int:
         raise UserError(
             "--ca-hash wants sha256: and 64 hexadecimal digits",
             "`sampan token create --print-join-command` shows it.",
+        )
+    if not clusters.NAME_FORM.fullmatch(parsed.name):
+        raise UserError(
+            f"{parsed.name!r} cannot be a node's name",
+            "Use at most 32 lower-case letters, digits and dashes; the first and last no dash.",
         )
     token = _token(parsed)
     if parsed.token:
@@ -119,7 +125,7 @@ def _token(parsed: argparse.Namespace) -> str:
     token = parsed.token
     if parsed.token_file is not None and parsed.token_file.exists():
         token = parsed.token_file.read_text().strip()
-    if token and not re.fullmatch(TOKEN_FORM, token):
+    if token and not re.fullmatch(bootstraptoken.FORM, token):
         raise UserError(
             "that is no bootstrap token", "One looks like abcdef.0123456789abcdef; see `sampan token create`."
         )
