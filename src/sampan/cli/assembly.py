@@ -53,7 +53,7 @@ from sampan.controllers.serviceaccount.controller import ServiceAccountControlle
 from sampan.controllers.tokencleaner.controller import TokenCleaner
 from sampan.controllers.volumeexpansion.controller import VolumeExpansionController
 from sampan.dns.announce import METRICS_PORT, Announcer
-from sampan.kubelet.network import families
+from sampan.kubelet.network import families, overlay
 from sampan.kubelet.network.egress import EgressRelay
 from sampan.kubelet.network.localtraffic import LocalTraffic
 from sampan.kubelet.network.node import NodeNamespace, ensure_node
@@ -160,7 +160,7 @@ class Assembly:
             service_cidrs=node.plan.service_cidrs,
             cluster_cidrs=tuple(str(each.cluster_cidr) for each in node.plan.families),
             node_port_range=(self._choices.node_ports[0], self._choices.node_ports[1]),
-            reserved_ports=frozenset([DNS_PORT, METRICS_PORT, NODE_API_PORT, KUBELET_PORT]),
+            reserved_ports=frozenset([DNS_PORT, METRICS_PORT, NODE_API_PORT, KUBELET_PORT, overlay.UDP_PORT]),
             external_ips=self._choices.external_ips,
             advertise_host=str(family.node.ip),
             advertise_port=NODE_API_PORT,

@@ -31,7 +31,7 @@ EXTERNAL, KEEP = 0x02000000, 0x08000000
 address is lost by that, unless it is kept."""
 _ID, _LOCAL, _LEARNING, _PORT, _LOCAL6 = 1, 4, 7, 15, 17
 _NETWORK_ID = 1
-_UDP_PORT = 8472
+UDP_PORT = 8472
 """What Linux and flannel use, not the 4789 of the RFC."""
 
 
@@ -41,7 +41,7 @@ def ensure(sock: Socket, plan: NodePlan) -> int:
         primary = plan.families[0]
         local = attribute(_LOCAL if primary.version == 4 else _LOCAL6, primary.node.ip.packed)
         data = attribute(_ID, struct.pack("=I", _NETWORK_ID)) + local
-        data += attribute(_LEARNING, b"\0") + attribute(_PORT, struct.pack(">H", _UDP_PORT))
+        data += attribute(_LEARNING, b"\0") + attribute(_PORT, struct.pack(">H", UDP_PORT))
         end = LinkEnd(LINK, 0, far_port_mac(primary.pod_cidr))
         rtnetlink.carry_out(sock, [devices.create_link("vxlan", end, data, devices.size_of_link(plan.mtu))])
     index = if_nametoindex(LINK)
