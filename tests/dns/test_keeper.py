@@ -6,10 +6,16 @@ from pathlib import Path
 
 import pytest
 
+from harness.dnstalk import until
 from sampan.dns import keeper
 from sampan.dns.keeper import Keeper, Place
 
 HERE = Path("/proc/self/ns/net")
+
+
+async def held(pid: int, record: Path) -> bool:
+    """Whether a process has come so far as to have its environment."""
+    return pid in keeper._holders(record)
 
 
 class Opening:
@@ -81,6 +87,21 @@ async def test_other_places_are_opened_and_held_too(record: Path) -> None:
     for place in (*first, *second):  # and the addresses are free
         with socket.socket(socket.AF_INET, place.kind) as sock:
             sock.bind((place.ip, place.port))
+
+
+async def test_a_holder_that_nobody_wrote_down_is_found_all_the_same(record: Path) -> None:
+    places = free_places()
+    for sock in (await Keeper(record, HERE, Opening()).sockets(places)).values():
+        sock.close()
+    holder = keeper.read(record)
+    assert holder is not None
+    await until(lambda: held(holder.pid, record))
+    record.unlink()  # as if its maker had died in between
+    found = await Keeper(record, HERE, Opening()).sockets(places)
+    assert list(found) == places, "its addresses are free again"
+    assert keeper.begun_at(holder.pid) != holder.begun
+    for sock in found.values():
+        sock.close()
 
 
 async def test_sockets_of_a_namespace_that_is_gone_are_not_taken(record: Path, tmp_path: Path) -> None:

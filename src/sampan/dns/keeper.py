@@ -26,6 +26,8 @@ from pathlib import Path
 log = logging.getLogger(__name__)
 
 TITLE = "sampan-dns-sockets"
+_OWNER = "SAMPAN_DNS_SOCKETS"
+"""All of a holder's environment: where it should be written down. One that is not is found by it."""
 _SYS_PIDFD_GETFD = 438
 _SIOCGSKNS = 0x894C
 """ioctl: a descriptor of the namespace that a socket lives in."""
@@ -67,7 +69,7 @@ class Keeper:
         holder = read(self._record)
         found = self._taken(holder) if holder else {}
         whole = set(found) == set(places)
-        if holder is not None and not whole:
+        if not whole:
             end(self._record)
         for place in found.keys() - set(places):
             found.pop(place).close()
@@ -134,6 +136,7 @@ def hold(record: Path, sockets: dict[Place, socket.socket]) -> None:
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        env={_OWNER: str(record)},
         start_new_session=True,
         cwd="/",
     )
@@ -156,22 +159,34 @@ def read(record: Path) -> Holder | None:
 
 
 def end(record: Path) -> None:
-    """Ends the process that holds, if it is still that one. Idempotent."""
+    """Ends whoever holds for this record, also one whose maker died before it wrote it down. Idempotent."""
     holder = read(record)
     record.unlink(missing_ok=True)
-    if holder is None:
-        return
-    with contextlib.suppress(OSError):
-        pidfd = os.pidfd_open(holder.pid)
-        try:
-            if begun_at(holder.pid) == holder.begun:
-                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-                select.select([pidfd], [], [], _END_S)  # till then its addresses are in use
-                os.waitid(os.P_PIDFD, pidfd, os.WEXITED)
-        except ChildProcessError:
-            pass  # a child of the process before us: init buries it
-        finally:
-            os.close(pidfd)
+    for pid in {*_holders(record), *([holder.pid] if holder else [])}:
+        with contextlib.suppress(OSError):
+            pidfd = os.pidfd_open(pid)
+            try:
+                known = holder is not None and (pid, begun_at(pid)) == (holder.pid, holder.begun)
+                if known or _holds(pid, record):
+                    signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+                    select.select([pidfd], [], [], _END_S)  # till then its addresses are in use
+                    os.waitid(os.P_PIDFD, pidfd, os.WEXITED)
+            except ChildProcessError:
+                pass  # a child of the process before us: init buries it
+            finally:
+                os.close(pidfd)
+
+
+def _holders(record: Path) -> list[int]:
+    """All that hold for this record, written down or not."""
+    return [int(path.name) for path in Path("/proc").glob("[0-9]*") if _holds(int(path.name), record)]
+
+
+def _holds(pid: int, record: Path) -> bool:
+    try:
+        return Path(f"/proc/{pid}/environ").read_bytes() == f"{_OWNER}={record}\0".encode()
+    except OSError:
+        return False
 
 
 def begun_at(pid: int) -> int:
