@@ -91,9 +91,7 @@ class Picture:
         old = self._pods.get(uid)
         if old == pod:
             return
-        for known in (old, pod):
-            if known is not None:
-                self._disturb((known,))
+        self._disturb(known for known in (old, pod) if known is not None)
         for ip in old.ips if old else ():
             if pod is None or ip not in pod.ips:
                 claims = self._claims[ip]
@@ -101,8 +99,10 @@ class Picture:
                 if not claims:
                     del self._claims[ip]
         if old is not None:
-            del self._pods_in[old.namespace][uid]
             del self._pods[uid]
+            del self._pods_in[old.namespace][uid]
+            if not self._pods_in[old.namespace]:
+                del self._pods_in[old.namespace]
         if pod is not None:
             self._pods[uid] = pod
             self._pods_in.setdefault(pod.namespace, {})[uid] = pod

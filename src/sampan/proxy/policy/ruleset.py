@@ -4,7 +4,7 @@ Everything is looked up by numbers. A local Pod that policies isolate has a clas
 under the same rules share one), every peer that some rule speaks of has an identity (Pods that the same
 selectors select share one, so has a range of addresses that the same ipBlocks hold), and `allow` says which
 class may talk to which identity at which port. So one Pod more is one to six elements, whatever the number of
-policies; and a Pod that nothing isolates costs a packet one look-up that fails.
+policies; and a Pod that nothing isolates costs a new flow one look-up that fails.
 
 | set | key | value | says |
 |---|---|---|---|
@@ -18,9 +18,8 @@ policies; and a Pod that nothing isolates costs a packet one look-up that fails.
 | ports | first to last port | piece | ports that ranges speak of |
 | span | span, proto, piece | | what the ranges are made of |
 | self4 | address, address | | a Pod and itself |
-| dropin4, dropeg4| address | | counts what was dropped on its way to the Pod, from the Pod |
-| lostin4, losteg4| source, destination, proto, port | | who was refused lately, as the kernel noted it |
-
+| dropin4, dropeg4 | address | | counts what was dropped on its way to the Pod, from the Pod |
+| lostin4, losteg4 | source, destination, proto, port | | who was refused lately, as the kernel noted it |
 
 Hooks: what is forwarded is seen after DNAT and before SNAT, so both ends are the real ones. What Pods send to
 the node itself comes in by the input hook: cluster DNS and the API server stand there, and the way to the
