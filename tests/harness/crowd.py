@@ -27,7 +27,8 @@ async def connected(node: Node) -> AsyncIterator[Client]:
 
 
 async def make_services(client: Client, namespace: str, count: int) -> None:
-    await _each(count, lambda number: client.create(SERVICES, service(namespace, f"s-{number}")))
+    """Of one port each, as most are."""
+    await _each(count, lambda number: client.create(SERVICES, _one_port(service(namespace, f"s-{number}"))))
 
 
 async def make_slices(client: Client, namespace: str, count: int) -> None:
@@ -35,9 +36,16 @@ async def make_slices(client: Client, namespace: str, count: int) -> None:
     await _each(
         count,
         lambda number: client.create(
-            ENDPOINT_SLICES, slice_of(namespace, f"s-{number}", endpoints(number, "192.0.2", "192.0.3"))
+            ENDPOINT_SLICES,
+            _one_port(slice_of(namespace, f"s-{number}", endpoints(number, "192.0.2", "192.0.3"))),
         ),
     )
+
+
+def _one_port(obj: Obj) -> Obj:
+    ports = obj.get("ports") or obj["spec"]["ports"]
+    del ports[1:]
+    return obj
 
 
 def endpoints(number: int, *networks: str) -> list[Obj]:
