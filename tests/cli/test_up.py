@@ -155,5 +155,5 @@ def test_the_domain_is_chosen_once(tmp_path: Path) -> None:
         up._choose(cluster, up.Asked(domain="a..b"), 1)
     for asked in ("k8s.test", None, "k8s.test"):
         assert up._choose(cluster, up.Asked(domain=asked), 1).domain == "k8s.test"
-    with pytest.raises(UserError, match="the domain of 'one' is k8s.test"):
+    with pytest.raises(UserError, match=r"the domain of 'one' is k8s\.test"):
         up._choose(cluster, up.Asked(domain="cluster.local"), 1)

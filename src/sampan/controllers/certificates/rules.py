@@ -1,6 +1,6 @@
 """What each of Kubernetes' own signers signs, and what is approved without asking anybody. Pure.
 
-Source: reference/access-authn-authz/certificate-signing-requests ("Kubernetes signers"), kubelet-tls-bootstrapping.
+Source: reference/access-authn-authz, "certificate-signing-requests" and "kubelet-tls-bootstrapping".
 """
 
 from __future__ import annotations
