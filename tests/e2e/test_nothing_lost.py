@@ -112,7 +112,7 @@ def test_a_service_deleted_and_made_anew(shop: Shop) -> None:
         eventually(lambda: len(shop.ready()) == 3)
         eventually(lambda: ask_once(shop.address))
         with shop.busy():
-            time.sleep(0.5)
+            time.sleep(1)
         assert kept.ask() == kept.pod
 
 

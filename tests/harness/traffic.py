@@ -1,6 +1,7 @@
 """A client that never stops asking: what it saw while something else went on.
 
-Run as a program (also inside a Pod) it prints one JSON line of counts; `Load` runs it on the host.
+Run as a program (also inside a Pod) it prints a line when it begins and one JSON line of counts in the end;
+`Load` runs it on the host.
 
     python traffic.py URL SECONDS new|keep|udp [PAUSE_S]
 """
@@ -160,6 +161,9 @@ class Load:
             self._clients[mode] = subprocess.Popen(
                 [*self._argv, mode, *self._pause], stdout=subprocess.PIPE, text=True
             )
+        for client in self._clients.values():
+            assert client.stdout is not None
+            client.stdout.readline()
         time.sleep(0.3)
         return self
 
@@ -182,6 +186,7 @@ def main() -> None:
     url, seconds, mode, *pause = sys.argv[1], float(sys.argv[2]), sys.argv[3], *map(float, sys.argv[4:])
     stopping = threading.Event()
     signal.signal(signal.SIGTERM, lambda number, frame: stopping.set())
+    print("asking", flush=True)
     if mode == "udp":
         counts = hammer_datagrams(url, seconds, stopping, *pause)
     else:

@@ -49,6 +49,8 @@ NODE: Obj = {
     "metadata": {"name": HERE.name, "labels": {"topology.kubernetes.io/zone": HERE.zone}},
     "spec": {},
 }
+TURNS = 100
+"""Of the event loop: after fewer, what was stored is in the kernel."""
 RESOURCES = {"Service": SERVICES, "EndpointSlice": ENDPOINT_SLICES}
 LOCAL = frozenset({*HERE.ips, "127.0.0.1", "::1"})
 
@@ -141,7 +143,8 @@ async def _told(world: World, story: list[list[Change]]) -> None:
             if proxy is None or RESTART in batch:
                 await stack.aclose()
                 proxy = await stack.enter_async_context(world.proxy())
-            await asyncio.sleep(0.005)
+            for _ in range(TURNS):
+                await asyncio.sleep(0)
             assert await proxy.audit() == 0
             compare(world)
 
