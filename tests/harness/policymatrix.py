@@ -81,6 +81,7 @@ class Matrix:
         """One socket for all: the answer comes from whom it was sent to."""
         loop = asyncio.get_running_loop()
         sock = stack.enter_context(await self._places[ip].socket(socket.SOCK_DGRAM))
+        sock.bind((ip, _SOURCE_PORT + self._rounds))  # of no flow that an earlier round established
         asked = {(flow.destination, flow.port): flow for flow in flows}
 
         def heard() -> None:

@@ -20,6 +20,10 @@ _DUMP_INTERRUPTED = 0x10
 _BATCH_BEGIN, _BATCH_END = 0x10, 0x11
 NESTED = 0x8000
 
+_GET_CHAIN, _GET_ELEMENTS = 4, 13
+_CHAIN_TABLE, _CHAIN_NAME = 1, 3
+_LIST_TABLE, _LIST_SET = 1, 2
+
 _HEADER = struct.Struct("=IHHII")
 _FAMILY = struct.Struct(">BBH")
 ATTRIBUTE = struct.Struct("=HH")
@@ -74,6 +78,18 @@ def attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
             return
         yield kind & 0x3FFF, data[at + 4 : at + length]
         at += (length + 3) & ~3
+
+
+def get_chain(table: str, name: str, sequence: int) -> bytes:
+    """Asks for one chain: the answer is ENOENT, or there is no error."""
+    body = family(INET) + text(_CHAIN_TABLE, table) + text(_CHAIN_NAME, name)
+    return message(NFTABLES << 8 | _GET_CHAIN, ACK, sequence, body)
+
+
+def list_elements(table: str, set_name: str, sequence: int) -> bytes:
+    """Asks for all elements of a set."""
+    body = family(INET) + text(_LIST_TABLE, table) + text(_LIST_SET, set_name)
+    return message(NFTABLES << 8 | _GET_ELEMENTS, DUMP, sequence, body)
 
 
 class Reply(NamedTuple):

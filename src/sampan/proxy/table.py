@@ -82,6 +82,11 @@ class Change:
     def __bool__(self) -> bool:
         return bool(self.delete or self.add)
 
+    @property
+    def size(self) -> int:
+        """How many elements are deleted and added; one with a new value is both."""
+        return len(self.delete) + len(self.add)
+
     def without(self, elements: Collection[Element]) -> Change:
         """Leaves these elements as they are."""
         return Change(

@@ -18,10 +18,8 @@ from typing import Any, NamedTuple
 from sampan.proxy import chains, nfnetlink
 from sampan.proxy.affinity import Client
 from sampan.proxy.nfnetlink import (
-    ACK,
     ATTRIBUTE,
     CREATE,
-    DUMP,
     EXCLUSIVE,
     INET,
     NESTED,
@@ -30,7 +28,6 @@ from sampan.proxy.nfnetlink import (
     attribute,
     attributes,
     family,
-    message,
     nested,
     text,
 )
@@ -148,18 +145,6 @@ def transaction(change: Change, first_sequence: int, families: Sequence[int] = (
         *_element_messages(_NEW_ELEMENTS, CREATE | EXCLUSIVE, _sorted(change.add)),
     ]
     return nfnetlink.batch(messages, first_sequence)
-
-
-def list_elements(set_name: str, sequence: int) -> bytes:
-    """Asks for all elements of a set."""
-    body = family(INET) + text(_LIST_TABLE, TABLE) + text(_LIST_SET, set_name)
-    return message(NFTABLES << 8 | _GET_ELEMENTS, DUMP, sequence, body)
-
-
-def get_chain(name: str, sequence: int) -> bytes:
-    """Asks for one chain: the answer is ENOENT, or there is no error."""
-    body = family(INET) + text(1, TABLE) + text(3, name)
-    return message(NFTABLES << 8 | _GET_CHAIN, ACK, sequence, body)
 
 
 def elements(reply: Reply) -> Table:

@@ -22,7 +22,7 @@ async def test_a_transaction_is_taken_whole_or_not_at_all(lab: Lab) -> None:
     with pytest.raises(TableDrifted, match="No such file or directory"):
         kernel.apply(Change(add=(IN,)))
     await kernel.replace(dict([IN]))
-    with pytest.raises(TableDrifted, match="refused a transaction of 2 changes to policies: File exists"):
+    with pytest.raises(TableDrifted, match="2 changes to sampan-policy: File exists"):
         kernel.apply(Change(add=(COUNTED, IN)))
     assert await kernel.listing() == dict([IN])
     kernel.apply(Change(delete=(IN,), add=(COUNTED, (IN[0], (6,)))))

@@ -15,9 +15,7 @@ from typing import Any, NamedTuple
 
 from sampan.proxy import nfnetlink
 from sampan.proxy.nfnetlink import (
-    ACK,
     CREATE,
-    DUMP,
     EXCLUSIVE,
     INET,
     NFTABLES,
@@ -25,7 +23,6 @@ from sampan.proxy.nfnetlink import (
     attribute,
     attributes,
     family,
-    message,
     nested,
     number,
     text,
@@ -119,17 +116,6 @@ def replacement(elements: Table, first_sequence: int) -> tuple[bytes, int]:
     """The static rules and these elements instead of whatever table there was, as one batch."""
     adds = _messages(Change(add=tuple(elements.items())))
     return nfnetlink.batch([*ruleset.messages(), *adds], first_sequence)
-
-
-def get_version(sequence: int) -> bytes:
-    """Asks whether the table is one of this version's rules: the answer is ENOENT, or there is no error."""
-    body = family(INET) + text(1, TABLE) + text(3, ruleset.version_chain())
-    return message(NFTABLES << 8 | _GET_CHAIN, ACK, sequence, body)
-
-
-def list_elements(set_name: str, sequence: int) -> bytes:
-    body = family(INET) + text(_LIST_TABLE, TABLE) + text(_LIST_SET, set_name)
-    return message(NFTABLES << 8 | _GET_ELEMENTS, DUMP, sequence, body)
 
 
 def elements(set_name: str, listed: Sequence[Reply]) -> Table:
