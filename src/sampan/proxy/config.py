@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sampan.proxy import audits
 from sampan.proxy.ruleset import FamilyConstants
-
-AUDIT_EVERY_S = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +26,7 @@ class ProxyConfig:
     load_balancers: tuple[str, ...] = ()
     health_port: int = 0
     metrics_port: int = 0
-    audit_every_s: float = AUDIT_EVERY_S
+    audit_every_s: float = audits.EVERY_S
 
     @property
     def families(self) -> tuple[FamilyConstants, ...]:

@@ -24,7 +24,7 @@ from sampan.api.validation.pod import MIRROR
 from sampan.client.client import Client
 from sampan.client.events import EventRecorder
 from sampan.client.informers import Informers
-from sampan.proxy import hostports
+from sampan.proxy import audits, hostports
 from sampan.proxy.config import ProxyConfig as ProxyConfig
 from sampan.proxy.conntrack import KernelConntrack
 from sampan.proxy.contract import Conntrack, Nft, NftFault, NftLoader, SocketFactory
@@ -53,7 +53,6 @@ from sampan.proxy.table import MADE_ONCE, Change, diff, of_set
 log = logging.getLogger(__name__)
 
 _SERVICES_PER_TURN = 200
-_RETRY_S = 1.0
 
 ZONE = "topology.kubernetes.io/zone"
 _INDEX = "service"
@@ -133,7 +132,8 @@ class Proxy:
             await self._start()
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._forget_flows(), name="proxy-conntrack")
-                group.create_task(self._audit_now_and_then(), name="proxy-audit")
+                auditing = audits.now_and_then(self.audit, self._drifted, self._config.audit_every_s)
+                group.create_task(auditing, name="proxy-audit")
                 group.create_task(self._reports.run(), name="proxy-reports")
                 group.create_task(self._guard.run(), name="proxy-guard")
         finally:
@@ -336,20 +336,6 @@ class Proxy:
         passed = asyncio.Event()
         self._stale.put_nowait(passed)
         await passed.wait()
-
-    async def _audit_now_and_then(self) -> None:
-        while True:
-            try:
-                async with asyncio.timeout(self._config.audit_every_s):
-                    await self._drifted.wait()
-            except TimeoutError:
-                log.debug("audit is due")
-            try:
-                await self.audit()
-            except NftFault:
-                log.exception("cannot bring the kernel's table in line; trying again")
-                self._drifted.set()
-                await asyncio.sleep(_RETRY_S)
 
 
 @contextmanager

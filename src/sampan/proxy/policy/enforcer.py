@@ -29,6 +29,7 @@ from sampan.api.resources import NAMESPACES, NETWORK_POLICIES, PODS
 from sampan.client.client import Client
 from sampan.client.informer import Informer
 from sampan.client.informers import Informers
+from sampan.proxy import audits
 from sampan.proxy.contract import NftFault, SocketFactory
 from sampan.proxy.policy import drops
 from sampan.proxy.policy.contract import PolicyTable
@@ -41,12 +42,10 @@ from sampan.proxy.table import Element, Table, diff, of_set
 
 log = logging.getLogger(__name__)
 
-AUDIT_EVERY_S = 600.0
 ADMIT_TIMEOUT_S = 20.0
 CATCH_UP_TIMEOUT_S = 5.0
 UNCLAIMED_FOR_S = 60.0
 """How long an earlier process' isolation of an address stands that no Pod has said to be its own."""
-_RETRY_S = 1.0
 _OF_AN_ADDRESS = frozenset(f"{name}{v}" for name in ("in", "eg", "self", "dropin", "dropeg") for v in "46")
 _OF_A_CLASS = frozenset(("peers", "protos", "allow", "spans"))
 
@@ -61,7 +60,7 @@ class PolicyConfig:
 
     node_name: str
     stand_ins: tuple[PodFacts, ...] = ()
-    audit_every_s: float = AUDIT_EVERY_S
+    audit_every_s: float = audits.EVERY_S
     unclaimed_for_s: float = UNCLAIMED_FOR_S
 
 
@@ -124,7 +123,8 @@ class Enforcer:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._follow_when_wanted(), name="policies-follow")
                 group.create_task(self._forget_flows(), name="policies-flows")
-                group.create_task(self._audit_now_and_then(), name="policies-audit")
+                auditing = audits.now_and_then(self.audit, self._drifted, self._config.audit_every_s)
+                group.create_task(auditing, name="policies-audit")
         finally:
             self._ready.clear()
             self._kernel.close()
@@ -311,20 +311,6 @@ class Enforcer:
                 await self._flows.forget(ips)
             finally:
                 self._freed.task_done()
-
-    async def _audit_now_and_then(self) -> None:
-        while True:
-            try:
-                async with asyncio.timeout(self._config.audit_every_s):
-                    await self._drifted.wait()
-            except TimeoutError:
-                log.debug("audit is due")
-            try:
-                await self.audit()
-            except NftFault:
-                log.exception("cannot bring the policies' table in line; trying again")
-                self._drifted.set()
-                await asyncio.sleep(_RETRY_S)
 
 
 def _unclaimed(found: Table, picture: Picture) -> set[Element]:
