@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import time
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from harness.dnstalk import addresses, question
 from harness.node import Node, eventually
 from mirror import Mirror
 from sampan.cli import nodedns
@@ -208,14 +208,11 @@ def test_nobody_is_refused_while_the_node_is_dead(mortal: Node) -> None:
     ip = mortal.get("service", "kube-dns", "kube-system")["spec"]["clusterIP"]
     for _ in range(2):
         mortal.kill()
-        waiting = subprocess.Popen(
-            ["dig", "+short", "+tries=1", "+time=20", f"@{ip}", "kubernetes.default.svc.cluster.local"],
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        time.sleep(0.2)  # the question lies in the socket of a process that is no more
-        mortal.up()
-        assert waiting.communicate(timeout=30)[0].strip()
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as waiting:
+            waiting.settimeout(20)
+            waiting.sendto(question("kubernetes.default.svc.cluster.local."), (ip, 53))
+            mortal.up()  # the question lies in the socket of a process that is no more
+            assert addresses(waiting.recv(512))
     mortal.sh("asker", "default", "touch /tmp/enough")
     asked = eventually(lambda: mortal.kubectl("logs", "asker", "-n", "default").out)
     number, slowest_s, failed = asked.split(" ", 2)
