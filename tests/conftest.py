@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 from collections.abc import Iterator
@@ -10,10 +11,16 @@ from pathlib import Path
 import pytest
 
 from harness.node import Node
+from harness.secondtry import SecondTry
 from mirror import Mirror
 
 IMAGES = Path(os.environ.get("SAMPAN_TEST_IMAGES", "/tmp/sampan-test-images"))
 ON_A_NODE = ("/e2e/", "/conformance/")
+numbers = itertools.count(1)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(SecondTry())
 
 
 @pytest.fixture(scope="session")
@@ -24,7 +31,7 @@ def mirror() -> Iterator[Mirror]:
 
 @pytest.fixture(scope="session")
 def node(mirror: Mirror, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
-    node = Node(tmp_path_factory.mktemp("node"), f"e2e-{os.getpid()}", mirror.url)
+    node = Node(tmp_path_factory.mktemp("node"), f"e2e-{os.getpid()}-{next(numbers)}", mirror.url)
     node.up()
     try:
         yield node
