@@ -21,11 +21,12 @@ from sampan.apiserver.eviction import evict
 from sampan.apiserver.filters import Filter, parse
 from sampan.apiserver.lister import Page, list_page, wait_fresh
 from sampan.apiserver.params import revision
-from sampan.apiserver.pipeline import Pipeline, scope_prefix
+from sampan.apiserver.pipeline import Pipeline
 from sampan.apiserver.registry.hooks import Call
 from sampan.apiserver.registry.namespaces import finalize
 from sampan.apiserver.registry.pods import bind
 from sampan.apiserver.reviews import Reviews
+from sampan.apiserver.storage import scope_prefix
 from sampan.apiserver.tokens import Tokens
 from sampan.apiserver.watchcache import Cache
 

@@ -15,8 +15,9 @@ from sampan.api.request import Request
 from sampan.api.resources import PODS
 from sampan.api.selectors import label_selector_from
 from sampan.apiserver import deletion
-from sampan.apiserver.pipeline import Pipeline, scope_prefix
+from sampan.apiserver.pipeline import Pipeline
 from sampan.apiserver.registry.hooks import Call
+from sampan.apiserver.storage import scope_prefix
 
 BUDGETS = resources.resource("policy", "v1", "poddisruptionbudgets")
 REFUSED = "Cannot evict pod as it would violate the pod's disruption budget."

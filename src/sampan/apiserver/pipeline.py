@@ -2,7 +2,7 @@
 
 Order on create: namespace check, defaults, the kind's own preparation, mutating admission, defaults again,
 validation, reservation of what is unique, commit. On update the old object lends what may not change, and an
-update that changes nothing writes nothing. A write is answered once the watch cache shows it.
+update that changes nothing writes nothing.
 
 Conflicts: every write names the revision it was made from. A client that named one gets 409; one that did
 not (a patch, an update without resourceVersion) is silently tried again on the newer object.
@@ -11,9 +11,8 @@ not (a patch, an update without resourceVersion) is silently tried again on the 
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import orjson
@@ -32,10 +31,9 @@ from sampan.apiserver.filters import parse
 from sampan.apiserver.patching import apply_patch
 from sampan.apiserver.registry.hooks import Call, Hooks, Undo
 from sampan.apiserver.registry.namespaces import NamespaceGate
+from sampan.apiserver.storage import Storage, key_for, scope_prefix
 from sampan.apiserver.watchcache import Cache, Hub
-from sampan.store.contract import ABSENT, Delete, Op, Put, Store, StoreError, StoreFull, TxnConflict
-
-log = logging.getLogger(__name__)
+from sampan.store.contract import ABSENT, Delete, Put, Store, TxnConflict
 
 ATTEMPTS = 20
 NAME_ATTEMPTS = 8
@@ -53,8 +51,8 @@ class Pipeline:
         hooks: Mapping[tuple[str, str], Hooks],
         admission: Admission,
     ) -> None:
-        self.store = store
         self.hub = hub
+        self._storage = Storage(store, hub)
         self._hooks = hooks
         self._admission = admission
         self._gate = NamespaceGate(hub)
@@ -64,10 +62,10 @@ class Pipeline:
         return self._hooks.get((stored.group, stored.plural), _PLAIN)
 
     def cache(self, resource: Resource) -> Cache:
-        return self.hub.cache(storage_prefix(resource))
+        return self._storage.cache(resource)
 
     def find(self, resource: Resource, namespace: str, name: str) -> Entry | None:
-        return self.cache(resource).get(key_for(resource, namespace, name))
+        return self._storage.find(resource, namespace, name)
 
     def get(self, call: Call) -> Entry:
         request = call.request
@@ -126,14 +124,14 @@ class Pipeline:
                 return shown
             put = Put(key, stamp(to_storage(resource, obj)), ABSENT)
             try:
-                return await self._put(resource, put, hooks.companions(call, obj, None))
+                return await self._storage.put(resource, put, hooks.companions(call, obj, None))
             except TxnConflict as conflict:
                 undo()
                 if conflict.key == key:
                     there = conflict.current
                     raise _exists(resource, name, there and Entry(*there[:3])) from None
                 # Somebody was faster with what is written beside it: once that is seen, choose again.
-                await self._catch_up(conflict)
+                await self._storage.catch_up(conflict)
             except StatusError:
                 undo()
                 raise
@@ -202,7 +200,7 @@ class Pipeline:
             try:
                 return await self._replace(call, entry, change, subresource)
             except TxnConflict as conflict:
-                await self._catch_up(conflict)
+                await self._storage.catch_up(conflict)
         raise errors.conflict(call.resource, call.request.name)
 
     async def _replace(
@@ -252,7 +250,7 @@ class Pipeline:
             return shown
         try:
             put = Put(entry.key, stamp(stored), entry.revision)
-            return await self._put(resource, put, hooks.companions(call, new, old))
+            return await self._storage.put(resource, put, hooks.companions(call, new, old))
         except (TxnConflict, StatusError):
             undo()
             raise
@@ -266,7 +264,7 @@ class Pipeline:
             try:
                 return await self._delete(call, entry, options)
             except TxnConflict as conflict:
-                await self._catch_up(conflict)
+                await self._storage.catch_up(conflict)
         raise errors.conflict(call.resource, call.request.name)
 
     async def delete_collection(self, call: Call, options: deletion.Options) -> list[Entry]:
@@ -325,7 +323,7 @@ class Pipeline:
         if closing:
             self._gate.close(name)
         try:
-            marked = await self._put(resource, Put(entry.key, stamp(outcome.obj), entry.revision))
+            marked = await self._storage.put(resource, Put(entry.key, stamp(outcome.obj), entry.revision))
         except (TxnConflict, StatusError):
             if closing:
                 self._gate.reopen(name)
@@ -339,7 +337,7 @@ class Pipeline:
         last["metadata"].pop("resourceVersion", None)
         stamped = stamp(last)
         companions = self.hooks(call.resource).companions(call, None, entry.obj)
-        revision = await self._commit(*companions, Delete(entry.key, stamped, entry.revision))
+        revision = await self._storage.commit(*companions, Delete(entry.key, stamped, entry.revision))
         return Entry(entry.key, stamped.at(revision), revision)
 
     def _reserve(self, call: Call, hooks: Hooks, new: Obj, old: Obj | None) -> Undo:
@@ -356,49 +354,8 @@ class Pipeline:
 
         return undo
 
-    # --- the store ------------------------------------------------------------------------------------
-
-    async def _put(self, resource: Resource, op: Put, companions: Sequence[Op] = ()) -> Entry:
-        revision = await self._commit(*companions, op)
-        shown = self.cache(resource).get(op.key)
-        if shown is not None and shown.revision == revision:
-            return shown
-        assert not isinstance(op.value, bytes)
-        return Entry(op.key, op.value.at(revision), revision)
-
-    async def _commit(self, *ops: Op) -> int:
-        """All of `ops` or none; answers the revision of the last."""
-        try:
-            revision = (await self.store.txn(ops))[-1]
-        except StoreFull as error:
-            log.error("the store takes no writes: %s", error)
-            raise errors.internal(
-                f"nothing was written, the store takes no writes ({error}); free space on its disk"
-            ) from error
-        except TxnConflict:
-            raise
-        except StoreError as error:
-            raise errors.unavailable(f"the store does not answer: {error}") from error
-        await self.hub.applied(revision)
-        return revision
-
-    async def _catch_up(self, conflict: TxnConflict) -> None:
-        """Waits until the cache has seen what we lost against."""
-        current = conflict.current
-        await self.hub.applied(current.revision if current is not None else self.store.revision)
-
     def _absent(self, call: Call) -> bool:
         return self.find(call.resource, call.request.namespace, call.request.name) is None
-
-
-def scope_prefix(resource: Resource, namespace: str) -> str:
-    """The key prefix of a namespace's objects, or of all."""
-    prefix = storage_prefix(resource)
-    return f"{prefix}{namespace}/" if resource.namespaced and namespace else prefix
-
-
-def key_for(resource: Resource, namespace: str, name: str) -> str:
-    return scope_prefix(resource, namespace) + name
 
 
 def _broken(resource: Resource, subresource: str, new: Obj, old: Obj) -> list[FieldError]:

@@ -17,8 +17,8 @@ from sampan.apiserver.entry import Entry
 from sampan.apiserver.exchange import Exchange
 from sampan.apiserver.lister import Page
 from sampan.apiserver.patching import PATCH_TYPES, not_a_patch
-from sampan.apiserver.pipeline import key_for
 from sampan.apiserver.route import Route
+from sampan.apiserver.storage import key_for
 
 _DEPRECATED: Mapping[Resource, str] = {
     ENDPOINTS: "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",

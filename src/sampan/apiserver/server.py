@@ -49,7 +49,7 @@ from sampan.apiserver.kubeletport import KubeletPort
 from sampan.apiserver.metrics import Metrics
 from sampan.apiserver.nodeauthorizer import Bootstrapper, NodeAuthorizer
 from sampan.apiserver.nonresource import NonResource
-from sampan.apiserver.pipeline import Pipeline, scope_prefix
+from sampan.apiserver.pipeline import Pipeline
 from sampan.apiserver.proxying.connect import ProxyConnect
 from sampan.apiserver.proxying.kubelets import Kubelets
 from sampan.apiserver.registry import kinds
@@ -58,6 +58,7 @@ from sampan.apiserver.registry.services import ServiceHooks
 from sampan.apiserver.repair import AddressRepair
 from sampan.apiserver.reviews import Reviews
 from sampan.apiserver.servicecidrs import ServiceCIDRs
+from sampan.apiserver.storage import scope_prefix
 from sampan.apiserver.streams.connect import Connect
 from sampan.apiserver.tokens import Tokens
 from sampan.apiserver.transport import DirectTransport

@@ -17,9 +17,10 @@ from sampan.api.resources import NODE_METRICS, NODES, POD_METRICS, PODS, Resourc
 from sampan.api.streams import NodeStreams, NodeUsage, PodUsage
 from sampan.apiserver.filters import parse
 from sampan.apiserver.lister import list_page
-from sampan.apiserver.pipeline import Pipeline, scope_prefix
+from sampan.apiserver.pipeline import Pipeline
 from sampan.apiserver.proxying.kubelets import Kubelets
 from sampan.apiserver.registry.hooks import Call
+from sampan.apiserver.storage import scope_prefix
 
 GROUP = NODE_METRICS.group
 _SELECTORS = ("labelSelector", "fieldSelector")

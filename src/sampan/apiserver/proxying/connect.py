@@ -11,11 +11,11 @@ from sampan.api.resources import ENDPOINT_SLICES, NODES, PODS, Resource
 from sampan.api.streams import NodeStreams
 from sampan.apiserver.dispatch import Dispatcher
 from sampan.apiserver.exchange import Exchange
-from sampan.apiserver.pipeline import scope_prefix
 from sampan.apiserver.proxying import nodes, proxy, target
 from sampan.apiserver.proxying.kubelets import Kubelets
 from sampan.apiserver.registry.hooks import Call
 from sampan.apiserver.route import Proxied
+from sampan.apiserver.storage import scope_prefix
 
 _VERBS: Mapping[str, str] = {
     "GET": "get",
