@@ -1,7 +1,7 @@
 """A test on a real node that fails is tried once more, on a node made anew, and the summary says so by name.
 
-As upstream's end-to-end runs allow flake attempts: a real node shares its machine with whoever else is there,
-and a container that was not given the processor for seconds is no news of sampan. What fails twice has failed;
+As upstream's end-to-end runs allow flake attempts: a real node shares its machine with others,
+and a container that got no processor for seconds is no news of sampan. What fails twice has failed;
 so has what fails while many do (TESTS), which is no bad luck. Tests without a node get no second try.
 """
 
