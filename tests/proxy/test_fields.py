@@ -35,7 +35,7 @@ class Side:
         return str(self.lab.node.plan.families[self.index].service_cidr[n])
 
     def pool(self, n: int = 1) -> str:
-        return str(self.lab.node.plan.families[self.index].load_balancers[n])
+        return str(self.lab.node.plan.families[self.index].load_balancers[0][n])
 
     def add(self, *ends: Place | tuple[Place, str], **spec: object) -> None:
         """The Service `web` with these endpoints; `ingress`: addresses of its load balancer."""

@@ -145,7 +145,7 @@ async def test_node_port_reuse(lab: Lab, family: int) -> None:
 async def test_external_address_removed_and_given_again(lab: Lab, family: int, kind: str) -> None:
     (server,) = await servers(lab, 1)
     client = await lab.pod()
-    address = str(lab.node.plan.families[family].load_balancers[3])
+    address = str(lab.node.plan.families[family].load_balancers[0][3])
     without = udp_service("dns", vip(lab, family, 21), type="LoadBalancer")
     given = udp_service("dns", vip(lab, family, 21), type="LoadBalancer")
     if kind == "external IP":

@@ -89,7 +89,7 @@ def cast_of(lab: Lab, pods: list[Place]) -> Cast:
     """Everybody answers, so an endpoint elsewhere is the host, which is also who comes from outside."""
     rows = {row.version: row for row in lab.node.plan.families}
     hosts = {version: str(row.host.ip) for version, row in rows.items()}
-    pools = {version: row.load_balancers for version, row in rows.items()}
+    pools = {version: row.load_balancers[0] for version, row in rows.items()}
     plan = lab.node.plan
     return Cast(
         Here(NODE, plan.node_ips, (*plan.service_cidrs, *plan.load_balancers)),

@@ -38,8 +38,10 @@ class World(BaseWorld):
         return self.fake.objects(SERVICES)
 
 
-def world(*objects: Obj, pools: tuple[str, ...] = ("100.65.0.0/29",)) -> AbstractAsyncContextManager[World]:
-    return running(World(*objects), lambda *given: LoadBalancerController(*given, pools))
+def world(
+    *objects: Obj, pools: tuple[str, ...] = ("100.65.0.0/29",), former: tuple[str, ...] = ()
+) -> AbstractAsyncContextManager[World]:
+    return running(World(*objects), lambda *given: LoadBalancerController(*given, pools, former))
 
 
 async def test_an_address_out_of_the_box() -> None:
@@ -141,7 +143,7 @@ async def test_an_address_that_cannot_be_had_leaves_all_as_it_is() -> None:
         for asked, why in refusals.items():
             patch = {"spec": {"loadBalancerIP": asked}}
             await it.client.patch(SERVICES, "a", patch, namespace="default")
-            said = f"failed to ensure load balancer: spec.loadBalancerIP {asked} {why}"
+            said = f"failed to ensure load balancer: the address {asked} {why}"
             await it.until(lambda said=said: any(said in e["message"] for e in it.fake.objects(EVENTS)))
             assert it.addresses("a") == before
         # The other one goes, and what was asked for in vain is there.
@@ -181,3 +183,18 @@ async def test_a_status_that_was_emptied_is_written_anew() -> None:
         empty = {"status": {"loadBalancer": {"ingress": None}}}
         await it.client.patch(SERVICES, "web", empty, namespace="default", subresource="status")
         await it.until(lambda: it.addresses("web") == ["100.65.0.1"])
+
+
+async def test_whoever_has_an_address_of_a_former_pool_is_given_another() -> None:
+    others = service("others", "192.0.2.9")
+    held = service("web", "198.51.100.5")
+    async with world(held, others, former=("198.51.100.0/24",)) as it:
+        await it.until(lambda: it.addresses("web") == ["100.65.0.1"])
+        assert it.addresses("others") == ["192.0.2.9"]
+
+
+async def test_the_annotation_asks_for_an_address_of_each_family() -> None:
+    asking = service("web", ipFamilies=["IPv4", "IPv6"], loadBalancerIP="100.65.0.2")
+    asking["metadata"]["annotations"] = {"metallb.io/loadBalancerIPs": "fd00:5::6, 100.65.0.5"}
+    async with world(asking, pools=("100.65.0.0/29", "fd00:5::/125")) as it:
+        await it.until(lambda: it.addresses("web") == ["100.65.0.5", "fd00:5::6"])

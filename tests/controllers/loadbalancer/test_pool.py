@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,7 +17,7 @@ BOTH = ("IPv4", "IPv6")
 def choose(
     pools: Pools, holder: str, *families: str, asked: str = "", has: tuple[str, ...] = ()
 ) -> list[str]:
-    return pools.choose(holder, families or ("IPv4",), asked, has)
+    return pools.choose(holder, families or ("IPv4",), asked.split(), has)
 
 
 def test_the_lowest_that_is_free() -> None:
@@ -86,6 +88,49 @@ def test_a_full_pool_gives_nothing_at_all() -> None:
     assert choose(pools, "c", "IPv6", "IPv4") == ["fd00:5::1", "100.65.0.1"]
 
 
+@pytest.mark.parametrize(
+    ("text", "first", "last", "count"),
+    [
+        ("192.0.2.0/24", "192.0.2.1", "192.0.2.254", 254),
+        ("192.0.2.8/31", "192.0.2.8", "192.0.2.9", 2),
+        ("192.0.2.8/32", "192.0.2.8", "192.0.2.8", 1),
+        ("192.0.2.10-192.0.2.20", "192.0.2.10", "192.0.2.20", 11),
+        ("fd00:5::-fd00:5::f", "fd00:5::", "fd00:5::f", 16),
+    ],
+)
+def test_what_a_pool_has(text: str, first: str, last: str, count: int) -> None:
+    pool = Pool(text)
+    assert len(pool) == count and pool.lowest_free() == first
+    assert pool.number_of(first) is not None and pool.number_of(last) is not None
+    assert pool.number_of(str(ip_address(first) - 1)) is pool.number_of(str(ip_address(last) + 1)) is None
+
+
+def test_pools_of_one_family_are_used_in_their_order() -> None:
+    pools = Pools(("192.0.2.8/32", V6, "100.65.0.4-100.65.0.5"))
+    assert [choose(pools, holder) for holder in "abc"] == [["192.0.2.8"], ["100.65.0.4"], ["100.65.0.5"]]
+    with pytest.raises(
+        Refused, match=r"all 3 addresses of the pools 192\.0\.2\.8/32, 100\.65\.0\.4-100\.65\.0\.5"
+    ):
+        choose(pools, "d")
+    pools.keep("a")
+    assert choose(pools, "d", asked="192.0.2.8") == ["192.0.2.8"]
+
+
+def test_one_address_of_each_family_may_be_asked_for() -> None:
+    pools = Pools((V4, V6))
+    assert choose(pools, "a", *BOTH, asked="fd00:5::4 100.65.0.3") == ["100.65.0.3", "fd00:5::4"]
+    with pytest.raises(Refused, match="two of one family"):
+        choose(pools, "b", *BOTH, asked="100.65.0.4 100.65.0.5")
+
+
+def test_what_came_from_a_former_pool() -> None:
+    pools = Pools((V4,), former=("192.0.2.0/24", "fd00:6::/120"))
+    assert pools.gave("192.0.2.7") and pools.gave("100.65.0.1") and pools.gave("fd00:6::1")
+    assert not pools.covers("192.0.2.7") and not pools.gave("198.51.100.1")
+    pools.learn("a", ["192.0.2.7"])
+    assert choose(pools, "a", has=("192.0.2.7",)) == ["100.65.0.1"]
+
+
 def test_of_what_is_not_the_pools_nothing_is_learned() -> None:
     pools = Pools((V4,))
     pools.learn("a", ["192.0.2.1", "fd00:5::1", "100.65.0.7", ""])
@@ -99,10 +144,9 @@ def test_nobody_shares_and_nothing_is_lost(steps: list[tuple[str, int]]) -> None
     for what, number in steps:
         holder = f"h{number}"
         if what == "take" and holder not in held:
-            try:
-                address = pool.lowest_free()
-            except Refused:
-                assert len(held) == 6
+            address = pool.lowest_free()
+            if not address:
+                assert len(held) == len(pool) == 6
                 continue
             free = [f"100.65.0.{n}" for n in range(1, 7) if f"100.65.0.{n}" not in held.values()]
             assert address == free[0]

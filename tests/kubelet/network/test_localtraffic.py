@@ -82,7 +82,7 @@ async def test_the_hosts_routes_follow_the_endpoints(tmp_path: Path) -> None:
     name = f"test-{uuid4().hex[:8]}"
     node = await ensure_node(name, tmp_path / "node", tmp_path / "network.json", lan=tmp_path / "lan")
     row = node.plan.families[0]
-    vip, far = str(row.load_balancers[7]), [str(row.host.network[offset]) for offset in (2, 3)]
+    vip, far = str(row.load_balancers[0][7]), [str(row.host.network[offset]) for offset in (2, 3)]
     client = Client(FakeTransport())
     informers = Informers(client)
     tasks = [

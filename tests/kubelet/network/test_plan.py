@@ -62,7 +62,7 @@ def test_clusters_never_overlap(version: int, field: str) -> None:
     for index in range(MAX_INDEX + 1):
         assert free_index(taken) == index
         value = getattr(node_plan(index, "c", Path(), families=[version]).families[0], field)
-        taken.append(value.network if field == "host" else value)
+        taken.append(value.network if field == "host" else value[0] if field == "load_balancers" else value)
     with pytest.raises(NetworkFault):
         free_index(taken)
 
@@ -74,7 +74,7 @@ def test_ranges_of_a_cluster_never_overlap() -> None:
         assert all(row.pod_cidr.subnet_of(rows[0].cluster_cidr) for row in rows)
         assert all(row.node in rows[0].host.network for row in rows)
         apart = [row.pod_cidr for row in rows]
-        apart += [rows[0].service_cidr, rows[0].load_balancers, rows[0].host.network]
+        apart += [rows[0].service_cidr, *rows[0].load_balancers, rows[0].host.network]
         for one, other in itertools.combinations(apart, 2):
             assert not one.overlaps(other)
 
@@ -86,7 +86,7 @@ def test_second_family_and_second_node() -> None:
         str(value)
         for value in (
             family.host, family.node, family.pod_cidr, family.cluster_cidr, family.service_cidr,
-            family.load_balancers, family.kubernetes, family.dns, family.gateway,
+            family.load_balancers[0], family.kubernetes, family.dns, family.gateway,
         )
     ] == [
         "fd73:616d:7003:300::1/64", "fd73:616d:7003:300::12/64", "fd73:616d:7003:10::/64",

@@ -128,7 +128,7 @@ async def test_pod_cannot_send_with_another_address(lab: Lab) -> None:
             honest.bind((two.ips[row], 0))
             sender.sendto(b"forged", (address, 81))
             honest.sendto(b"honest", (address, 81))
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 assert await asyncio.get_running_loop().sock_recv(listener, 100) == b"honest"
 
 

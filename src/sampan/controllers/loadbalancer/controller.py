@@ -7,6 +7,8 @@ waits, and is woken by whoever gives an address back.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sampan.api.errors import StatusError
 from sampan.api.objects import Obj, is_deleting, key_of, name_of, namespace_of, revision_of, uid_of
 from sampan.api.resources import SERVICES
@@ -15,18 +17,31 @@ from sampan.client.controller import Controller
 from sampan.client.events import EventRecorder
 from sampan.client.informers import Informers
 from sampan.controllers.finalizers import with_finalizer, without_finalizer
-from sampan.controllers.loadbalancer.plan import FINALIZER, Care, addresses, care, families, status_patch
+from sampan.controllers.loadbalancer.plan import (
+    FINALIZER,
+    Care,
+    addresses,
+    asked,
+    care,
+    families,
+    status_patch,
+)
 from sampan.controllers.loadbalancer.pool import Pools, Refused
 
 
 class LoadBalancerController:
     def __init__(
-        self, client: Client, informers: Informers, events: EventRecorder, pools: tuple[str, ...]
+        self,
+        client: Client,
+        informers: Informers,
+        events: EventRecorder,
+        pools: Sequence[str],
+        former: Sequence[str] = (),
     ) -> None:
-        """`pools`: one CIDR for each address family, such as 100.65.0.0/24."""
+        """Pools are networks or ranges (192.0.2.10-192.0.2.20); `former`: those of earlier times."""
         self._client, self._events = client, events
         self._services = informers.informer(SERVICES)
-        self._pools = Pools(pools)
+        self._pools = Pools(pools, former)
         self._written: dict[str, int] = {}
         """By uid, the revision of the last write: what the informer shows from before is not acted upon."""
         self._refused: dict[str, str] = {}
@@ -66,9 +81,8 @@ class LoadBalancerController:
 
     async def _serve(self, service: Obj) -> None:
         key, uid = key_of(service), uid_of(service)
-        asked = service["spec"].get("loadBalancerIP") or ""
         try:
-            wanted = self._pools.choose(uid, families(service), asked, addresses(service))
+            wanted = self._pools.choose(uid, families(service), asked(service), addresses(service))
         except Refused as refusal:
             await self._refuse(service, str(refusal))
             return

@@ -48,7 +48,7 @@ def inside(plan: NodePlan, version: int) -> tuple[Network, ...]:
     own: list[Network] = []
     for family in plan.families:
         if family.version == version:
-            own += [family.cluster_cidr, family.service_cidr, family.load_balancers, family.host.network]
+            own += [family.cluster_cidr, family.service_cidr, *family.load_balancers, family.host.network]
     return (*own, *_NEVER_OUTSIDE[version])
 
 

@@ -120,8 +120,11 @@ class LocalTraffic:
             service = self._services.get(key)
             if service is not None:
                 found |= ways(service, self._slices.by_index(_SERVICE, key), nodes)
-        pools = [family.load_balancers for family in self._plan.families]
+        pools = self._pools()
         return {network: far for network, far in found.items() if any(_in(network, pool) for pool in pools)}
+
+    def _pools(self) -> list[Network]:
+        return [network for family in self._plan.families for network in family.load_balancers]
 
     def _forget_stale(self) -> None:
         """What an earlier process left; what is wanted comes back in the same moment."""
@@ -129,7 +132,7 @@ class LocalTraffic:
             index = if_nametoindex(self._plan.host_link)
             found = netlink.routes(rtnetlink.dump(sock, netlink.get_routes()))
             wanted = self._wanted()
-            pools = [family.load_balancers for family in self._plan.families]
+            pools = self._pools()
             for route in found:
                 if (
                     route.protocol == PROTOCOL

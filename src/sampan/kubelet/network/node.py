@@ -189,7 +189,7 @@ class NodeNamespace:
             requests: list[Request] = []
             for family in plan.families:
                 requests += netlink.own_address(family.host, index)
-                ranges = (family.cluster_cidr, family.service_cidr, family.load_balancers)
+                ranges = (family.cluster_cidr, family.service_cidr, *family.load_balancers)
                 requests += self._host_requests(family, index, ranges, held)
             rtnetlink.carry_out(sock, requests)
 

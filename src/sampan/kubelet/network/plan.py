@@ -19,8 +19,8 @@ the machine's own networks apart. Families are rows: a second one is a row and n
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Interface, IPv6Network
+from dataclasses import dataclass, replace
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Interface, IPv6Network, ip_network
 from pathlib import Path
 from typing import TypedDict, Unpack
 
@@ -48,7 +48,7 @@ class FamilyPlan:
     pod_cidr: Network
     cluster_cidr: Network
     service_cidr: Network
-    load_balancers: Network
+    load_balancers: tuple[Network, ...]
     kubernetes: Address
     dns: Address
 
@@ -116,8 +116,8 @@ class NodePlan:
 
     @property
     def load_balancers(self) -> tuple[str, ...]:
-        """The pools of addresses for Services of type LoadBalancer."""
-        return tuple(str(family.load_balancers) for family in self.families)
+        """Where the addresses of Services of type LoadBalancer are."""
+        return tuple(str(network) for family in self.families for network in family.load_balancers)
 
     @property
     def dns_ips(self) -> tuple[str, ...]:
@@ -150,12 +150,16 @@ class NodePlan:
 
 
 class PlanOptions(TypedDict, total=False):
-    """What a plan may be told: the families' versions, the primary first, and fields of NodePlan."""
+    """What a plan may be told: the families' versions, the primary first, and fields of NodePlan.
+
+    `load_balancers`: networks instead of the plan's own, for the families that they are of.
+    """
 
     families: Sequence[int]
     number: int
     lan: Path | None
     overlay: bool
+    load_balancers: Sequence[str]
 
 
 def node_plan(index: int, name: str, pin: Path, **more: Unpack[PlanOptions]) -> NodePlan:
@@ -167,6 +171,8 @@ def node_plan(index: int, name: str, pin: Path, **more: Unpack[PlanOptions]) -> 
         raise ValueError(f"node number {number} is not in 0..{MAX_NUMBER}")
     make = {4: _family_v4, 6: _family_v6}
     rows = tuple(make[version](index, number) for version in more.get("families", (4,)))
+    chosen = [ip_network(text) for text in more.get("load_balancers", ())]
+    rows = tuple(_with_pools(row, chosen) for row in rows)
     return NodePlan(name, index, pin, rows, number, more.get("lan"), more.get("overlay", False))
 
 
@@ -174,7 +180,7 @@ def free_index(taken: Iterable[Network]) -> int:
     """The lowest index none of whose ranges meets a network that the host already routes or owns."""
     occupied = [network for network in taken if network.prefixlen]
     for index in range(MAX_INDEX + 1):
-        if not any(_overlap(mine, network) for mine in _ranges(index) for network in occupied):
+        if not any(overlap(mine, network) for mine in _ranges(index) for network in occupied):
             return index
     raise NetworkFault(
         f"all {MAX_INDEX + 1} address plans clash with this machine's routes; "
@@ -195,7 +201,7 @@ def _family_v4(index: int, number: int) -> FamilyPlan:
         pod_cidr=_v4_pods(index, number),
         cluster_cidr=IPv4Network(f"10.{244 + index}.0.0/16"),
         service_cidr=services,
-        load_balancers=_v4_pool(index),
+        load_balancers=(_v4_pool(index),),
         kubernetes=services[1],
         dns=services[10],
     )
@@ -209,10 +215,15 @@ def _family_v6(index: int, number: int) -> FamilyPlan:
         pod_cidr=_subnet(index, number, 64),
         cluster_cidr=_subnet(index, 0, 56),
         service_cidr=services,
-        load_balancers=_subnet(index, 0x200, 112),
+        load_balancers=(_subnet(index, 0x200, 112),),
         kubernetes=services[1],
         dns=services[10],
     )
+
+
+def _with_pools(row: FamilyPlan, chosen: Iterable[Network]) -> FamilyPlan:
+    own = tuple(network for network in chosen if network.version == row.version)
+    return replace(row, load_balancers=own) if own else row
 
 
 def _v4_pods(index: int, number: int) -> IPv4Network:
@@ -242,7 +253,7 @@ def _ranges(index: int) -> tuple[Network, ...]:
     )
 
 
-def _overlap(one: Network, other: Network) -> bool:
+def overlap(one: Network, other: Network) -> bool:
     if isinstance(one, IPv4Network):
         return isinstance(other, IPv4Network) and one.overlaps(other)
     # A way to all unique local addresses, such as a VPN's fd00::/8, says of none of them that it is in use.
