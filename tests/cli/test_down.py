@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from sampan.cli import cluster as clusters
 from sampan.cli import down, main
 from sampan.cli.cluster import Choices, Cluster
 
@@ -106,3 +107,32 @@ def test_the_context_goes_and_the_data_too_unless_it_is_to_be_kept(
     assert main.main(["down", *where, *arguments]) == 0
     assert removed == [cluster, (Path("/x/config"), "sampan-one")]
     assert cluster.data.exists() is left
+
+
+@pytest.mark.parametrize("after", range(6))
+def test_killed_while_it_removes_it_can_be_called_again(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch, after: int
+) -> None:
+    (cluster.data / "store.db").touch()
+    (cluster.data / "store.db-wal").touch()
+    (cluster.data / "lock").touch()
+    (cluster.data / "pods" / "uid").mkdir(parents=True)
+    removed: list[str] = []
+    for kind, name in ((Path, "unlink"), (down.shutil, "rmtree")):
+        real = getattr(kind, name)
+
+        def dies(path: Path, real: Callable[..., None] = real, **words: bool) -> None:
+            if len(removed) == after:
+                raise KeyboardInterrupt
+            removed.append(path.name)
+            real(path, **words)
+
+        monkeypatch.setattr(kind, name, dies)
+    if after < 5:
+        with pytest.raises(KeyboardInterrupt):
+            down.remove(cluster)
+        clusters.check_place(cluster)
+        assert not (cluster.data / "store.db").exists() or removed in ([], ["store.db-wal"])
+        monkeypatch.undo()
+    down.remove(cluster)
+    assert not cluster.data.exists()

@@ -23,6 +23,8 @@ from sampan.cli.errors import UserError
 DEFAULT_NAME = "sampan"
 DEFAULT_ROOT = Path("/var/lib/sampan")
 DEFAULT_DOMAIN = "cluster.local"
+MARKS = ("cluster.json", "lock")
+"""What says that a directory is a cluster's, in the order in which they go."""
 NAME_FORM = re.compile(r"[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import errno
 import os
 import shutil
 import signal
@@ -46,10 +47,30 @@ def run(parsed: argparse.Namespace) -> int:
     target = parsed.kubeconfig.absolute() if parsed.kubeconfig else kubeconfig.default_path()
     kubeconfig.remove_context(target, cluster.context)
     if not parsed.keep_data:
-        shutil.rmtree(cluster.data)
+        remove(cluster)
     os.close(lock)
     progress.done(f"sampan {cluster.name!r} is down")
     return 0
+
+
+def remove(cluster: Cluster) -> None:
+    """The directory and all that is in it.
+
+    The objects go first, what says whose directory it is goes last: whoever is killed meanwhile leaves what
+    the next `down` takes away, and what the next `up` begins from as if it were empty.
+    """
+    for path in cluster.data.glob(f"{cluster.store.name}*"):
+        path.unlink()
+    for path in cluster.data.iterdir():
+        if path.name not in clusters.MARKS:
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+    for name in clusters.MARKS:
+        (cluster.data / name).unlink(missing_ok=True)
+    try:
+        cluster.data.rmdir()
+    except OSError as error:
+        if error.errno != errno.EBUSY:  # the user's own mount, which was there before us
+            raise
 
 
 def _stop(cluster: Cluster) -> None:
