@@ -99,7 +99,7 @@ def report(traffic: dict[str, dict[str, object]], shop: Shop, series: list[Held]
     figures = {
         "minutes": MINUTES,
         "changes": seen[-1].changes,
-        "servers replaced": shop.ended(),
+        "servers replaced": len(shop.ended()),
         "requests": {mode: result["requests"] for mode, result in traffic.items()},
         "failed": {mode: result["failed"] for mode, result in traffic.items()},
         "came late": late,

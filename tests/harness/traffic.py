@@ -24,7 +24,7 @@ from urllib.parse import urlsplit
 
 TIMEOUT_S = 5.0
 DATAGRAM_TIMEOUT_S = 0.1
-DATAGRAM_TRIES = 20
+DATAGRAM_TRIES = 50
 
 
 def ask(connection: http.client.HTTPConnection, path: str) -> str:

@@ -12,8 +12,8 @@ from sampan.api.podspec import pod_ips
 
 log = logging.getLogger(__name__)
 
-SETTLE_S = 0.005
-"""A connection on its way when the rule went may still reach the Pod; 5 ms were measured to be ample."""
+ON_ITS_WAY_S = 1.0
+"""Packets that saw rules older than this have arrived."""
 TIMEOUT_S = 2.0
 
 
@@ -21,14 +21,19 @@ class Drain:
     """`leads_to(addresses)`: whether new connections go to one of them because it is ready.
 
     `forgotten()` returns once the kernel has forgotten the UDP flows of what is gone by now: their datagrams
-    would follow their flow past all rules.
+    would follow their flow past all rules. `settled()` returns once the kernel has done with each packet that
+    it had in its hands.
     """
 
     def __init__(
-        self, leads_to: Callable[[set[str]], bool], forgotten: Callable[[], Awaitable[None]]
+        self,
+        leads_to: Callable[[set[str]], bool],
+        forgotten: Callable[[], Awaitable[None]],
+        settled: Callable[[], Awaitable[None]],
     ) -> None:
         self._leads_to = leads_to
         self._forgotten = forgotten
+        self._settled = settled
         self._changed_s = float("-inf")
         self._moved: set[asyncio.Event] = set()
         """Set after each transaction; one for each that waits."""
@@ -40,7 +45,7 @@ class Drain:
             moved.set()
 
     async def wait(self, pod: Obj) -> None:
-        """Returns once no rule and no flow of UDP leads to the Pod, or after 2 s."""
+        """Returns once no rule, no flow of UDP and no packet on its way leads to the Pod, or after 2 s."""
         addresses = set(pod_ips(pod))
         if (pod.get("spec") or {}).get("hostNetwork"):
             return
@@ -53,7 +58,9 @@ class Drain:
                     moved.clear()
                 await self._forgotten()
                 # Not for this Pod alone: its rules may have gone just before anybody asked.
-                await asyncio.sleep(max(0.0, self._changed_s + SETTLE_S - time.monotonic()))
+                if time.monotonic() < self._changed_s + ON_ITS_WAY_S:
+                    await self._settled()  # past the rule, perhaps queued before the Pod
+                    await self._settled()  # and out of that queue
         except TimeoutError:
             log.warning("rules or flows still lead to %s after %g s", key_of(pod), TIMEOUT_S)
         finally:

@@ -30,6 +30,7 @@ from sampan.proxy.conntrack import KernelConntrack
 from sampan.proxy.contract import Conntrack, Nft, NftFault, NftLoader, SocketFactory
 from sampan.proxy.drain import Drain
 from sampan.proxy.frontends import Front, has_external_addresses
+from sampan.proxy.graceperiod import GracePeriods
 from sampan.proxy.guard import Guard
 from sampan.proxy.keys import Keys
 from sampan.proxy.ledger import Ledger, Step
@@ -107,7 +108,7 @@ class Proxy:
         self._synced = asyncio.Event()
         self._drifted = asyncio.Event()
         self._refusals = 0
-        self._drain = Drain(self._leads_to, self._flows_forgotten)
+        self._drain = Drain(self._leads_to, self._flows_forgotten, GracePeriods().wait)
         self._reports = Reports(
             config, sockets, self._nodes.list, lambda: self._ledger.table, self._port_refused
         )
