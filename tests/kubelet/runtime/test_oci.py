@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from sampan.kubelet.runtime.contract import RuntimeFault
-from sampan.kubelet.runtime.oci import TRIES, OciTool, OciTools
+from sampan.kubelet.runtime.oci import FIFO, TRIES, OciTool, OciTools
 
 
 @pytest.mark.parametrize("shots", [1, TRIES])
@@ -35,3 +36,17 @@ def test_crun_is_chosen_before_runc_and_what_is_not_there_is_refused(tmp_path: P
         one.choice("gvisor")
     with pytest.raises(RuntimeFault, match="crun, which made this container, is not installed"):
         one.of("crun")
+
+
+def test_a_container_waits_for_its_start_while_it_holds_the_fifo(tmp_path: Path) -> None:
+    (tmp_path / "c1").mkdir()
+    crun, fifo = OciTool("crun", "/bin/crun", tmp_path), tmp_path / "c1" / FIFO
+    assert not crun.waits("c1", os.getpid())
+    os.mkfifo(fifo)
+    assert not crun.waits("c1", os.getpid())
+    held = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    assert crun.waits("c1", os.getpid())
+    fifo.unlink()
+    assert not crun.waits("c1", os.getpid())
+    os.close(held)
+    assert not crun.waits("c1", 0)

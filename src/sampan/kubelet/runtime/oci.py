@@ -17,6 +17,9 @@ from sampan.kubelet.runtime.contract import RuntimeFault
 
 DEADLINE_S = 30.0
 
+FIFO = "exec.fifo"
+"""By which a container's first process hears that it is to start."""
+
 TRIES = 3
 KILLED = 128 + signal.SIGKILL
 """Somebody shot the command itself (the kernel, short of memory): what it was to do is still to be done."""
@@ -39,6 +42,17 @@ class OciTool:
         if not self._open_fifo(container_id):
             await self._run("RunContainerError", "start", container_id)
 
+    def waits(self, container_id: str, pid: int) -> bool:
+        """Whether the first process of a container that was created is still to be started.
+
+        It holds the fifo open until then, and the fifo outlives whoever was killed before it could remove it.
+        """
+        try:
+            fifo = os.stat(self.state_dir / container_id / FIFO)
+            return any(os.path.samestat(fifo, held.stat()) for held in os.scandir(f"/proc/{pid}/fd"))
+        except OSError:
+            return False
+
     async def delete(self, container_id: str) -> None:
         """Ends and forgets it; no error if there is none. Raises RuntimeFault("KillContainerError")."""
         if (self.state_dir / container_id).exists():
@@ -49,7 +63,7 @@ class OciTool:
 
         runc's init is the one that writes: there is no reader then, and nothing happens.
         """
-        fifo = self.state_dir / container_id / "exec.fifo"
+        fifo = self.state_dir / container_id / FIFO
         try:
             fd = os.open(fifo, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError:
