@@ -48,8 +48,8 @@ class OciTool:
         It holds the fifo open until then, and the fifo outlives whoever was killed before it could remove it.
         """
         try:
-            fifo = os.stat(self.state_dir / container_id / FIFO)
-            return any(os.path.samestat(fifo, held.stat()) for held in os.scandir(f"/proc/{pid}/fd"))
+            fifo = (self.state_dir / container_id / FIFO).stat()
+            return any(os.path.samestat(fifo, held.stat()) for held in Path(f"/proc/{pid}/fd").iterdir())
         except OSError:
             return False
 
