@@ -103,6 +103,7 @@ class Agent:
             number=number,
             lan=Path(config.lan),
             overlay=config.overlay,
+            load_balancers=config.load_balancers,
         )
         relay = EgressRelay(node)
         await relay.start()

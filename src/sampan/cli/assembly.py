@@ -23,7 +23,7 @@ from sampan.api.podsecurity import configuration
 from sampan.api.request import UserInfo
 from sampan.api.streams import NodeStreams
 from sampan.apiserver.server import ApiServer, ServerConfig
-from sampan.cli import discovery, fleet, memory, nodeconfig
+from sampan.cli import discovery, fleet, memory, nodeconfig, pools
 from sampan.cli.cluster import Choices, Cluster
 from sampan.cli.fleet import Fleet
 from sampan.cli.nodedns import DNS_PORT
@@ -124,6 +124,7 @@ class Assembly:
             families=families.parse(asked) if asked else (),
             lan=self._lan(),
             overlay=self._choices.overlay,
+            load_balancers=pools.networks(self._choices.load_balancers),
         )
         try:
             async with self._egress(node), self._server(node) as server:
@@ -276,8 +277,9 @@ class Assembly:
         events = EventRecorder(manager, "serviceaccount-controller")
         yield "serviceaccount", ServiceAccountController(manager, informers, events, server.pki.ca_pem).run()
         events = EventRecorder(manager, "service-controller")
-        pools = node.plan.load_balancers
-        yield "service", LoadBalancerController(manager, informers, events, pools).run()
+        given = pools.all_of(self._choices.load_balancers, node.plan)
+        former = (*self._choices.former_pools, *pools.defaults(node.plan))
+        yield "service", LoadBalancerController(manager, informers, events, given, former).run()
         events = EventRecorder(manager, "node-controller")
         grace_s = self._choices.node_grace_s
         yield "node", NodeLifecycleController(manager, informers, events, grace_s=grace_s).run()

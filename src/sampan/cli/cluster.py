@@ -48,7 +48,10 @@ class Choices:
     """The first and the last node port that Services may have."""
     external_ips: Sequence[str] = field(default_factory=list)
     """The networks that Services may have externalIPs of."""
-
+    load_balancers: Sequence[str] = field(default_factory=list)
+    """Networks and ranges that load balancers get addresses of; none of a family: the address plan's own."""
+    former_pools: Sequence[str] = field(default_factory=list)
+    """What was chosen before, so that their addresses are known as given."""
     node_grace_s: float = 40.0
     """How long a node may be silent before it counts as lost."""
     overlay: bool = False

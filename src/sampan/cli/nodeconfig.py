@@ -12,6 +12,7 @@ import orjson
 from sampan.api.errors import StatusError
 from sampan.api.objects import Obj
 from sampan.api.resources import CONFIG_MAPS
+from sampan.cli import pools
 from sampan.cli.cluster import DEFAULT_DOMAIN, Choices, Cluster
 from sampan.client.client import Client
 
@@ -34,6 +35,7 @@ class NodeConfig:
     unsafe_sysctls: Sequence[str] = ()
     kubelet: Mapping[str, Any] = field(default_factory=dict)
     domain: str = DEFAULT_DOMAIN
+    load_balancers: Sequence[str] = ()
 
 
 class NoConfig(Exception):
@@ -53,6 +55,7 @@ def of(cluster: Cluster, choices: Choices) -> NodeConfig:
         unsafe_sysctls=choices.unsafe_sysctls,
         kubelet=choices.kubelet,
         domain=choices.domain,
+        load_balancers=pools.networks(choices.load_balancers),
     )
 
 

@@ -20,7 +20,7 @@ from sampan.api import names, yaml
 from sampan.api.podsecurity import configuration
 from sampan.apiserver.pki import Pki
 from sampan.cli import cluster as clusters
-from sampan.cli import daemon, fleet, ranges, requirements, revival
+from sampan.cli import daemon, fleet, pools, ranges, requirements, revival
 from sampan.cli.cluster import Choices, Cluster
 from sampan.cli.errors import UserError
 from sampan.cli.terminal import Progress
@@ -84,6 +84,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="networks that Services may have externalIPs of, e.g. 192.0.2.0/24 (default: none)",
     )
     parser.add_argument(
+        pools.OPTION,
+        metavar="POOLS",
+        type=pools.parse,
+        help="networks or ranges FIRST-LAST that Services of type LoadBalancer get addresses of, with commas "
+        "between them (default: one of each family that nothing else on the machine has)",
+    )
+    parser.add_argument(
         "--nodes",
         metavar="N",
         type=int,
@@ -135,6 +142,7 @@ def run(parsed: argparse.Namespace) -> int:
         parsed.ip_families,
         node_ports,
         external_ips,
+        parsed.load_balancer_pool,
         parsed.overlay,
         parsed.node_monitor_grace_period,
         parsed.cluster_domain,
@@ -203,6 +211,7 @@ class Asked:
     ip_families: str | None = None
     node_ports: tuple[int, int] | None = None
     external_ips: list[str] | None = None
+    load_balancers: list[str] | None = None
     overlay: bool | None = None
     node_grace_s: float | None = None
     domain: str | None = None
@@ -211,6 +220,10 @@ class Asked:
 def _choose(cluster: Cluster, asked: Asked, api_port: int) -> Choices:
     """What was chosen before, with what this `up` asks for."""
     before = cluster.choices() or Choices(api_port, cluster.name)
+    ip_families = _families(cluster, before.ip_families, asked.ip_families)
+    balancers = before.load_balancers if asked.load_balancers is None else asked.load_balancers
+    if asked.load_balancers:
+        pools.check(cluster, balancers, families.parse(ip_families) if ip_families else families.usable())
     chosen = Choices(
         api_port=api_port,
         node_name=before.node_name,
@@ -221,7 +234,9 @@ def _choose(cluster: Cluster, asked: Asked, api_port: int) -> Choices:
         kubelet=before.kubelet if asked.kubelet is None else asked.kubelet,
         node_ports=before.node_ports if asked.node_ports is None else asked.node_ports,
         external_ips=before.external_ips if asked.external_ips is None else asked.external_ips,
-        ip_families=_families(cluster, before.ip_families, asked.ip_families),
+        load_balancers=balancers,
+        former_pools=[*dict.fromkeys((*before.former_pools, *before.load_balancers))],
+        ip_families=ip_families,
         node_grace_s=before.node_grace_s if asked.node_grace_s is None else asked.node_grace_s,
         overlay=before.overlay if asked.overlay is None else asked.overlay,
         domain=_domain(cluster, before.domain, asked.domain),

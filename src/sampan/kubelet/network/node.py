@@ -14,11 +14,12 @@ import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from ipaddress import ip_network
 from pathlib import Path
 from socket import socket as Socket
 from typing import Unpack
 
-from sampan.kubelet.network import devices, families, namespace, netlink, rtnetlink, uplink
+from sampan.kubelet.network import devices, families, hostnetworks, namespace, netlink, rtnetlink, uplink
 from sampan.kubelet.network.contract import NetworkFault
 from sampan.kubelet.network.devices import Link, LinkEnd
 from sampan.kubelet.network.netlink import Network, Request
@@ -185,13 +186,16 @@ class NodeNamespace:
             if any(family.version == 6 for family in plan.families):
                 for name, value in _HOST_SYSCTLS.items():
                     Path("/proc/sys/net/ipv6/conf", plan.host_link, name).write_text(value)
-            held = _held_routes(sock)
+            routes = hostnetworks.main_table(sock)
+            held = {route.network: route.index for route in routes}
             requests: list[Request] = []
             for family in plan.families:
                 requests += netlink.own_address(family.host, index)
                 ranges = (family.cluster_cidr, family.service_cidr, *family.load_balancers)
                 requests += self._host_requests(family, index, ranges, held)
             rtnetlink.carry_out(sock, requests)
+            gone = [netlink.delete_route(network) for network in hostnetworks.left_over(plan, index, routes)]
+            rtnetlink.carry_out(sock, gone, {errno.ESRCH})
 
     def _host_requests(
         self, family: FamilyPlan, index: int, ranges: Sequence[Network], held: dict[Network | None, int]
@@ -263,7 +267,7 @@ class NodeNamespace:
                 raise NetworkFault(
                     f"the host has no way into cluster {self.plan.name!r}: its first node makes it"
                 )
-            held = _held_routes(sock)
+            held = {route.network: route.index for route in hostnetworks.main_table(sock)}
             for family in self.plan.families:
                 requests = self._host_requests(family, link.index, (family.pod_cidr,), held)
                 rtnetlink.carry_out(sock, list(requests))
@@ -307,20 +311,6 @@ class NodeNamespace:
             yield sock
 
 
-def _held_routes(sock: Socket) -> dict[Network | None, int]:
-    """Link index by network, of the main table."""
-    found = netlink.routes(rtnetlink.dump(sock, netlink.get_routes()))
-    return {route.network: route.index for route in found if route.table == netlink.MAIN_TABLE}
-
-
-def host_networks() -> list[Network]:
-    """Every network that this namespace routes or has an address in."""
-    with rtnetlink.open_socket() as sock:
-        routes = netlink.routes(rtnetlink.dump(sock, netlink.get_routes()))
-        addresses = netlink.addresses(rtnetlink.dump(sock, netlink.get_addresses()))
-    return [route.network for route in routes if route.network is not None] + [net for net, _ in addresses]
-
-
 def choose_plan(name: str, pin: Path, memory: Path, **more: Unpack[PlanOptions]) -> NodePlan:
     """The plan cluster `name` had before, as remembered in the file `memory`, or a new one that is free.
 
@@ -333,7 +323,7 @@ def choose_plan(name: str, pin: Path, memory: Path, **more: Unpack[PlanOptions])
             raise NetworkFault(
                 f"{memory} is missing: the cluster's first node chooses the addresses"
             ) from None
-        index = free_index(host_networks())
+        index = free_index([*hostnetworks.listed(), *map(ip_network, more.get("load_balancers", ()))])
     except (ValueError, LookupError, TypeError) as error:
         index = uplink_index(name, pin, NetworkFault(f"{memory} cannot be read: {error}"))
     remember(memory, index)

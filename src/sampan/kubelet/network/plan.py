@@ -253,7 +253,13 @@ def _ranges(index: int) -> tuple[Network, ...]:
     )
 
 
+def is_within(one: Network, other: Network) -> bool:
+    """Whether `other` has all addresses of `one`."""
+    return one.version == other.version and overlap(one, other) and one.prefixlen >= other.prefixlen
+
+
 def overlap(one: Network, other: Network) -> bool:
+    """Whether an address is in both, of those that are in use."""
     if isinstance(one, IPv4Network):
         return isinstance(other, IPv4Network) and one.overlaps(other)
     # A way to all unique local addresses, such as a VPN's fd00::/8, says of none of them that it is in use.
