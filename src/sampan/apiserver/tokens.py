@@ -13,7 +13,7 @@ import uuid
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 
@@ -21,11 +21,10 @@ from sampan.api import clock, errors
 from sampan.api.objects import Obj
 from sampan.api.request import UserInfo
 from sampan.api.resources import NODES, PODS, SECRETS, SERVICE_ACCOUNTS, Resource
+from sampan.apiserver import es256
 from sampan.apiserver.authz import AUTHENTICATED, MASTERS, NODES_GROUP
+from sampan.apiserver.es256 import COORDINATE_BYTES, Key
 from sampan.apiserver.registry.hooks import Call
-
-if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric import ec
 
 MIN_LIFETIME_S, MAX_LIFETIME_S, DEFAULT_LIFETIME_S = 600, 1 << 32, 3600
 # The lifetime that token volumes ask for is honoured for a year, for clients that read their token once;
@@ -34,7 +33,6 @@ VOLUME_LIFETIME_S, EXTENDED_LIFETIME_S = 3607, 365 * 24 * 3600
 _CLAIM = "kubernetes.io"
 _BOUND_KINDS = {"Pod": PODS, "Secret": SECRETS, "Node": NODES}
 _EXTRA = "authentication.kubernetes.io"
-_COORDINATE_BYTES = 32
 _REMEMBERED = 4096
 
 Lookup = Callable[[Resource, str, str], "Obj | None"]
@@ -51,7 +49,7 @@ class Tokens:
         self.issuer = issuer
         self._key_file = key_file
         self._lookup = lookup
-        self._key: ec.EllipticCurvePrivateKey | None = None
+        self._key: Key | None = None
         self._key_id = ""
         self._verified: OrderedDict[str, Obj] = OrderedDict()  # tokens whose signature has been checked
 
@@ -111,28 +109,22 @@ class Tokens:
         return self._user(claims), good
 
     def sign(self, claims: Obj) -> str:
-        from cryptography.hazmat.primitives import hashes
-        from cryptography.hazmat.primitives.asymmetric import ec
-        from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
-
         key = self._private_key()
         head = _b64(orjson.dumps({"alg": "ES256", "kid": self._key_id}))
         signed = f"{head}.{_b64(orjson.dumps(claims))}"
-        r, s = decode_dss_signature(key.sign(signed.encode(), ec.ECDSA(hashes.SHA256())))
-        raw = r.to_bytes(_COORDINATE_BYTES, "big") + s.to_bytes(_COORDINATE_BYTES, "big")
-        return f"{signed}.{_b64(raw)}"
+        return f"{signed}.{_b64(key.sign(signed.encode()))}"
 
     def key_set(self) -> Obj:
         """The public key as a JSON Web Key Set (RFC 7517)."""
-        numbers = self._private_key().public_key().public_numbers()
+        public = self._private_key().public
         key = {
             "use": "sig",
             "kty": "EC",
             "kid": self._key_id,
             "crv": "P-256",
             "alg": "ES256",
-            "x": _b64(numbers.x.to_bytes(_COORDINATE_BYTES, "big")),
-            "y": _b64(numbers.y.to_bytes(_COORDINATE_BYTES, "big")),
+            "x": _b64(public[-2 * COORDINATE_BYTES : -COORDINATE_BYTES]),
+            "y": _b64(public[-COORDINATE_BYTES:]),
         }
         return {"keys": [key]}
 
@@ -206,39 +198,23 @@ class Tokens:
         return claims
 
     def _verify(self, token: str) -> Obj:
-        from cryptography.exceptions import InvalidSignature
-        from cryptography.hazmat.primitives import hashes
-        from cryptography.hazmat.primitives.asymmetric import ec
-        from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
-
         try:
             head, payload, signature = token.split(".")
             header: Any = orjson.loads(_unb64(head))
-            raw = _unb64(signature)
-            if header.get("alg") != "ES256" or len(raw) != 2 * _COORDINATE_BYTES:
+            good = self._private_key().is_signed(f"{head}.{payload}".encode(), _unb64(signature))
+            if header.get("alg") != "ES256" or not good:
                 raise InvalidToken("not a token of this server")
-            r = int.from_bytes(raw[:_COORDINATE_BYTES], "big")
-            s = int.from_bytes(raw[_COORDINATE_BYTES:], "big")
-            public = self._private_key().public_key()
-            public.verify(encode_dss_signature(r, s), f"{head}.{payload}".encode(), ec.ECDSA(hashes.SHA256()))
             claims: Any = orjson.loads(_unb64(payload))
-        except (ValueError, AttributeError, InvalidSignature):
+        except (ValueError, AttributeError):
             raise InvalidToken("not a token of this server") from None
         if not isinstance(claims, dict):
             raise InvalidToken("not a token of this server")
         return claims
 
-    def _private_key(self) -> ec.EllipticCurvePrivateKey:
+    def _private_key(self) -> Key:
         if self._key is None:
-            from cryptography.hazmat.primitives import serialization
-            from cryptography.hazmat.primitives.asymmetric import ec
-
-            key = serialization.load_pem_private_key(self._key_file.read_bytes(), None)
-            assert isinstance(key, ec.EllipticCurvePrivateKey)
-            der = key.public_key().public_bytes(
-                serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
-            )
-            self._key, self._key_id = key, _b64(hashlib.sha256(der).digest())
+            self._key = es256.load(self._key_file.read_bytes())
+            self._key_id = _b64(hashlib.sha256(self._key.public).digest())
         return self._key
 
 
