@@ -86,7 +86,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         pools.OPTION,
         metavar="POOLS",
-        type=pools.parse,
         help="networks or ranges FIRST-LAST that Services of type LoadBalancer get addresses of, with commas "
         "between them (default: one of each family that nothing else on the machine has)",
     )
@@ -122,6 +121,8 @@ def run(parsed: argparse.Namespace) -> int:
     ports, external = parsed.service_node_port_range, parsed.external_ips
     node_ports = None if ports is None else ranges.node_ports(ports)
     external_ips = None if external is None else ranges.networks("--external-ips", external)
+    chosen = parsed.load_balancer_pool
+    balancers = None if chosen is None else pools.parse(chosen)
     requirements.check()
     clusters.check_place(cluster)
     progress = Progress()
@@ -142,7 +143,7 @@ def run(parsed: argparse.Namespace) -> int:
         parsed.ip_families,
         node_ports,
         external_ips,
-        parsed.load_balancer_pool,
+        balancers,
         parsed.overlay,
         parsed.node_monitor_grace_period,
         parsed.cluster_domain,
