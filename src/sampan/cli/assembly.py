@@ -55,7 +55,7 @@ from sampan.controllers.volumeexpansion.controller import VolumeExpansionControl
 from sampan.dns.announce import METRICS_PORT, Announcer
 from sampan.kubelet.network import families, overlay
 from sampan.kubelet.network.egress import EgressRelay
-from sampan.kubelet.network.localtraffic import LocalTraffic
+from sampan.kubelet.network.hostroutes import HostRoutes
 from sampan.kubelet.network.node import NodeNamespace, ensure_node
 from sampan.kubelet.network.routes import NodeRoutes
 from sampan.scheduler.scheduler import Scheduler
@@ -266,7 +266,7 @@ class Assembly:
             yield part
 
         yield "routes", NodeRoutes(node, informers, name).run()
-        yield "local-traffic", LocalTraffic(node.plan, informers).run()
+        yield "host-routes", HostRoutes(node.plan, informers).run()
         ca_hash = discovery.hash_of(server.pki.ca.read_bytes())
         nodes = Fleet(self._cluster, manager, server.server_url, ca_hash)
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._grow, nodes, node)

@@ -1,21 +1,10 @@
 from __future__ import annotations
 
-import asyncio
-import subprocess
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, ip_address, ip_network
-from pathlib import Path
-from uuid import uuid4
-
-import pytest
 
 from harness.lab import endpoint, service, slice_of
 from sampan.api.objects import Obj
-from sampan.api.resources import ENDPOINT_SLICES, NODES, SERVICES
-from sampan.client.client import Client
-from sampan.client.fake import FakeTransport
-from sampan.client.informers import Informers
-from sampan.kubelet.network.localtraffic import LocalTraffic, ways
-from sampan.kubelet.network.node import ensure_node
+from sampan.kubelet.network.localtraffic import ways
 
 NODE_IPS = {
     "n1": (IPv4Address("100.64.0.2"), IPv6Address("fd73::2")),
@@ -65,50 +54,7 @@ def test_a_service_of_every_node_has_no_way_of_its_own() -> None:
     assert ways(balanced(), slices, NODE_IPS) == {}
 
 
-def routes() -> str:
-    return subprocess.run(("ip", "route"), check=True, capture_output=True, text=True).stdout
-
-
-async def until(mark: str, *, there: bool) -> None:
-    for _ in range(1000):
-        if (mark in routes()) == there:
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError(f"{mark} is {'not ' if there else ''}among {routes()}")
-
-
-@pytest.mark.root
-async def test_the_hosts_routes_follow_the_endpoints(tmp_path: Path) -> None:
-    name = f"test-{uuid4().hex[:8]}"
-    node = await ensure_node(name, tmp_path / "node", tmp_path / "network.json", lan=tmp_path / "lan")
-    row = node.plan.families[0]
-    vip, far = str(row.load_balancers[0][7]), [str(row.host.network[offset]) for offset in (2, 3)]
-    client = Client(FakeTransport())
-    informers = Informers(client)
-    tasks = [
-        asyncio.create_task(work) for work in (informers.run(), LocalTraffic(node.plan, informers).run())
-    ]
-    try:
-        for number, ip in enumerate(far, 1):
-            status = {"addresses": [{"type": "InternalIP", "address": ip}]}
-            made = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": f"n{number}"}, "status": status}
-            await client.create(NODES, made)
-        await client.create(SERVICES, balanced(vip))
-        one, two = endpoint("10.244.0.5", "n1"), endpoint("10.244.1.5", "n2")
-        await client.create(ENDPOINT_SLICES, slice_of("web", [PORT], two))
-        await until(f"{vip} via {far[1]}", there=True)
-        await client.update(ENDPOINT_SLICES, slice_of("web", [PORT], one, two))
-        await until(f"\n{vip} proto 83 \n\tnexthop via {far[0]}", there=True)
-        for task in tasks[1:]:
-            task.cancel()
-        tasks.append(asyncio.create_task(LocalTraffic(node.plan, informers).run()))
-        await client.update(ENDPOINT_SLICES, slice_of("web", [PORT], one))
-        await until(f"{vip} via {far[0]}", there=True)
-        await client.delete(SERVICES, "web", namespace="default")
-        await until(vip, there=False)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await node.remove()
-        node.close()
+def test_external_ips_too() -> None:
+    made = service("web", "10.96.0.9", PORT, externalIPs=["192.0.2.9"], externalTrafficPolicy="Local")
+    found = ways(made, [slice_of("web", [PORT], endpoint("10.244.1.5", "n2"))], NODE_IPS)
+    assert found == {IPv4Network("192.0.2.9/32"): (ip_address("100.64.0.3"),)}

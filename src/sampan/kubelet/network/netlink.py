@@ -80,7 +80,10 @@ class Reply(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A route as the kernel shows it; `network` None is the default route."""
+    """A route as the kernel shows it; `network` None is the default route.
+
+    Of one by several ways, the index is that of the first.
+    """
 
     network: Network | None
     index: int
@@ -278,6 +281,8 @@ def routes(replies: Iterable[Reply]) -> list[Route]:
             family, length, _, _, table, protocol, *_ = _ROUTE.unpack_from(reply.body)
             values = attributes(reply.body, _ROUTE.size)
             index = struct.unpack("=I", values[_RTA_OIF])[0] if _RTA_OIF in values else 0
+            if _RTA_MULTIPATH in values:
+                *_, index = _NEXT_HOP.unpack_from(values[_RTA_MULTIPATH])
             network = _network(family, values[_RTA_DST], length) if _RTA_DST in values else None
             gateway = ip_address(values[_RTA_GATEWAY]) if _RTA_GATEWAY in values else None
             version = 4 if family == socket.AF_INET else 6
