@@ -91,6 +91,37 @@ def test_a_name_that_no_interface_or_path_can_have_is_refused(name: str) -> None
         clusters.from_arguments(parsed(f"--name={name}"))
 
 
+def test_a_name_alone_leads_to_where_its_cluster_lives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clusters, "DEFAULT_ROOT", tmp_path / "root")
+    first, second, usual = (
+        Cluster("one", place) for place in (tmp_path / "a", tmp_path / "b", tmp_path / "root" / "one")
+    )
+    assert clusters.from_arguments(parsed("--name", "one")) == usual
+    first.be_found()
+    assert clusters.from_arguments(parsed("--name", "one")) == first, "also before it has a directory"
+    first.data.mkdir()
+    second.be_found()
+    second.be_forgotten()
+    assert clusters.from_arguments(parsed("--name", "one")) == first, "who came first keeps the name"
+    assert clusters.from_arguments(parsed("--name", "one", "--data-dir", str(second.data))) == second
+    first.data.rmdir()
+    second.be_found()
+    assert clusters.from_arguments(parsed("--name", "one")) == second, "a link to nowhere is nobody's"
+    second.be_forgotten()
+    assert not usual.data.is_symlink()
+
+
+def test_where_it_lives_by_default_no_link_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clusters, "DEFAULT_ROOT", tmp_path)
+    cluster = Cluster("one", tmp_path / "one")
+    cluster.data.mkdir()
+    cluster.be_found()
+    cluster.be_forgotten()
+    assert cluster.data.is_dir() and not cluster.data.is_symlink()
+
+
 def test_choices_are_the_same_at_the_next_up(tmp_path: Path) -> None:
     cluster = Cluster("one", tmp_path)
     assert cluster.choices() is None

@@ -3,6 +3,8 @@
 DATA/cluster.json   the choices: index (address plan), ports, node name, mirrors
 DATA/lock           held by the running process for as long as it lives; holds its pid
 DATA/store.db  pki/  pods/  containers/  run/  kubeconfig  sampan.log
+
+A cluster that lives elsewhere than by default has a link where it would live: its name alone leads there.
 """
 
 from __future__ import annotations
@@ -171,6 +173,22 @@ class Cluster:
             return None
         return descriptor
 
+    @property
+    def _link(self) -> Path:
+        return DEFAULT_ROOT / self.name
+
+    def be_found(self) -> None:
+        """Lets the name alone lead here, if it leads nowhere yet."""
+        if not self._link.exists():
+            DEFAULT_ROOT.mkdir(parents=True, exist_ok=True, mode=0o711)
+            self._link.unlink(missing_ok=True)
+            self._link.symlink_to(self.data)
+
+    def be_forgotten(self) -> None:
+        """Takes back what `be_found` did."""
+        if self._link.is_symlink() and self._link.readlink() == self.data:
+            self._link.unlink()
+
 
 def check_place(cluster: Cluster) -> None:
     """Raises UserError unless the directory is this cluster's own, empty or not there yet.
@@ -201,7 +219,11 @@ def write_pid(lock: int) -> None:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """`--name` and `--data-dir`, which every verb takes."""
     parser.add_argument("--name", default=DEFAULT_NAME, help="the cluster's name (default: %(default)s)")
-    parser.add_argument("--data-dir", type=Path, help=f"where it lives (default: {DEFAULT_ROOT}/NAME)")
+    parser.add_argument(
+        "--data-dir",
+        type=Path,
+        help=f"where it lives (default: {DEFAULT_ROOT}/NAME); afterwards the name is enough",
+    )
 
 
 def from_arguments(parsed: argparse.Namespace) -> Cluster:
@@ -210,8 +232,10 @@ def from_arguments(parsed: argparse.Namespace) -> Cluster:
             f"{parsed.name!r} cannot be a cluster's name",
             "Use at most 32 lower-case letters, digits and dashes; the first and last no dash.",
         )
-    data = (parsed.data_dir or DEFAULT_ROOT / parsed.name).absolute()
-    return Cluster(parsed.name, data)
+    default = DEFAULT_ROOT / parsed.name
+    if parsed.data_dir is None and default.is_symlink():
+        return Cluster(parsed.name, default.readlink())
+    return Cluster(parsed.name, (parsed.data_dir or default).absolute())
 
 
 def existing(parsed: argparse.Namespace) -> tuple[Cluster, Choices]:

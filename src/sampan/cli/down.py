@@ -48,6 +48,7 @@ def run(parsed: argparse.Namespace) -> int:
     kubeconfig.remove_context(target, cluster.context)
     if not parsed.keep_data:
         remove(cluster)
+        cluster.be_forgotten()
     os.close(lock)
     progress.done(f"sampan {cluster.name!r} is down")
     return 0

@@ -132,6 +132,7 @@ def run(parsed: argparse.Namespace) -> int:
     lock = cluster.lock()
     if lock is None:
         return _already_up(cluster, parsed.kubeconfig, count, progress)
+    cluster.be_found()
     fleet.add_places(cluster, count)
     listener = _listener(cluster, progress)
     asked = Asked(
