@@ -1,9 +1,13 @@
 from __future__ import annotations
 
 import ssl
+import sys
 from pathlib import Path
 
+import pytest
+
 from sampan.apiserver import pki
+from sampan.apiserver.pki import PkiFault
 
 
 def subject_alternatives(path: Path) -> set[str]:
@@ -35,3 +39,30 @@ def test_half_a_pair_is_made_again(tmp_path: Path) -> None:
     pki.load_or_create(tmp_path, ["localhost"])
     context = ssl.create_default_context(cafile=str(keys.ca))
     context.load_cert_chain(keys.certificate("admin"), keys.key("admin"))
+
+
+async def test_the_program_makes_what_is_missing_and_is_not_run_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = await pki.provide(tmp_path / "pki", ["localhost"])
+    keys.server_context()
+    assert keys.serves(["localhost"])
+    monkeypatch.setattr(sys, "executable", "/nowhere")
+    assert await pki.provide(tmp_path / "pki", ["localhost"]) == keys
+
+
+@pytest.mark.parametrize(
+    "name", ["ca.crt", "ca.key", "apiserver.crt", "admin.key", "sa.key", "apiserver.names"]
+)
+def test_whatever_is_missing_is_missed(tmp_path: Path, name: str) -> None:
+    keys = pki.load_or_create(tmp_path, ["localhost"])
+    assert not keys.serves(["localhost", "10.96.0.1"])
+    (tmp_path / name).unlink()
+    assert not keys.serves(["localhost"])
+    assert pki.load_or_create(tmp_path, ["localhost"]).serves(["localhost"])
+
+
+async def test_what_the_program_died_of_is_said(tmp_path: Path) -> None:
+    (tmp_path / "pki").write_text("a file where the directory should be")
+    with pytest.raises(PkiFault, match="File exists"):
+        await pki.provide(tmp_path / "pki", ["localhost"])

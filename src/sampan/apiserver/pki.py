@@ -1,21 +1,22 @@
 """The cluster's certificates and keys: EC P-256, PEM files in one directory, readable by us alone.
 
-`cryptography` is imported only where something has to be made; a second start just reads files.
+What is missing is made by a program of its own, `pki DIRECTORY [HOST...]`: the library that does it would
+stay in the server's memory (11 MB), which needs it once. A second start just reads files.
 Source of file names and subjects: setup/best-practices/certificates (kubeadm's layout).
 """
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import ipaddress
 import os
 import ssl
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-from sampan.apiserver.authz import KUBELET_CALLER, KUBELET_CALLERS
 
 if TYPE_CHECKING:
     from cryptography import x509
@@ -23,6 +24,12 @@ if TYPE_CHECKING:
 
 _TEN_YEARS = datetime.timedelta(days=3650)
 _SKEW = datetime.timedelta(minutes=5)
+_NAMES = ("ca", "apiserver", "admin")
+"""The pairs that every cluster has."""
+
+
+class PkiFault(Exception):
+    """What is missing could not be made; the text is what the program said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +56,12 @@ class Pki:
     def key(self, name: str) -> Path:
         return self.directory / f"{name}.key"
 
+    def serves(self, hosts: Sequence[str]) -> bool:
+        """Whether nothing is missing to serve by these names and addresses."""
+        names = self.directory / "apiserver.names"
+        files = [self.service_account_key, *map(self.key, _NAMES), *map(self.certificate, _NAMES)]
+        return all(map(Path.exists, [names, *files])) and set(hosts) <= set(names.read_text().split("\n"))
+
     def server_context(self) -> ssl.SSLContext:
         """TLS for the API: client certificates of our CA are welcome, not required."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -61,6 +74,8 @@ class Pki:
 
     def kubelet_context(self) -> ssl.SSLContext:
         """TLS for asking nodes at their own port: both sides show a certificate of our CA."""
+        from sampan.apiserver.authz import KUBELET_CALLER, KUBELET_CALLERS  # which the program can do without
+
         name = "apiserver-kubelet-client"
         self.client_certificate(name, KUBELET_CALLER, (KUBELET_CALLERS,))
         context = ssl.create_default_context(cafile=str(self.ca))
@@ -75,6 +90,29 @@ class Pki:
         _issue(self, name, common_name, organizations, hosts=(), server=False)
 
 
+async def provide(directory: Path, hosts: Sequence[str]) -> Pki:
+    """The directory's PKI, made as `load_or_create` makes it. Raises PkiFault."""
+    import asyncio  # which the program can do without
+
+    pki = Pki(directory)
+    if pki.serves(hosts):
+        return pki
+    program = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", __name__, str(directory), *hosts),
+        stdin=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        _, complaint = await program.communicate()
+    except asyncio.CancelledError:
+        with contextlib.suppress(ProcessLookupError):
+            program.kill()
+        raise
+    if program.returncode:
+        raise PkiFault(f"the certificates could not be made: {complaint.decode(errors='replace').strip()}")
+    return pki
+
+
 def load_or_create(directory: Path, hosts: Sequence[str] = ()) -> Pki:
     """The directory's PKI; what is missing is made.
 
@@ -86,7 +124,8 @@ def load_or_create(directory: Path, hosts: Sequence[str] = ()) -> Pki:
         _make_ca(pki)
     names = directory / "apiserver.names"
     wanted = "\n".join(sorted(set(hosts)))
-    held = names.read_text().split("\n") if names.exists() and pki.key("apiserver").exists() else None
+    served = (names, pki.key("apiserver"), pki.certificate("apiserver"))
+    held = names.read_text().split("\n") if all(map(Path.exists, served)) else None
     if held is None or not set(hosts) <= set(held):
         _issue(pki, "apiserver", "kube-apiserver", (), hosts=hosts, server=True)
         _write(names, wanted.encode(), 0o600)
@@ -208,3 +247,7 @@ def _write(path: Path, data: bytes, mode: int) -> None:
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
+
+
+if __name__ == "__main__":
+    load_or_create(Path(sys.argv[1]), sys.argv[2:])

@@ -50,6 +50,7 @@ from sampan.apiserver.metrics import Metrics
 from sampan.apiserver.nodeauthorizer import Bootstrapper, NodeAuthorizer
 from sampan.apiserver.nonresource import NonResource
 from sampan.apiserver.pipeline import Pipeline
+from sampan.apiserver.pki import Pki
 from sampan.apiserver.proxying.connect import ProxyConnect
 from sampan.apiserver.proxying.kubelets import Kubelets
 from sampan.apiserver.registry import kinds
@@ -115,6 +116,7 @@ class ApiServer:
         self.config = config
         self.store = store
         self.hub = Hub(store)
+        self.pki = Pki(config.pki_dir)
         self.port = config.port
         self._streams = streams
         self._tasks: list[asyncio.Task[None]] = []
@@ -130,9 +132,11 @@ class ApiServer:
         """Returns once the API answers and the built-in objects are there."""
         config = self.config
         sock = config.listener or bound_socket(config.host, config.port)
+        keys = asyncio.create_task(
+            pki.provide(config.pki_dir, self._names())
+        )  # another program's work, meanwhile
         try:
             self.port = sock.getsockname()[1]
-            self.pki = pki.load_or_create(config.pki_dir, self._names())
             await self.store.open()
             await self.hub.open()
             self._assemble()
@@ -147,6 +151,7 @@ class ApiServer:
             self._spawn(keep(self.transport(_ITSELF), advertised), "kubernetes Service")
             self._spawn(self._service_cidrs.run(), "service CIDRs")
             self._spawn(self._repair.run(), "address repair")
+            await keys
             context = self.pki.server_context()
             for listening in (sock, *config.sockets):
                 await self._http.listen(listening, context)
@@ -155,6 +160,7 @@ class ApiServer:
                 self._node_ports.append(pages)
                 await pages.listen(listening, context)
         except BaseException:
+            keys.cancel()
             sock.close()
             await self.stop()
             raise
