@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from sampan.kubelet.runtime import capabilities, crun, mounts, rootfs
+from sampan.kubelet.runtime import capabilities, containers, mounts, rootfs
 from sampan.kubelet.runtime.contract import (
     ContainerSpec,
     Exit,
@@ -84,7 +84,7 @@ class Node:
         return spec.id
 
     async def ended(self, container_id: str) -> Exit:
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(30):
             while container_id not in self.exits:
                 self._told.clear()
                 await self._told.wait()
@@ -135,11 +135,11 @@ async def node(busybox_layer: Path) -> AsyncIterator[Node]:
 
 
 async def test_a_lingering_conmon_is_killed_and_buried(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(crun, "CONMON_DEADLINE_S", 0.05)
+    monkeypatch.setattr(containers, "CONMON_DEADLINE_S", 0.05)
     await node.sandbox()
     container_id = await node.start("true")
     await node.ended(container_id)
-    container = node.runtime._containers[container_id]
+    container = node.runtime._containers.need(container_id, "")
     await container.wait_conmon()
     lingering = spawn(["sleep", "100"])
     identity = identify(lingering.pid)
@@ -404,7 +404,7 @@ async def test_five_megabytes_come_through_whole(node: Node) -> None:
         attached.stdin.write(sent)
         await attached.stdin.drain()
 
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         _, received = await asyncio.gather(feed(), attached.stdout.readexactly(5 << 20))
     assert received == sent
     await attached.kill()
@@ -417,7 +417,7 @@ async def test_stdin_goes_on_with_the_next_client_unless_once(node: Node) -> Non
         attached = await node.runtime.attach(container_id)
         assert attached.stdin is not None
         attached.stdin.write(text)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             assert await attached.stdout.readline() == text
         await attached.kill()
     assert container_id not in node.exits
@@ -431,7 +431,7 @@ async def test_an_attached_terminal_is_resized(node: Node) -> None:
     await node.runtime.start(spec.id)
     attached.resize(111, 22)
     assert attached.stdin is not None
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         attached.stdin.write(b"\n")
         # conmon takes the size and the input from different files, in no order.
         while b"22 111" not in await attached.stdout.readline():
@@ -449,7 +449,7 @@ async def test_a_rotated_log_goes_on_in_a_new_file(node: Node) -> None:
     log = Path(f"{node.root}/logs/{container_id}.log")
     log.rename(log.with_suffix(".old"))
     node.runtime.reopen_log(container_id)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await asyncio.to_thread(subprocess.run, ["sh", "-c", f"until [ -e {log} ]; do sleep 0.01; done"])
     attached.stdin.write(b"two\n")
     await attached.stdout.readline()
@@ -475,7 +475,7 @@ async def test_what_a_failed_command_left_does_not_keep_the_container_alive(node
     container_id = await node.start("sleep", "100")
     assert await (await node.runtime.exec(container_id, ["/nope"])).wait() == 126
     node.runtime.signal(container_id, signal.SIGKILL)
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(30):
         assert (await node.ended(container_id)).code == 137
 
 
@@ -628,7 +628,7 @@ async def test_containers_of_one_node_share_one_mount_namespace_across_restarts(
         pytest.skip("nothing needs to be hidden here")
 
     def namespaces() -> set[str]:
-        keepers = [state.conmon.pid for c in node.runtime._containers.values() if (state := c.state).conmon]
+        keepers = [state.conmon.pid for c in node.runtime._containers if (state := c.state).conmon]
         return {str(Path(f"/proc/{pid}/ns/mnt").readlink()) for pid in keepers}
 
     await node.sandbox()
