@@ -56,6 +56,7 @@ from sampan.dns.announce import METRICS_PORT, Announcer
 from sampan.kubelet.network import families, overlay
 from sampan.kubelet.network.egress import EgressRelay
 from sampan.kubelet.network.hostroutes import HostRoutes
+from sampan.kubelet.network.localports import LocalPorts
 from sampan.kubelet.network.node import NodeNamespace, ensure_node
 from sampan.kubelet.network.routes import NodeRoutes
 from sampan.scheduler.scheduler import Scheduler
@@ -267,6 +268,7 @@ class Assembly:
 
         yield "routes", NodeRoutes(node, informers, name).run()
         yield "host-routes", HostRoutes(node.plan, informers).run()
+        yield "local-ports", LocalPorts(node.plan, informers, EventRecorder(manager, "sampan")).run()
         ca_hash = discovery.hash_of(server.pki.ca.read_bytes())
         nodes = Fleet(self._cluster, manager, server.server_url, ca_hash)
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._grow, nodes, node)

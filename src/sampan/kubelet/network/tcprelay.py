@@ -1,8 +1,8 @@
-"""TCP connections carried from a node's namespace to the outside.
+"""TCP connections carried on: from a node's namespace to the outside, from the host's loopback to a node.
 
-The relay asks the kernel where the client wanted to go (SO_ORIGINAL_DST) and connects there from the host's
-namespace, where the event loop lives. Each connection is two `_Pipe`s on the event loop; each writes what the
-other reads, and stops the other reading when it cannot keep up.
+Of a redirected connection the relay asks the kernel where its client wanted to go (SO_ORIGINAL_DST), and
+connects there from the host's namespace, where the event loop lives. Each connection is two `_Pipe`s on the
+event loop; each writes what the other reads, and stops the other reading when it cannot keep up.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import asyncio
 import logging
 import socket
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from ipaddress import IPv4Address, IPv6Address
 from typing import cast
 
@@ -26,11 +26,26 @@ _SOCKADDR_IN = struct.Struct(">2xH4s8x")
 _SOCKADDR_IN6 = struct.Struct(">2xH4x16s4x")
 _CONNECT_TIMEOUT_S = 60.0
 
+Goal = Callable[[socket.socket], tuple[str, int]]
+"""Where the connection of this socket is to go. Raises OSError for nowhere."""
+
 
 async def relay(listener: socket.socket, excluded: Sequence[Network]) -> asyncio.Server:
     """Serves `listener`, to which connections are redirected; none is led to a network of `excluded`."""
+
+    def outside(sock: socket.socket) -> tuple[str, int]:
+        address, port = original_destination(sock)
+        if any(address in network for network in excluded):
+            raise ConnectionRefusedError(f"{address} is not outside")
+        return str(address), port
+
+    return await serve(listener, outside)
+
+
+async def serve(listener: socket.socket, goal: Goal) -> asyncio.Server:
+    """Carries each connection to where `goal` says that it goes."""
     loop = asyncio.get_running_loop()
-    return await loop.create_server(lambda: _Client(excluded), sock=listener, backlog=BACKLOG)
+    return await loop.create_server(lambda: _Client(goal), sock=listener, backlog=BACKLOG)
 
 
 def original_destination(sock: socket.socket) -> tuple[Address, int]:
@@ -84,9 +99,9 @@ class _Pipe(asyncio.Protocol):
 class _Client(_Pipe):
     """The end towards the Pod. Reads nothing until the far end has answered."""
 
-    def __init__(self, excluded: Sequence[Network]) -> None:
+    def __init__(self, goal: Goal) -> None:
         super().__init__()
-        self._excluded = excluded
+        self._goal = goal
         self._connecting: asyncio.Task[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -102,13 +117,9 @@ class _Client(_Pipe):
     async def _connect(self) -> None:
         assert self.transport is not None
         try:
-            address, port = original_destination(self.transport.get_extra_info("socket"))
-            if any(address in network for network in self._excluded):
-                raise ConnectionRefusedError(f"{address} is not outside")
+            host, port = self._goal(self.transport.get_extra_info("socket"))
             async with asyncio.timeout(_CONNECT_TIMEOUT_S):
-                _, far = await asyncio.get_running_loop().create_connection(
-                    lambda: _Pipe(self), str(address), port
-                )
+                _, far = await asyncio.get_running_loop().create_connection(lambda: _Pipe(self), host, port)
         except OSError as error:
             # TimeoutError is one of them. The client's connection stands already: a reset must say it.
             log.debug("egress: %s", error)
