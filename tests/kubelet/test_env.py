@@ -159,3 +159,26 @@ def test_service_variables() -> None:
     }
     assert {name.partition("_")[0] for name in found} == {"MY", "KUBERNETES"}
     assert {name.partition("_")[0] for name in service_variables(services, "ns", False)} == {"KUBERNETES"}
+
+
+def of_file(files: dict[tuple[str, str], str | None], *, optional: bool = False) -> dict[str, str]:
+    ref = {"volumeName": "v", "path": "e", "key": "K", "optional": optional}
+    container = {"name": "c", "env": [{"name": "X", "valueFrom": {"fileKeyRef": ref}}]}
+    return environment(pod(), container, lookup=lookup, surroundings=AROUND, files=files)
+
+
+def test_a_variable_from_a_file_in_a_volume() -> None:
+    assert of_file({("v", "e"): "J='0'\nK='1'"}) == {"X": "1"}
+
+
+@pytest.mark.parametrize("text", [None, "", "K=''"])
+def test_what_no_file_says_is_an_error_unless_it_is_optional(text: str | None) -> None:
+    said = "environment variable key" if text is not None else 'file "e" not found in volume "v"'
+    with pytest.raises(ConfigError, match=said):
+        of_file({("v", "e"): text})
+    assert of_file({("v", "e"): text}, optional=True) == {}
+
+
+def test_a_file_that_is_none_of_variables_is_an_error_even_if_optional() -> None:
+    with pytest.raises(ConfigError, match="couldn't parse env file e: value must be enclosed"):
+        of_file({("v", "e"): "K=1"}, optional=True)

@@ -9,16 +9,21 @@ from __future__ import annotations
 import base64
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from sampan.api import quantity
 from sampan.api.objects import Obj, annotations_of, labels_of, name_of, namespace_of, uid_of
 from sampan.api.resources import CONFIG_MAPS, SECRETS, Resource
 from sampan.kubelet.command import expand
+from sampan.kubelet.envfile import EnvFileFault, value_of
 
 Lookup = Callable[[Resource, str], Obj | None]
 """(resource, name) -> the object of the Pod's namespace, or None if there is none."""
+
+Files = Mapping[tuple[str, str], str | None]
+"""(volume, path) -> the text of each file that an `env` speaks of, or None where there is none."""
 
 _SUBSCRIPT = re.compile(r"metadata\.(labels|annotations)\['(.+)'\]")
 
@@ -45,6 +50,7 @@ def environment(
     services: Iterable[Obj] = (),
     surroundings: Surroundings,
     image_env: Iterable[str] = (),
+    files: Files = MappingProxyType({}),
 ) -> dict[str, str]:
     """All variables; raises ConfigError for what is missing and not optional."""
     result: dict[str, str] = {}
@@ -61,7 +67,7 @@ def environment(
         name = entry["name"]
         value_from = entry.get("valueFrom")
         if value_from:
-            found_value = _value_from(pod, container, value_from, lookup, surroundings)
+            found_value = _value_from(pod, container, value_from, lookup, surroundings, files)
             if found_value is None:
                 continue
             value = found_value
@@ -165,7 +171,7 @@ def _from(source: Obj, namespace: str, lookup: Lookup) -> dict[str, str]:
 
 
 def _value_from(
-    pod: Obj, container: Obj, source: Obj, lookup: Lookup, surroundings: Surroundings
+    pod: Obj, container: Obj, source: Obj, lookup: Lookup, surroundings: Surroundings, files: Files
 ) -> str | None:
     if (ref := source.get("fieldRef")) is not None:
         return field_value(pod, ref["fieldPath"], surroundings)
@@ -190,7 +196,31 @@ def _value_from(
             where = f"{namespace_of(pod)}/{ref['name']}"
             raise ConfigError(f"couldn't find key {ref['key']} in {kind} {where}")
         return _decoded(resource, data[ref["key"]])
+    if (ref := source.get("fileKeyRef")) is not None:
+        return _of_file(ref, files)
     raise ConfigError("a valueFrom of an environment variable names no source")
+
+
+def file_references(container: Obj) -> Iterator[tuple[str, str]]:
+    """(volume, path) of each file that the container's `env` speaks of."""
+    for entry in container.get("env") or ():
+        if ref := (entry.get("valueFrom") or {}).get("fileKeyRef"):
+            yield ref["volumeName"], ref["path"]
+
+
+def _of_file(ref: Obj, files: Files) -> str | None:
+    """A value that is empty is none, as upstream has it."""
+    path, key = ref["path"], ref["key"]
+    text = files.get((ref["volumeName"], path))
+    try:
+        value = value_of(text, key) if text is not None else None
+    except EnvFileFault as fault:
+        raise ConfigError(f"couldn't parse env file {path}: {fault}") from fault
+    if value or ref.get("optional"):
+        return value or None
+    if text is None:
+        raise ConfigError(f'file "{path}" not found in volume "{ref["volumeName"]}"')
+    raise ConfigError(f'environment variable key "{key}" not found in file "{path}"')
 
 
 def _container(pod: Obj, name: str) -> Obj:

@@ -13,7 +13,7 @@ from sampan.api.resources import Resource
 from sampan.kubelet import hosts, termination
 from sampan.kubelet.containerspec import Attempt, PodPlace, container_spec
 from sampan.kubelet.containerview import LABEL_START_ERROR, ContainerView
-from sampan.kubelet.env import ConfigError, environment
+from sampan.kubelet.env import ConfigError, Files, environment, file_references
 from sampan.kubelet.parts import Parts
 from sampan.kubelet.podview import PodView
 from sampan.kubelet.runtime.contract import ContainerSpec, Exit, Record, RuntimeFault
@@ -51,6 +51,7 @@ async def configure(
             services=parts.services(),
             surroundings=parts.surroundings(view.ips),
             image_env=image.env,
+            files=await _files(parts, pod, container.spec),
         )
         attempt = Attempt(
             container_id,
@@ -75,6 +76,10 @@ async def configure(
         raise StartFault("CreateContainerConfigError", str(error)) from error
     termination.prepare(place.termination_log(container.name, container.attempt))
     return spec
+
+
+async def _files(parts: Parts, pod: Obj, spec: Obj) -> Files:
+    return {named: await parts.volumes.read(pod, *named) for named in set(file_references(spec))}
 
 
 async def create(parts: Parts, spec: ContainerSpec) -> None:

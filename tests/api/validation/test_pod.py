@@ -31,6 +31,7 @@ MANY_NAMES = (
     "'[a-z0-9]([-a-z0-9]*[a-z0-9])?')"
 )
 AT = "spec.containers[0]"
+FILE_KEY = {"volumeName": "v", "path": "e", "key": "K"}
 RULE = {"action": "Restart", "exitCodes": {"operator": "In", "values": [42]}}
 
 
@@ -132,6 +133,21 @@ RULE = {"action": "Restart", "exitCodes": {"operator": "In", "values": [42]}}
         (
             {"env": [{"name": "A", "valueFrom": {"configMapKeyRef": {"name": "c"}}}]},
             [f"{AT}.env[0].valueFrom.configMapKeyRef.key: Required value"],
+        ),
+        (
+            {"env": [{"name": "A", "valueFrom": {"fileKeyRef": {}}}]},
+            [
+                f"{AT}.env[0].valueFrom.fileKeyRef.key: Required value",
+                f"{AT}.env[0].valueFrom.fileKeyRef.volumeName: Required value",
+                f"{AT}.env[0].valueFrom.fileKeyRef.path: Required value",
+            ],
+        ),
+        (
+            {"env": [{"name": "A", "valueFrom": {"fileKeyRef": FILE_KEY | {"path": "../x"}}}]},
+            [
+                f"{AT}.env[0].valueFrom.fileKeyRef.path: Invalid value: \"../x\": must not contain '..'",
+                f'{AT}.env[0].valueFrom.fileKeyRef.volumeName: Not found: "v"',
+            ],
         ),
         (
             {"volumeMounts": [{"name": "v", "mountPath": "/x"}]},

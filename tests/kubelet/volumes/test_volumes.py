@@ -86,6 +86,17 @@ async def test_init_and_ephemeral_containers_and_devices_count(rig: Rig) -> None
     assert rig.slow.made == 2
 
 
+async def test_a_file_in_a_volume_is_read_even_if_nobody_mounts_it(rig: Rig) -> None:
+    owner = pod()
+    assert await rig.volumes.read(owner, "e", "env") is None
+    directory = rig.root / "uid/volumes.d/kubernetes.io~empty-dir/e"
+    (directory / "env").write_text("A='1'")
+    assert await rig.volumes.read(owner, "e", "env") == "A='1'"
+    (directory / "out").symlink_to("/etc/passwd")
+    with pytest.raises(VolumeFault, match='cannot read "out" in volume "e"'):
+        await rig.volumes.read(owner, "e", "out")
+
+
 async def test_mounts(rig: Rig) -> None:
     owner = pod(at("e"), at("s"), at("e", subPath="a"), at("e", subPathExpr="$(A)/y", readOnly=True))
     await rig.volumes.setup(owner)

@@ -89,3 +89,5 @@ def field_source(source: Obj) -> None:
         fill_blank(source["fieldRef"], "apiVersion", "v1")
     if source.get("resourceFieldRef") is not None:
         fill(source["resourceFieldRef"], "divisor", "0")
+    if source.get("fileKeyRef") is not None:
+        fill(source["fileKeyRef"], "optional", False)

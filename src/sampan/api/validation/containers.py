@@ -131,7 +131,7 @@ def _any(path: str, container: Obj, around: Surroundings) -> Errors:
     policy = container.get("terminationMessagePolicy")
     yield from one_of(f"{path}.terminationMessagePolicy", policy, MESSAGE_POLICIES)
     yield from _ports(f"{path}.ports", container)
-    yield from env.variables(path, container)
+    yield from env.variables(path, container, around.volumes)
     yield from volumes.mounts(path, container, around.volumes)
     yield from one_of(f"{path}.imagePullPolicy", container.get("imagePullPolicy"), PULL_POLICIES)
     yield from resources.container(f"{path}.resources", container.get("resources"), around.claims)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from sampan.api import names, quantity
-from sampan.api.errors import invalid_value, required
+from sampan.api.errors import invalid_value, required, value_not_found
 from sampan.api.objects import Obj
 from sampan.api.validation.check import Errors, dicts, form, needed_form, unsupported
+from sampan.api.validation.paths import needed_local_path
 
 ENV_FIELDS = (
     "metadata.name",
@@ -52,12 +54,14 @@ _ONE_SOURCE = "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKe
 _TOO_MANY = "may not have more than one field specified at a time"
 
 
-def variables(path: str, container: Obj) -> Errors:
+def variables(path: str, container: Obj, volumes: Mapping[str, Obj]) -> Errors:
+    """`volumes` are the Pod's, by name."""
     for index, variable in dicts(container, "env"):
         at = f"{path}.env[{index}]"
         yield from needed_form(f"{at}.name", variable.get("name"), names.env_name)
         if variable.get("valueFrom") is not None:
             yield from _value_from(f"{at}.valueFrom", variable)
+            yield from _file_volume(f"{at}.valueFrom.fileKeyRef.volumeName", variable["valueFrom"], volumes)
     for index, source in dicts(container, "envFrom"):
         yield from _env_from(f"{path}.envFrom", index, source)
 
@@ -77,12 +81,29 @@ def _value_from(path: str, variable: Obj) -> Errors:
             yield from needed_form(f"{path}.{kind}.key", source[kind].get("key"), names.config_key)
     if source.get("fileKeyRef") is not None:
         given += 1
+        yield from _file_key(f"{path}.fileKeyRef", source["fileKeyRef"])
     if given == 0:
         yield invalid_value(path, "", _ONE_SOURCE)
     elif variable.get("value"):
         yield invalid_value(path, "", "may not be specified when `value` is not empty")
     elif given > 1:
         yield invalid_value(path, "", _TOO_MANY)
+
+
+def _file_key(path: str, reference: Obj) -> Errors:
+    yield from needed_form(f"{path}.key", reference.get("key"), names.env_name)
+    yield from needed_form(f"{path}.volumeName", reference.get("volumeName"), names.dns_label)
+    yield from needed_local_path(f"{path}.path", reference.get("path"))
+
+
+def _file_volume(path: str, source: Obj, volumes: Mapping[str, Obj]) -> Errors:
+    name = (source.get("fileKeyRef") or {}).get("volumeName")
+    if not name:
+        return
+    if name not in volumes:
+        yield value_not_found(path, name)
+    elif volumes[name].get("emptyDir") is None:
+        yield invalid_value(path, name, "referenced volume must be of type emptyDir")
 
 
 def _env_from(path: str, index: int, source: Obj) -> Errors:

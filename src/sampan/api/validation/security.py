@@ -9,7 +9,7 @@ from sampan.api.objects import Obj
 from sampan.api.podspec import all_containers
 from sampan.api.validation import windows
 from sampan.api.validation.check import Errors, between, dicts, one_of, one_of_if_set
-from sampan.api.validation.volumefiles import local_path
+from sampan.api.validation.paths import local_path
 
 MAX_ID = 2**31 - 1
 PROFILE_TYPES = ("Localhost", "RuntimeDefault", "Unconfined")

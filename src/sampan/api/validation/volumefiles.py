@@ -10,6 +10,7 @@ from sampan.api.errors import forbidden_value, invalid_value, required
 from sampan.api.objects import Obj
 from sampan.api.validation import env, labels
 from sampan.api.validation.check import Errors, dicts, needed, unsupported
+from sampan.api.validation.paths import local_path, needed_local_path
 
 MODE_RULE = "must be a number between 0 and 0777 (octal), both inclusive"
 MIN_TOKEN_S, MAX_TOKEN_S = 600, 2**32
@@ -22,27 +23,6 @@ _SIGNER = re.compile(r"[^/]+/[^/]+")
 def mode(path: str, number: int | None) -> Errors:
     if number is not None and not 0 <= number <= 0o777:
         yield invalid_value(path, number, MODE_RULE)
-
-
-def no_backsteps(path: str, text: str) -> Errors:
-    if ".." in text.split("/"):
-        yield invalid_value(path, text, "must not contain '..'")
-
-
-def local_path(path: str, text: str, *, reserved: bool = False) -> Errors:
-    """A path that stays below its root; `reserved`: names that start with `..` are the volume's own."""
-    if text.startswith("/"):
-        yield invalid_value(path, text, "must be a relative path")
-    yield from no_backsteps(path, text)
-    if reserved and text.startswith("..") and not text.startswith("../"):
-        yield invalid_value(path, text, "must not start with '..'")
-
-
-def needed_local_path(path: str, text: str | None) -> Errors:
-    if not text:
-        yield required(path)
-    else:
-        yield from local_path(path, text, reserved=True)
 
 
 def items(path: str, source: Obj) -> Errors:

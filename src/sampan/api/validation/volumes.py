@@ -9,7 +9,7 @@ from sampan.api.errors import duplicate, forbidden_value, invalid_value, require
 from sampan.api.objects import Obj
 from sampan.api.validation import volumesources
 from sampan.api.validation.check import Errors, dicts, one_of_if_set, unsupported
-from sampan.api.validation.volumefiles import local_path
+from sampan.api.validation.paths import local_path
 
 PROPAGATIONS = ("Bidirectional", "HostToContainer", "None")
 RECURSIVE_READ_ONLY = ("Disabled", "Enabled", "IfPossible")

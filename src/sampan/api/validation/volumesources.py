@@ -9,7 +9,7 @@ from sampan.api import names
 from sampan.api.errors import forbidden_value, invalid_value, required
 from sampan.api.objects import Obj
 from sampan.api.quantity import quantity
-from sampan.api.validation import claims, labels, volumefiles
+from sampan.api.validation import claims, labels, paths, volumefiles
 from sampan.api.validation.check import Errors, between, dicts, form, needed, one_of_if_set, unsupported
 from sampan.api.validation.csi import driver_name
 
@@ -74,7 +74,7 @@ def _host_path(path: str, value: Obj) -> Errors:
     if not value.get("path"):
         yield required(f"{path}.path")
         return
-    yield from volumefiles.no_backsteps(f"{path}.path", value["path"])
+    yield from paths.no_backsteps(f"{path}.path", value["path"])
     yield from one_of_if_set(f"{path}.type", value.get("type"), HOST_PATH_TYPES)
 
 
@@ -147,7 +147,7 @@ def _ephemeral(path: str, value: Obj) -> Errors:
 
 def _git_repo(path: str, value: Obj) -> Errors:
     yield from needed(f"{path}.repository", value.get("repository"))
-    yield from volumefiles.local_path(f"{path}.directory", value.get("directory") or "")
+    yield from paths.local_path(f"{path}.directory", value.get("directory") or "")
 
 
 def _iscsi(path: str, value: Obj) -> Errors:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from sampan.api.errors import StatusError
 from sampan.api.objects import Obj, uid_of
+from sampan.kubelet import envfile
 from sampan.kubelet.containerspec import PodPlace
 from sampan.kubelet.runtime.contract import PLAIN, Features, Mount
 from sampan.kubelet.runtime.mounts import table
@@ -109,13 +110,10 @@ class Volumes:
         self, pod: Obj, container: Obj, env: Mapping[str, str], features: Features = PLAIN
     ) -> list[Mount]:
         """The container's `volumeMounts`; raises VolumeFault, SubPathFault."""
-        volumes = {volume["name"]: volume for volume in pod["spec"].get("volumes") or ()}
         made = []
         for index, mount in enumerate(container.get("volumeMounts") or ()):
             name = mount["name"]
-            if name not in volumes:
-                raise VolumeFault(name, f'volume "{name}" is not in the Pod')
-            mounted = self._mounted.get((uid_of(pod), name)) or await self._setup(pod, volumes[name])
+            mounted = await self._made(pod, name)
             source, below = mounted.path, sub_path(mount, env)
             if below:
                 # The volume may lie on a server that does not answer.
@@ -124,6 +122,14 @@ class Volumes:
             if propagates(made[-1]):
                 check_propagation(name, made[-1], table())
         return made
+
+    async def read(self, pod: Obj, name: str, path: str) -> str | None:
+        """The text of a small file in a volume, None if there is none; raises VolumeFault."""
+        mounted = await self._made(pod, name)
+        try:
+            return await asyncio.to_thread(envfile.read, mounted.path, path)
+        except (OSError, envfile.EnvFileFault) as error:
+            raise VolumeFault(name, f'cannot read "{path}" in volume "{name}": {error}') from error
 
     async def teardown(self, uid: str) -> None:
         """Unmounts and removes everything of a Pod's volumes; hostPaths stay. Idempotent."""
@@ -139,6 +145,15 @@ class Volumes:
             if (base / part).exists():
                 self._mounter.unmount(str(base / part))
                 removal.remove(base / part)
+
+    async def _made(self, pod: Obj, name: str) -> Mounted:
+        """Also after a restart of this process, or if no container mounts it."""
+        if mounted := self._mounted.get((uid_of(pod), name)):
+            return mounted
+        for volume in pod["spec"].get("volumes") or ():
+            if volume["name"] == name:
+                return await self._setup(pod, volume)
+        raise VolumeFault(name, f'volume "{name}" is not in the Pod')
 
     async def _setup(self, pod: Obj, spec: Obj) -> Mounted:
         kind, volume = self._volume(pod, spec)
