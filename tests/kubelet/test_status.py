@@ -241,6 +241,14 @@ def test_condemned_is_failed_once_nothing_runs() -> None:
     assert (found["phase"], found["reason"], found["message"]) == ("Failed", "Evicted", "low")
 
 
+def test_condemned_leaves_the_endpoints_while_it_still_runs() -> None:
+    view = started(up(make_view()))
+    view.pod["status"] = {"phase": "Running"}
+    view.verdict = ("DeadlineExceeded", "late")
+    assert status(view)["phase"] == "Running"
+    assert conditions(view)["Ready"] == conditions(view)["ContainersReady"] == ("False", "PodFailed")
+
+
 def test_many_containers_share_the_room_for_last_words() -> None:
     names = tuple(f"c{number}" for number in range(6))
     view = up(make_view(*names, policy="Never"))

@@ -146,7 +146,9 @@ def _conditions(
     view: PodView, phase: str, init: Sequence[Obj], app: Sequence[Obj], generation: int | None, now_s: float
 ) -> list[Obj]:
     sidecars = {container.name for container in view.sidecars}
-    containers = _containers_ready(phase, [*(s for s in init if s["name"] in sidecars), *app])
+    # What will fail leaves the endpoints before its containers are told to stop.
+    fate = "Failed" if view.verdict is not None else phase
+    containers = _containers_ready(fate, [*(s for s in init if s["name"] in sidecars), *app])
     sandbox = view.sandbox is not None and (bool(view.ips) or view.sandbox.net == "")
     found: dict[str, Obj] = {
         "PodReadyToStartContainers": _plain(sandbox and view.state not in ENDED),
