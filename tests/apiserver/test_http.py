@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from sampan.apiserver import connection
+from sampan.apiserver import connection, http
 from sampan.apiserver.exchange import Exchange
 from sampan.apiserver.http import HttpServer, bound_socket
 
@@ -24,6 +24,9 @@ class Echo:
 
     def takes_body(self, exchange: Exchange) -> bool:
         return exchange.path.startswith("/upload")
+
+    def knows(self, exchange: Exchange) -> bool:
+        return "stranger" not in exchange.headers
 
     def answer_now(self, exchange: Exchange) -> bool:
         if exchange.path != "/now":
@@ -73,7 +76,7 @@ async def connect(echo: Echo) -> tuple[asyncio.StreamReader, asyncio.StreamWrite
 
 
 async def read_answer(reader: asyncio.StreamReader) -> tuple[int, bytes]:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
         size = int(head.lower().partition("content-length: ")[2].partition("\r\n")[0])
         return int(head.split(" ", 2)[1]), await reader.readexactly(size)
@@ -140,7 +143,7 @@ async def test_garbage_is_refused_and_nobody_else_notices(echo: Echo, garbage: b
     good_reader, good_writer = await connect(echo)
     reader, writer = await connect(echo)
     writer.write(garbage)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         try:
             assert (await reader.read()).split(b" ")[1] == code
         except ConnectionResetError:
@@ -155,7 +158,7 @@ async def test_a_head_that_never_ends_is_given_up(echo: Echo, monkeypatch: pytes
     monkeypatch.setattr(connection, "HEAD_TIMEOUT_S", 0.05)
     reader, writer = await connect(echo)
     writer.write(b"GET / HTTP/1.1\r\nHos")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         assert b" 408 " in await reader.read()
     writer.close()
 
@@ -163,7 +166,7 @@ async def test_a_head_that_never_ends_is_given_up(echo: Echo, monkeypatch: pytes
 async def test_a_stream_ends_with_its_client(echo: Echo) -> None:
     reader, writer = await connect(echo)
     writer.write(b"GET /stream HTTP/1.1\r\nHost: h\r\n\r\n")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         assert b"chunked" in await reader.readuntil(b"\r\n\r\n")
         assert await reader.readexactly(14) == b"2\r\n0\n\r\n2\r\n1\n\r\n"
         writer.close()
@@ -174,7 +177,7 @@ async def test_http_1_0_gets_no_chunks(echo: Echo) -> None:
     reader, writer = await connect(echo)
     echo.gate.set()
     writer.write(b"GET /stream HTTP/1.0\r\n\r\n")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         assert (await reader.read()).endswith(b"\r\n\r\n0\n1\n2\n")
     writer.close()
 
@@ -182,7 +185,7 @@ async def test_http_1_0_gets_no_chunks(echo: Echo) -> None:
 async def test_a_handler_that_fails_harms_only_its_connection(echo: Echo) -> None:
     reader, writer = await connect(echo)
     writer.write(b"GET /boom HTTP/1.1\r\nHost: h\r\n\r\n")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         try:
             assert await reader.read() == b""
         except ConnectionResetError:
@@ -239,3 +242,32 @@ async def test_small_answers_are_not_held_back(echo: Echo) -> None:
     sock = connection.transport.get_extra_info("socket")
     assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
     writer.close()
+
+
+async def test_nothing_of_a_strangers_body_is_kept(echo: Echo) -> None:
+    reader, writer = await connect(echo)
+    for head, size in (("Stranger: yes", 0), ("Known: yes", 9)):
+        writer.write(f"POST / HTTP/1.1\r\nHost: h\r\n{head}\r\nContent-Length: 9\r\n\r\n123456789".encode())
+        _, body = await read_answer(reader)
+        assert json.loads(body)["size"] == size
+    writer.close()
+
+
+async def test_who_has_waited_longest_makes_room(echo: Echo, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "WAITING_MOST", 3)
+    at_work, works = await connect(echo)
+    works.write(b"GET /slow HTTP/1.1\r\nHost: h\r\n\r\n")
+    idle = [await connect(echo) for _ in range(3)]
+    for reader, writer in (idle[0], idle[2]):  # the second has not asked for longest
+        writer.write(b"GET /now HTTP/1.1\r\nHost: h\r\n\r\n")
+        assert await read_answer(reader) == (200, b"now")
+    newest = await connect(echo)
+    newest[1].write(b"GET /now HTTP/1.1\r\nHost: h\r\n\r\n")
+    assert await read_answer(newest[0]) == (200, b"now")
+    assert await asyncio.wait_for(idle[1][0].read(), 10) == b""
+    idle[0][1].write(b"GET /now HTTP/1.1\r\nHost: h\r\n\r\n")
+    assert await read_answer(idle[0][0]) == (200, b"now")
+    echo.gate.set()
+    assert (await read_answer(at_work))[0] == 200
+    for _, writer in (*idle, newest, (at_work, works)):
+        writer.close()

@@ -36,6 +36,9 @@ class Handler(Protocol):
     def takes_body(self, exchange: Exchange) -> bool:
         """Whether the body is to be passed on as it comes (`Exchange.upload`); asked by the head."""
 
+    def knows(self, exchange: Exchange) -> bool:
+        """Whether it is somebody whose body is worth keeping; asked when that begins to come."""
+
     def answer_now(self, exchange: Exchange) -> bool: ...
 
     async def answer(self, exchange: Exchange) -> None: ...
@@ -49,6 +52,10 @@ class Owner(Protocol):
 
     @property
     def connections(self) -> set[Connection]: ...
+
+    def waits(self, connection: Connection) -> None: ...
+
+    def waits_no_more(self, connection: Connection) -> None: ...
 
     def spawn(self, connection: Connection, exchange: Exchange) -> asyncio.Task[None]: ...
 
@@ -67,6 +74,7 @@ class Connection(asyncio.Protocol):
         self._parts: list[bytes] = []
         self._head_bytes = 0
         self._body_bytes = 0
+        self._keeps_body = True
         self._reading = True
         self._since = self._loop.time()  # when what we wait for began
         self._timer: asyncio.TimerHandle | None = None
@@ -88,11 +96,13 @@ class Connection(asyncio.Protocol):
         self.transport.set_write_buffer_limits(high=WRITE_HIGH_BYTES)
         self._outbox = Outbox(self.transport)
         self._server.connections.add(self)
+        self._server.waits(self)
         self._timer = self._loop.call_later(HEAD_TIMEOUT_S, self._check_time)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.lost = True
         self._server.connections.discard(self)
+        self._server.waits_no_more(self)
         if self._timer is not None:
             self._timer.cancel()
         self._queue.clear()
@@ -173,9 +183,12 @@ class Connection(asyncio.Protocol):
         if (upload := self._receiving().upload) is not None:
             upload.feed(body)
             return
+        if not self._body_bytes:
+            self._keeps_body = self._server.handler.knows(self._receiving())
         self._body_bytes += len(body)
         if self._body_bytes <= MAX_BODY_BYTES:
-            self._parts.append(body)
+            if self._keeps_body:
+                self._parts.append(body)
             return
         # The rest is read and thrown away, so that the client gets to read the refusal.
         self._receiving().too_large = True
@@ -236,6 +249,7 @@ class Connection(asyncio.Protocol):
         if not exchange.keep_alive or exchange.upgrade:
             self._outbox.close()
             return
+        self._server.waits(self)
         if not self._pumping:
             self._loop.call_soon(self._pump)
 
@@ -280,6 +294,7 @@ class Connection(asyncio.Protocol):
             while self._queue and self._current is None and not self.lost and not self.paused:
                 exchange = self._queue.popleft()
                 self._current = exchange
+                self._server.waits_no_more(self)
                 if not self._server.handler.answer_now(exchange):
                     self.task = self._server.spawn(self, exchange)
         finally:

@@ -44,6 +44,10 @@ class KubeletApi:
         """Nothing is sent here but by streams."""
         return False
 
+    def knows(self, exchange: Exchange) -> bool:
+        """No body is read here."""
+        return False
+
     def answer_now(self, exchange: Exchange) -> bool:
         return False
 

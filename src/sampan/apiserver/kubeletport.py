@@ -25,6 +25,10 @@ class KubeletPort:
         """Nothing can be sent to a node's pages."""
         return False
 
+    def knows(self, exchange: Exchange) -> bool:
+        """No body is read here."""
+        return False
+
     def answer_now(self, exchange: Exchange) -> bool:
         """Pages take a moment to make."""
         return False

@@ -282,6 +282,12 @@ class Front:
     def takes_body(self, exchange: Exchange) -> bool:
         return route.proxied(exchange.raw_path) is not None
 
+    def knows(self, exchange: Exchange) -> bool:
+        try:
+            return self._authenticator.user(exchange) is not ANONYMOUS
+        except StatusError:
+            return False
+
     def answer_now(self, exchange: Exchange) -> bool:
         """Plain GETs are answered without a task of their own."""
         if exchange.method != "GET" or exchange.raw_query or exchange.upgrade:
