@@ -1,6 +1,6 @@
 """Variables from a file in a volume (`fileKeyRef`). Pure but for `read`.
 
-A file is a small part of a shell's language, so that a shell reads the same from it: `NAME='value'`, a value of
+A file is a small part of a shell's language, so that a shell reads the same: `NAME='value'`, a value of
 any number of lines in single quotes that is taken as it stands, empty lines, `#` comments.
 Source: KEP-3721 "Support for env files", tasks/inject-data-application/define-environment-variable-via-file.
 """
