@@ -1,12 +1,13 @@
 import pytest
 
-from sampan.api import defaults, validation
+from sampan.api import defaults, names, validation
 from sampan.api.resources import resource
 
 RBAC = "rbac.authorization.k8s.io"
 ROLES = resource(RBAC, "v1", "roles")
 CLUSTER_ROLES = resource(RBAC, "v1", "clusterroles")
 BINDINGS = resource(RBAC, "v1", "rolebindings")
+CLUSTER_BINDINGS = resource(RBAC, "v1", "clusterrolebindings")
 BUDGETS = resource("policy", "v1", "poddisruptionbudgets")
 AUTOSCALERS = resource("autoscaling", "v2", "horizontalpodautoscalers")
 
@@ -23,6 +24,7 @@ def broken(kind, **fields):
 
 READ = {"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}
 REF = {"apiGroup": RBAC, "kind": "Role", "name": "reader"}
+(SUBDOMAIN,) = names.dns_subdomain("Bot")
 TARGET = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}
 
 
@@ -61,7 +63,15 @@ def test_cluster_roles_may_speak_of_paths():
     [
         (REF, {"kind": "User", "name": "jane"}, []),
         (REF, {"kind": "ServiceAccount", "name": "bot", "namespace": "default"}, []),
-        (REF, {"kind": "ServiceAccount", "name": "bot"}, ["subjects[0].namespace: Required value"]),
+        (REF, {"kind": "ServiceAccount", "name": "bot"}, []),
+        (
+            REF,
+            {"kind": "ServiceAccount", "name": "Bot", "apiGroup": "x"},
+            [
+                f'subjects[0].name: Invalid value: "Bot": {SUBDOMAIN}',
+                'subjects[0].apiGroup: Unsupported value: "x": supported values: ""',
+            ],
+        ),
         (REF | {"name": ""}, {"kind": "User", "name": "jane"}, ["roleRef.name: Required value"]),
         (
             REF | {"kind": "Rule"},
@@ -76,6 +86,12 @@ def test_cluster_roles_may_speak_of_paths():
 )
 def test_role_binding(ref, subject, found):
     assert broken(BINDINGS, roleRef=ref, subjects=[subject]) == found
+
+
+def test_a_binding_for_the_whole_cluster_says_where_the_service_account_is():
+    ref, subject = REF | {"kind": "ClusterRole"}, {"kind": "ServiceAccount", "name": "bot"}
+    found = ["subjects[0].namespace: Required value"]
+    assert broken(CLUSTER_BINDINGS, roleRef=ref, subjects=[subject]) == found
 
 
 def test_a_binding_keeps_its_role():

@@ -32,7 +32,14 @@ def workload(kind, **spec):
     [
         ({}, []),
         ({"replicas": -1}, ["spec.replicas: Invalid value: -1: must be greater than or equal to 0"]),
-        ({"selector": None}, ["spec.selector: Required value"]),
+        (
+            {"selector": None},
+            [
+                "spec.selector: Required value",
+                'spec.template.metadata.labels: Invalid value: {"app":"web"}: '
+                "`selector` does not match template `labels`",
+            ],
+        ),
         ({"selector": {}}, ["spec.selector: Invalid value: {}: empty selector is invalid for deployment"]),
         (
             {"template": template({"app": "db"})},
@@ -133,6 +140,21 @@ def test_containers_of_a_stateful_set_mount_what_is_claimed_for_them():
     )
     (found,) = texts(validation.create(STATEFUL_SETS, workload(STATEFUL_SETS, **spec)))
     assert found == 'spec.template.spec.containers[0].volumeMounts[0].name: Not found: "data"'
+
+
+def test_a_daemon_set_without_a_selector_is_told_of_at_its_labels_alone():
+    found = texts(validation.create(DAEMON_SETS, workload(DAEMON_SETS, selector=None)))
+    at = "spec.template.metadata.labels"
+    assert found == [f'{at}: Invalid value: {{"app":"web"}}: `selector` does not match template `labels`']
+
+
+def test_labels_that_are_not_there_match_nothing():
+    spec = workload(DEPLOYMENTS)
+    del spec["spec"]["template"]["metadata"]
+    found = texts(validation.create(DEPLOYMENTS, spec))
+    assert found == [
+        "spec.template.metadata.labels: Invalid value: null: `selector` does not match template `labels`"
+    ]
 
 
 def test_jobs_must_end():

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from sampan.api import names
 from sampan.api.errors import invalid_value, required
 from sampan.api.objects import Obj
 from sampan.api.validation import labels
-from sampan.api.validation.check import Errors, dicts, needed, one_of_if_set, unsupported
+from sampan.api.validation.check import Errors, dicts, form, needed, one_of_if_set, unsupported
 from sampan.api.validation.workload import at_most_everything, int_or_percent
 
 RBAC = "rbac.authorization.k8s.io"
@@ -53,14 +54,14 @@ def _rules(obj: Obj, *, namespaced: bool) -> Errors:
 
 
 def role_binding(obj: Obj) -> Errors:
-    return _binding(obj, ("Role", "ClusterRole"))
+    return _binding(obj, ("Role", "ClusterRole"), namespaced=True)
 
 
 def cluster_role_binding(obj: Obj) -> Errors:
-    return _binding(obj, ("ClusterRole",))
+    return _binding(obj, ("ClusterRole",), namespaced=False)
 
 
-def _binding(obj: Obj, kinds: Sequence[str]) -> Errors:
+def _binding(obj: Obj, kinds: Sequence[str], *, namespaced: bool) -> Errors:
     ref = obj.get("roleRef") or {}
     if ref.get("apiGroup") != RBAC:
         yield unsupported("roleRef.apiGroup", ref.get("apiGroup") or "", (RBAC,))
@@ -68,16 +69,19 @@ def _binding(obj: Obj, kinds: Sequence[str]) -> Errors:
         yield unsupported("roleRef.kind", ref.get("kind") or "", kinds)
     yield from needed("roleRef.name", ref.get("name"))
     for index, subject in dicts(obj, "subjects"):
-        yield from _subject(f"subjects[{index}]", subject)
+        yield from _subject(f"subjects[{index}]", subject, namespaced=namespaced)
 
 
-def _subject(path: str, subject: Obj) -> Errors:
+def _subject(path: str, subject: Obj, *, namespaced: bool) -> Errors:
     kind, group = subject.get("kind") or "", subject.get("apiGroup") or ""
     yield from needed(f"{path}.name", subject.get("name"))
     if kind == "ServiceAccount":
+        if subject.get("name"):
+            yield from form(f"{path}.name", subject["name"], names.dns_subdomain)
         if group:
             yield unsupported(f"{path}.apiGroup", group, ("",))
-        yield from needed(f"{path}.namespace", subject.get("namespace"))
+        if not namespaced:  # a RoleBinding may leave it out
+            yield from needed(f"{path}.namespace", subject.get("namespace"))
     elif kind in ("User", "Group"):
         if group != RBAC:
             yield unsupported(f"{path}.apiGroup", group, (RBAC,))

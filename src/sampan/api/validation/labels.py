@@ -66,12 +66,13 @@ def needed_selector(path: str, obj: Obj | None, kind: str) -> Errors:
 
 
 def matches_template(path: str, obj: Obj | None, template: Obj) -> list[FieldError]:
-    """The selector must find the Pods of its own template; `path` is the template's."""
-    try:
-        compiled = selectors.label_selector_from(obj)
-    except selectors.SelectorError:
-        return []  # said already, at the selector itself
-    found = (template.get("metadata") or {}).get("labels") or {}
-    if obj is None or compiled.is_everything or compiled.matches(found):
-        return []
+    """The selector must find the Pods of its own template (`path`), and one that is missing finds none."""
+    found = (template.get("metadata") or {}).get("labels")
+    if obj is not None:
+        try:
+            compiled = selectors.label_selector_from(obj)
+        except selectors.SelectorError:
+            return []  # said already, at the selector itself
+        if compiled.is_everything or compiled.matches(found or {}):
+            return []
     return [invalid_value(f"{path}.metadata.labels", found, NO_MATCH)]

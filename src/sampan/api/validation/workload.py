@@ -246,7 +246,8 @@ def stateful_set_update(new: Obj, old: Obj) -> Errors:
 
 def daemon_set(obj: Obj) -> Errors:
     spec = obj.get("spec") or {}
-    yield from labels.needed_selector("spec.selector", spec.get("selector"), "daemonset")
+    if spec.get("selector") is not None:  # one that is missing is told of at the template's labels alone
+        yield from labels.needed_selector("spec.selector", spec["selector"], "daemonset")
     yield from _template(spec, "DaemonSet")
     yield from _counts("spec", spec, "minReadySeconds", "revisionHistoryLimit")
     strategy = spec.get("updateStrategy") or {}
