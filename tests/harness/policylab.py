@@ -68,10 +68,11 @@ class PolicyLab:
         client = Client(self.lab.api)
         informers = Informers(client)
         stand_ins = (dns_stand_in(tuple(self.lab.node.plan.dns_ips)),)
-        enforcer = Enforcer(client, informers, self.lab.node.socket, PolicyConfig(NODE, stand_ins))
+        config = PolicyConfig(NODE, stand_ins, self.lab.node.plan.node_ips)
+        enforcer = Enforcer(client, informers, self.lab.node.socket, config)
         tasks = [asyncio.create_task(informers.run()), asyncio.create_task(enforcer.run())]
         try:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(30):
                 waiting = asyncio.create_task(enforcer.wait_synced())
                 await asyncio.wait([waiting, *tasks], return_when=asyncio.FIRST_COMPLETED)
                 for task in tasks:

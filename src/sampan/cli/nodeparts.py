@@ -75,7 +75,10 @@ class NodeParts:
             ),
         )
         self.policies = Enforcer(
-            reader, informers, node.socket, PolicyConfig(settings.name, (dns_stand_in(tuple(plan.dns_ips)),))
+            reader,
+            informers,
+            node.socket,
+            PolicyConfig(settings.name, (dns_stand_in(tuple(plan.dns_ips)),), plan.node_ips),
         )
         self.dns = NodeDns(node, settings.name, settings.data, settings.domain, reader, informers)
         self.kubelet = Kubelet(

@@ -60,6 +60,7 @@ class PolicyConfig:
 
     node_name: str
     stand_ins: tuple[PodFacts, ...] = ()
+    node_ips: tuple[str, ...] = ()
     audit_every_s: float = audits.EVERY_S
     unclaimed_for_s: float = UNCLAIMED_FOR_S
 
@@ -92,7 +93,7 @@ class Enforcer:
         self._freed: asyncio.Queue[tuple[str, ...]] = asyncio.Queue()
         """Addresses whose flows are to be forgotten before anybody else has them."""
         self._config = config
-        self._picture = Picture()
+        self._picture = Picture(config.node_ips)
         for stand_in in config.stand_ins:
             self._picture.set_pod(stand_in.uid, stand_in)
         self._here: dict[str, tuple[str, ...]] = {}

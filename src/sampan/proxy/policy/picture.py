@@ -48,8 +48,11 @@ class Standing:
 
 
 class Picture:
-    def __init__(self) -> None:
+    def __init__(self, node_ips: Iterable[str] = ()) -> None:
+        """`node_ips`: where the node is reached, which no policy keeps its Pods from."""
         self.elements = Elements()
+        for ip in node_ips:
+            self.elements.keep(Element(f"node{6 if ':' in ip else 4}", (ip,)), wanted=True)
         self._register = Register(self.elements)
         self.standings: dict[str, Standing] = {}
         """By address; none for what rules neither speak of nor isolate."""

@@ -18,13 +18,15 @@ policies; and a Pod that nothing isolates costs a new flow one look-up that fail
 | ports | first to last port | piece | ports that ranges speak of |
 | span | span, proto, piece | | what the ranges are made of |
 | self4 | address, address | | a Pod and itself |
+| node4 | address | | this node |
 | dropin4, dropeg4 | address | | counts what was dropped on its way to the Pod, from the Pod |
 | lostin4, losteg4 | source, destination, proto, port | | who was refused lately, as the kernel noted it |
 
 Hooks: what is forwarded is seen after DNAT and before SNAT, so both ends are the real ones. What Pods send to
 the node itself comes in by the input hook: cluster DNS and the API server stand there, and the way to the
 world outside is a relay to which connections are redirected; for these the connection's first destination
-counts. What the node sends to its Pods passes no hook of ours, so probes always get through.
+counts. What was meant for one of the node's own addresses passes, as upstream has it of a Pod and its node.
+What the node sends to its Pods passes no hook of ours, so probes always get through.
 
 The packet's priority carries the class, its mark the identity, while it is judged; both are 0 afterwards.
 """
@@ -84,6 +86,7 @@ def sets() -> Iterator[SetPlan]:
             yield SetPlan(f"{name}{version}", (address,), value=True)
         yield SetPlan(f"net{version}", (address,), value=True, interval=True)
         yield SetPlan(f"self{version}", (address, address))
+        yield SetPlan(f"node{version}", (address,))
         for direction in ("in", "eg"):
             yield SetPlan(f"drop{direction}{version}", (address,), counts=True)
             lost = (address, address, _PROTO, _PORT)
@@ -182,6 +185,7 @@ def _chains() -> Iterator[tuple[str, list[bytes]]]:
         width = _ADDRESS[version][1] // 4
         from_isolated = source + ex.found(f"eg{version}", _R)
         to_isolated = destination + ex.found(f"in{version}", _R)
+        to_node = meant.address + ex.found(f"node{version}", _R)
         served = ex.ct_mark(_R) + ex.compare(_R, "!=", bytes(4))
         both = source + ex.destination(version, _R + width)
         yield (
@@ -203,6 +207,7 @@ def _chains() -> Iterator[tuple[str, list[bytes]]]:
             f"input{version}",
             [
                 _neighbourly(version),
+                from_isolated + to_node + ex.verdict(ex.ACCEPT),
                 served + from_isolated + ex.goto(f"egress{version}"),
                 from_isolated + ex.goto(f"outward{version}"),
             ],

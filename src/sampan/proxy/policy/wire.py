@@ -74,6 +74,7 @@ def _of_family(suffix: str, address: Field) -> dict[str, Shape]:
         f"id{suffix}": Shape((address,), (_MARK,)),
         f"net{suffix}": Shape((address,), (_MARK,), interval=True),
         f"self{suffix}": Shape((address, address)),
+        f"node{suffix}": Shape((address,)),
         f"dropin{suffix}": Shape((address,)),
         f"dropeg{suffix}": Shape((address,)),
     }
