@@ -14,6 +14,7 @@ from collections.abc import Iterable
 import orjson
 
 from sampan.api.objects import Obj
+from sampan.apiserver.likeness import take_over
 from sampan.store.contract import Stamped
 
 _MARK = f"revision-{secrets.token_hex(12)}"
@@ -36,10 +37,12 @@ class Entry:
         """The shared dict if there is one, or one that is gone with its reader."""
         return orjson.loads(self.value) if self._obj is None else self._obj
 
-    def share(self) -> Obj:
-        """The dict that all get from here on."""
+    def share(self, model: Obj | None = None) -> Obj:
+        """The dict that all get from here on; what `model` has at the same place is kept once for both."""
         if self._obj is None:
             self._obj = orjson.loads(self.value)
+            if model is not None:
+                take_over(self._obj, model)
         return self._obj
 
     @property

@@ -55,6 +55,8 @@ class QueueSink:
         self._bookmarks = bookmarks
         self._convert = storage_resource(wanted.resource) is not wanted.resource
         self._events: deque[WatchEvent] = deque()
+        self._latest: Obj | None = None
+        """What was shown last: the model of the next, unless that has an earlier version."""
         self._wake: asyncio.Future[None] | None = None
         self.error: StatusError | None = None
         self.ended = False
@@ -72,11 +74,15 @@ class QueueSink:
         for change in batch.changes:
             view = (change.type, change.entry) if everything else self._wanted.view(change)
             if view is not None:
-                self.put(view[0], view[1])
+                self.put(view[0], view[1], change.previous)
         self._notify()
 
-    def put(self, kind: str, entry: Entry) -> None:
-        obj = from_storage(self._wanted.resource, entry.obj) if self._convert else entry.share()
+    def put(self, kind: str, entry: Entry, previous: Entry | None = None) -> None:
+        if self._convert:
+            obj = from_storage(self._wanted.resource, entry.obj)
+        else:
+            model = previous.share() if previous is not None and previous.shared else self._latest
+            obj = self._latest = entry.share(model)
         self._events.append(WatchEvent(kind, obj))
 
     def bookmark(self, revision: int, *, initial_end: bool = False) -> None:
