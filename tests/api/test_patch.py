@@ -301,3 +301,23 @@ def test_any_merge_patch_applies_or_is_refused(document: dict[str, Any], change:
         assert isinstance(patch.merge_patch(document, change), dict)
     except StatusError as error:
         assert error.code == 400
+
+
+@pytest.mark.parametrize(
+    ("content_type", "change"),
+    [
+        ("application/json-patch+json", [{"op": "add", "path": "/spec/ports/-", "value": {"port": 81}}]),
+        ("application/merge-patch+json", {"spec": {"ports": [{"port": 80}, {"port": 81}]}}),
+        ("application/strategic-merge-patch+json", {"spec": {"ports": [{"port": 81}]}}),
+    ],
+)
+def test_each_content_type_is_its_own_patch(content_type: str, change: Any) -> None:
+    patched = patch.apply({"spec": {"ports": [{"port": 80}]}}, change, content_type, "v1", "Service")
+    assert sorted(port["port"] for port in patched["spec"]["ports"]) == [80, 81]
+    assert content_type in patch.TYPES
+
+
+def test_what_is_no_patch_is_refused() -> None:
+    with pytest.raises(StatusError) as caught:
+        patch.apply({}, {}, "application/json", "v1", "Service")
+    assert caught.value.code == 415 and "application/merge-patch+json" in caught.value.message

@@ -15,7 +15,11 @@ from sampan.api import body, errors, json_pointer, schema, strategic
 from sampan.api.errors import StatusError
 from sampan.api.json_pointer import PointerError
 from sampan.api.objects import Obj
+from sampan.api.request import JSON_PATCH, MERGE_PATCH, STRATEGIC_MERGE_PATCH
 from sampan.api.schema import SchemaSource
+
+TYPES = (JSON_PATCH, MERGE_PATCH, STRATEGIC_MERGE_PATCH)
+"""The content types that are patches."""
 
 MAX_JSON_PATCH_OPERATIONS = 10_000
 # What all `copy` operations of one patch may add up to: otherwise a few of them double a document to death.
@@ -28,6 +32,23 @@ def parse(data: bytes) -> Any:
         return body.read_json(data)
     except errors.Unreadable as error:
         raise errors.bad_request(str(error)) from None
+
+
+def apply(document: Obj, patch: Any, content_type: str, api_version: str, kind: str) -> Obj:
+    """The patched document, by the kind of patch that the content type names; 415 if it names none."""
+    if content_type == JSON_PATCH:
+        return json_patch(document, patch)
+    if content_type == MERGE_PATCH:
+        return merge_patch(document, patch)
+    if content_type == STRATEGIC_MERGE_PATCH:
+        return strategic_merge_patch(document, patch, api_version, kind)
+    raise not_a_patch()
+
+
+def not_a_patch() -> StatusError:
+    return errors.unsupported_media_type(
+        "the body of the request was in an unknown format - accepted media types include: " + ", ".join(TYPES)
+    )
 
 
 def copy(document: Any) -> Any:

@@ -17,7 +17,7 @@ from typing import Any
 
 import orjson
 
-from sampan.api import decode, defaults, errors, validation
+from sampan.api import decode, defaults, errors, patch, validation
 from sampan.api.defaults import status
 from sampan.api.errors import FieldError, StatusError
 from sampan.api.objects import Obj, mutable
@@ -28,7 +28,6 @@ from sampan.apiserver.admission.chain import Admission
 from sampan.apiserver.conversion import from_storage, storage_prefix, storage_resource, to_storage
 from sampan.apiserver.entry import Entry, stamp
 from sampan.apiserver.filters import parse
-from sampan.apiserver.patching import apply_patch
 from sampan.apiserver.registry.hooks import Call, Hooks, Undo
 from sampan.apiserver.registry.namespaces import NamespaceGate
 from sampan.apiserver.storage import Storage, key_for, scope_prefix
@@ -170,11 +169,11 @@ class Pipeline:
         def change(old: Obj) -> Obj:
             kind = (resource.api_version, resource.kind)
             if subresource == "scale":
-                shown = apply_patch(scale.view(old), body, content_type, (scale.API_VERSION, scale.KIND))
+                shown = patch.apply(scale.view(old), body, content_type, scale.API_VERSION, scale.KIND)
                 scale.set_replicas(resource, old, shown)
                 old["metadata"]["resourceVersion"] = shown["metadata"].get("resourceVersion")
                 return old
-            new = apply_patch(old, body, content_type, kind)
+            new = patch.apply(old, body, content_type, *kind)
             if not isinstance(new.get("metadata"), dict):
                 raise errors.bad_request("a patch must leave metadata an object")
             said = (new.get("apiVersion"), new.get("kind"))

@@ -16,7 +16,6 @@ from sampan.apiserver.dispatch import Answer, Dispatcher
 from sampan.apiserver.entry import Entry
 from sampan.apiserver.exchange import Exchange
 from sampan.apiserver.lister import Page
-from sampan.apiserver.patching import PATCH_TYPES, not_a_patch
 from sampan.apiserver.route import Route
 from sampan.apiserver.storage import key_for
 
@@ -98,8 +97,8 @@ def read_body(exchange: Exchange, request: Request) -> tuple[Request, Sequence[s
     warnings: Sequence[str] = ()
     if verb == "patch":
         content_type = content_type.partition(";")[0].strip().lower()
-        if content_type not in PATCH_TYPES:
-            raise not_a_patch()
+        if content_type not in patch.TYPES:
+            raise patch.not_a_patch()
         body = patch.parse(exchange.body)
     else:
         kind = _DELETE_OPTIONS if verb in _DELETES else _kind_of(resource, request.subresource)

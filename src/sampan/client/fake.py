@@ -10,19 +10,13 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import AsyncIterator
-from typing import NamedTuple, TypeAlias
-
-import orjson
+from typing import NamedTuple
 
 from sampan.api import clock, errors, patch
-from sampan.api.fields import fields_of
 from sampan.api.objects import Obj, is_deleting, join_key, key_of, mutable, name_of, namespace_of
-from sampan.api.request import JSON_PATCH, MERGE_PATCH, STRATEGIC_MERGE_PATCH, Request, WatchEvent
+from sampan.api.request import Request, WatchEvent
 from sampan.api.resources import NAMESPACES, Resource, find_kind
-from sampan.api.selectors import parse_field_selector, parse_label_selector
-
-Shelf: TypeAlias = tuple[str, str]
-"""Group and plural: all versions of a resource are the same objects."""
+from sampan.client.shelves import Shelves, canonical, seen_by, selects
 
 
 class Action(NamedTuple):
@@ -33,14 +27,6 @@ class Action(NamedTuple):
     key: str
 
 
-class _Change(NamedTuple):
-    shelf: Shelf
-    revision: int
-    old: Obj | None
-    new: Obj | None
-    """None: `old` was deleted; it carries the revision of the deletion."""
-
-
 class FakeTransport:
     """Keeps `api.request.Transport`. Give it the objects that are there at the start.
 
@@ -49,19 +35,18 @@ class FakeTransport:
 
     def __init__(self, *objects: Obj, reads: bool = False, watch_list: bool = True) -> None:
         self.actions: list[Action] = []
-        self.revision = 0
         self.watch_list = watch_list
         """False: refuse `sendInitialEvents` with 422, as servers without WatchList do."""
         self._reads = reads
-        self._shelves: dict[Shelf, dict[str, Obj]] = {}
-        self._texts: dict[int, tuple[Obj, bytes]] = {}
-        """What each object was when it was stored, by id, to find out who writes to shared objects."""
-        self._changes: list[_Change] = []
-        self._oldest = 0
-        self._grown = asyncio.Event()
+        self._shelves = Shelves()
         self._ended = asyncio.Event()
         self._failures: list[tuple[str, str, Exception]] = []
         self.add(*objects)
+
+    @property
+    def revision(self) -> int:
+        """Of the newest change."""
+        return self._shelves.revision
 
     # -- what tests do directly
 
@@ -71,22 +56,22 @@ class FakeTransport:
             resource = find_kind(obj["apiVersion"], obj["kind"])
             if resource is None:
                 raise LookupError(f"no resource for {obj['apiVersion']} {obj['kind']}")
-            old = self._shelf(resource).get(key_of(obj))
+            old = self._shelves.of(resource).get(key_of(obj))
             obj = mutable(obj)
             if old is not None:
                 for field in ("uid", "creationTimestamp"):
                     obj["metadata"].setdefault(field, old["metadata"][field])
-            self._store(resource, old, _born(obj))
+            self._shelves.put(resource, old, _born(obj))
 
     def get(self, resource: Resource, name: str, namespace: str = "") -> Obj | None:
-        return self._shelf(resource).get(join_key(namespace, name))
+        return self._shelves.of(resource).get(join_key(namespace, name))
 
     def objects(self, resource: Resource) -> list[Obj]:
-        return list(self._shelf(resource).values())
+        return list(self._shelves.of(resource).values())
 
     def remove(self, resource: Resource, name: str, namespace: str = "") -> None:
         """Takes an object away, finalizers or not."""
-        self._drop(resource, self._shelf(resource)[join_key(namespace, name)])
+        self._shelves.drop(resource, self._shelves.of(resource)[join_key(namespace, name)])
 
     def fail(self, verb: str, plural: str, error: Exception, times: int = 1) -> None:
         """The next `times` requests of this kind raise `error`; `plural` as in `Action`."""
@@ -94,21 +79,20 @@ class FakeTransport:
 
     def compact(self) -> None:
         """Forgets history: a watch from before now is answered 410."""
-        self._changes.clear()
-        self._oldest = self.revision
+        self._shelves.compact()
 
     def end_watches(self) -> None:
         """Ends all streams, cleanly, as servers do now and then."""
         self._ended.set()
         self._ended = asyncio.Event()
-        self._grow()
+        self._shelves.wake()
 
     # -- api.request.Transport
 
     async def call(self, request: Request) -> Obj:
         await asyncio.sleep(0)  # as the real ones, a request gives others a turn
         self._note(request)
-        self._check_unwritten()
+        self._shelves.check_unwritten()
         return {
             "get": self._get,
             "list": self._list,
@@ -137,14 +121,12 @@ class FakeTransport:
             }
             yield WatchEvent("BOOKMARK", _headed(request.resource, {"metadata": metadata}))
         while not ended.is_set():
-            if after < self._oldest:
-                raise errors.expired(f"too old resource version: {after} ({self._oldest})")
-            grown = self._grown
-            for change in [change for change in self._changes if change.revision > after]:
+            grown = self._shelves.grown
+            for change in self._shelves.since(after):
                 after = change.revision
-                if change.shelf == _shelf(request.resource) and (event := _event(request, change)):
+                if (event := seen_by(request, change)) is not None:
                     yield event
-            if grown is self._grown:
+            if grown is self._shelves.grown:
                 await grown.wait()
 
     async def close(self) -> None:
@@ -179,11 +161,11 @@ class FakeTransport:
             metadata["name"] = f"{metadata['generateName']}{uuid.uuid4().hex[:5]}"
         if metadata.pop("resourceVersion", ""):
             raise errors.bad_request("resourceVersion should not be set on objects to be created")
-        if key_of(body) in self._shelf(resource):
+        if key_of(body) in self._shelves.of(resource):
             raise errors.already_exists(resource, name_of(body))
         for field in ("uid", "creationTimestamp", "deletionTimestamp"):
             metadata.pop(field, None)
-        return self._store(resource, None, _born(_headed(resource, body)))
+        return self._shelves.put(resource, None, _born(_headed(resource, body)))
 
     def _create_under(self, request: Request, body: Obj) -> Obj:
         """The subresources that one posts to."""
@@ -197,7 +179,7 @@ class FakeTransport:
             status = new.setdefault("status", {})
             others = [it for it in status.get("conditions") or () if it["type"] != "PodScheduled"]
             status["conditions"] = [*others, scheduled]
-            self._store(request.resource, old, new)
+            self._shelves.put(request.resource, old, new)
             return _success()
         if request.subresource == "eviction":
             return self._delete(request)
@@ -218,7 +200,10 @@ class FakeTransport:
 
     def _patch(self, request: Request) -> Obj:
         old = self._present(request)
-        return self._replace(request, old, _patched(request, mutable(old)))
+        resource = request.resource
+        kind = (resource.api_version, resource.kind)
+        new = patch.apply(mutable(old), request.body, request.content_type, *kind)
+        return self._replace(request, old, new)
 
     def _replace(self, request: Request, old: Obj, body: Obj) -> Obj:
         """Stores of `body` what the (sub)resource owns."""
@@ -240,12 +225,12 @@ class FakeTransport:
                     new["status"] = mutable(old["status"])
         if "generation" in old["metadata"] and new.get("spec") != old.get("spec"):
             new["metadata"]["generation"] = old["metadata"]["generation"] + 1
-        if _dumps(new) == _dumps(old):
+        if canonical(new) == canonical(old):
             return old
-        stored = self._store(resource, old, new)
+        stored = self._shelves.put(resource, old, new)
         waiting = stored["metadata"].get("deletionGracePeriodSeconds")
         if is_deleting(stored) and not waiting and not _held(resource, stored):
-            self._drop(resource, stored)
+            self._shelves.drop(resource, stored)
         return stored
 
     def _delete(self, request: Request) -> Obj:
@@ -258,7 +243,7 @@ class FakeTransport:
         grace_s = int(options.get("gracePeriodSeconds") or 0)
         finalizer = _DEPENDENTS_FIRST.get(options.get("propagationPolicy", ""))
         if not (grace_s or finalizer or _held(resource, old)):
-            self._drop(resource, old)
+            self._shelves.drop(resource, old)
             return _success()
         new = mutable(old)
         new["metadata"].setdefault("deletionTimestamp", clock.now())
@@ -267,7 +252,7 @@ class FakeTransport:
             new["metadata"]["finalizers"].append(finalizer)
         if resource == NAMESPACES:
             new["status"] = {"phase": "Terminating"}
-        return self._store(resource, old, new)
+        return self._shelves.put(resource, old, new)
 
     def _delete_collection(self, request: Request) -> Obj:
         for obj in self._selected(request):
@@ -276,45 +261,16 @@ class FakeTransport:
             )
         return _success()
 
-    # -- state
-
-    def _shelf(self, resource: Resource) -> dict[str, Obj]:
-        return self._shelves.setdefault(_shelf(resource), {})
+    # -- inside
 
     def _present(self, request: Request) -> Obj:
-        obj = self._shelf(request.resource).get(join_key(request.namespace, request.name))
+        obj = self._shelves.of(request.resource).get(join_key(request.namespace, request.name))
         if obj is None:
             raise errors.not_found(request.resource, request.name)
         return obj
 
     def _selected(self, request: Request) -> list[Obj]:
-        return [obj for _, obj in sorted(self._shelf(request.resource).items()) if _matches(request, obj)]
-
-    def _store(self, resource: Resource, old: Obj | None, new: Obj) -> Obj:
-        """Puts `new` in with the next revision; the caller gives it away."""
-        self.revision += 1
-        new["metadata"]["resourceVersion"] = str(self.revision)
-        self._shelf(resource)[key_of(new)] = new
-        self._texts[id(new)] = (new, _dumps(new))
-        self._changed(_Change(_shelf(resource), self.revision, old, new))
-        return new
-
-    def _drop(self, resource: Resource, old: Obj) -> None:
-        self.revision += 1
-        del self._shelf(resource)[key_of(old)]
-        last = mutable(old)
-        last["metadata"]["resourceVersion"] = str(self.revision)
-        self._changed(_Change(_shelf(resource), self.revision, last, None))
-
-    def _changed(self, change: _Change) -> None:
-        if change.old is not None:
-            self._texts.pop(id(change.old), None)
-        self._changes.append(change)
-        self._grow()
-
-    def _grow(self) -> None:
-        self._grown.set()
-        self._grown = asyncio.Event()
+        return [obj for _, obj in sorted(self._shelves.of(request.resource).items()) if selects(request, obj)]
 
     def _note(self, request: Request) -> None:
         plural = "/".join(part for part in (request.resource.plural, request.subresource) if part)
@@ -330,22 +286,11 @@ class FakeTransport:
                 del self._failures[number]
                 raise error
 
-    def _check_unwritten(self) -> None:
-        for obj, text in self._texts.values():
-            if _dumps(obj) != text:
-                raise AssertionError(
-                    f"somebody wrote to a shared object: {obj['kind']} {key_of(obj)} was {text.decode()}"
-                )
-
 
 _KEPT = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation")
 """Metadata that an update cannot change."""
 
 _DEPENDENTS_FIRST = {"Foreground": "foregroundDeletion", "Orphan": "orphan"}
-
-
-def _shelf(resource: Resource) -> Shelf:
-    return resource.group, resource.plural
 
 
 def _body(request: Request) -> Obj:
@@ -377,42 +322,3 @@ def _held(resource: Resource, obj: Obj) -> bool:
 
 def _success() -> Obj:
     return {"apiVersion": "v1", "kind": "Status", "metadata": {}, "status": "Success"}
-
-
-def _dumps(obj: Obj) -> bytes:
-    return orjson.dumps(obj, option=orjson.OPT_SORT_KEYS)
-
-
-def _event(request: Request, change: _Change) -> WatchEvent | None:
-    """A change as one watch sees it: what leaves its selection is DELETED, what enters it ADDED."""
-    was = change.old is not None and _matches(request, change.old)
-    now = change.new is not None and _matches(request, change.new)
-    if now and change.new is not None:
-        return WatchEvent("MODIFIED" if was else "ADDED", change.new)
-    if was and change.old is not None:
-        return WatchEvent("DELETED", change.new or change.old)
-    return None
-
-
-def _matches(request: Request, obj: Obj) -> bool:
-    if request.namespace and namespace_of(obj) != request.namespace:
-        return False
-    labels = request.params.get("labelSelector")
-    fields = request.params.get("fieldSelector")
-    if labels and not parse_label_selector(labels).matches(obj["metadata"].get("labels") or {}):
-        return False
-    return not fields or parse_field_selector(fields).matches(fields_of(request.resource, obj))
-
-
-def _patched(request: Request, obj: Obj) -> Obj:
-    body = request.body
-    if request.content_type == JSON_PATCH and isinstance(body, list):
-        return patch.json_patch(obj, body)
-    if not isinstance(body, dict):
-        raise errors.bad_request("an object is needed")
-    if request.content_type == MERGE_PATCH:
-        return patch.merge_patch(obj, body)
-    if request.content_type == STRATEGIC_MERGE_PATCH:
-        resource = request.resource
-        return patch.strategic_merge_patch(obj, body, resource.api_version, resource.kind)
-    raise errors.unsupported_media_type(f"patch type {request.content_type}")
