@@ -32,6 +32,7 @@ class Tools:
     def __init__(self) -> None:
         self.made: set[str] = set()
         self.started: list[str] = []
+        self.waiting: set[str] = set()
 
     def choice(self, handler: str) -> str:
         return self.name
@@ -41,6 +42,9 @@ class Tools:
 
     def known(self) -> list[str]:
         return sorted(self.made)
+
+    def waits(self, container_id: str, pid: int) -> bool:
+        return container_id in self.waiting
 
     async def start(self, container_id: str) -> None:
         self.started.append(container_id)
@@ -67,6 +71,10 @@ class Maker:
         container.state.init, container.state.conmon = self.pair()
         container.watch()
         container.save()
+
+    def run(self, *argv: str) -> subprocess.Popen[bytes]:
+        self.processes.append(subprocess.Popen(argv))
+        return self.processes[-1]
 
     def pair(self) -> tuple[ProcessId, ProcessId]:
         """A process and its keeper: who ends once nobody holds the other end of its pipe."""
@@ -212,3 +220,40 @@ async def test_a_container_whose_sandbox_is_gone_is_ended(house: House) -> None:
     del house.pods._pods["u1"]
     await house.containers.end_homeless()
     assert (await house.containers.need("a", "").wait()).code == 137
+
+
+async def test_a_start_that_was_noted_and_not_done_is_done_by_the_next_process(house: House) -> None:
+    for name in ("begun", "noted"):
+        await house.containers.create(spec(name))
+        await house.containers.start(name)
+    house.tools.waiting.add("noted")
+    house.containers.close()
+    house.containers = house.another()
+    await house.containers.adopt()
+    started = {container.id: container.state.started_at_s > 0 for container in house.containers}
+    assert started == {"begun": True, "noted": False}
+    await house.containers.start("noted")
+    assert house.tools.started == ["begun", "noted", "noted"]
+
+
+async def test_who_still_makes_a_container_for_a_process_that_is_gone_is_ended(house: House) -> None:
+    bundle = house.root / "containers" / "half"
+    bundle.mkdir()
+    maker = house.maker.run("sh", "-c", "sleep 600; true", "-b", str(bundle))
+    await house.containers.adopt()
+    assert maker.wait(10) == -9
+    assert house.bundles() == []
+
+
+async def test_exit_codes_that_nobody_waits_for_do_not_pile_up(house: House) -> None:
+    exits = house.root / "exits"
+    (exits / "before").write_text("0")
+    await house.containers.adopt()
+    assert list(exits.iterdir()) == []
+    (house.root / "late").write_text("0")
+    (house.root / "late").rename(exits / "late")
+    for _ in range(1000):
+        if not list(exits.iterdir()):
+            break
+        await asyncio.sleep(0.01)
+    assert list(exits.iterdir()) == []

@@ -11,10 +11,10 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from sampan.kubelet.runtime import pause, rootfs, state
+from sampan.kubelet.runtime import pause, process, rootfs, state
 from sampan.kubelet.runtime.builder import Builder
 from sampan.kubelet.runtime.cgroup import Cgroups
 from sampan.kubelet.runtime.container import STATE_FILE, Container
@@ -166,30 +166,41 @@ class Containers:
     def _exit_file(self, container_id: str) -> None:
         if (container := self._containers.get(container_id)) is not None:
             container.look()
+        else:
+            self._exits.discard(container_id)  # its conmon took its time, and nobody asks any more
 
     # -- what an earlier process left
 
     async def adopt(self) -> None:
         """Takes over what runs; removes what was never finished, or of which only the OCI runtime knows."""
+        unfinished = []
         for bundle in sorted(self._directory.iterdir()):
             kept = state.read_container(bundle / STATE_FILE)
             if kept is None or kept.init is None:
-                log.warning("removing container %s, which was never finished", bundle.name)
-                await self._sweep(bundle)
+                unfinished.append(bundle)
                 continue
+            if self._tools.waits(bundle.name, kept.init.pid):
+                kept.started_at_s = 0.0  # noted before it was done, and then it was not done
             container = Container(kept, bundle, self._exits, self._on_end)
             self._containers[container.id] = container
             container.watch()
+        await self._sweep(unfinished)
         for name in self._tools.known():
             if name not in self._containers:
                 log.warning("ending container %s, of which nothing else is known", name)
                 await self._tools.delete(name)
+        for name in self._exits.names():
+            self._exit_file(name)
 
-    async def _sweep(self, bundle: Path) -> None:
-        """A bundle without a usable state."""
-        await self._tools.delete(bundle.name)
-        await asyncio.to_thread(rootfs.discard, bundle)
-        self._exits.discard(bundle.name)
+    async def _sweep(self, bundles: Sequence[Path]) -> None:
+        """Bundles without a usable state. Some may still be at work on them for the process that is gone."""
+        if bundles:
+            await asyncio.to_thread(process.end_all_naming, [str(bundle) for bundle in bundles])
+        for bundle in bundles:
+            log.warning("removing container %s, which was never finished", bundle.name)
+            await self._tools.delete(bundle.name)
+            await asyncio.to_thread(rootfs.discard, bundle)
+            self._exits.discard(bundle.name)
 
     async def end_homeless(self) -> None:
         """Those whose sandbox did not survive."""

@@ -45,6 +45,10 @@ class ExitDirectory:
             return None
         return verdict(code, ended_at, oom_file=(bundle / "persist" / "oom").exists())
 
+    def names(self) -> list[str]:
+        """Containers of which a file is there."""
+        return [file.name for file in self.path.iterdir()]
+
     def discard(self, container_id: str) -> None:
         (self.path / container_id).unlink(missing_ok=True)
 
@@ -64,8 +68,8 @@ class ExitDirectory:
             elif name:
                 self._on_file(name)
         if overflow:  # events were lost: what they were about is still in the directory
-            for file in list(self.path.iterdir()):
-                self._on_file(file.name)
+            for name in self.names():
+                self._on_file(name)
 
 
 def verdict(code: int, finished_at_s: float, *, oom_file: bool) -> Exit:

@@ -116,6 +116,10 @@ class OciTools:
             raise RuntimeFault("RunContainerError", f"{name}, which made this container, is not installed")
         return tool
 
+    def waits(self, container_id: str, pid: int) -> bool:
+        """See OciTool; whoever made it."""
+        return any(tool.waits(container_id, pid) for tool in self)
+
     async def delete(self, container_id: str) -> None:
         """Whoever made it."""
         for tool in self:

@@ -11,7 +11,8 @@ import os
 import select
 import signal
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -55,6 +56,33 @@ def parent_of(pid: int) -> int:
     """0 if there is no such process."""
     fields = _stat(pid)
     return int(fields[1]) if fields else 0
+
+
+def end_all_naming(paths: Collection[str], deadline_s: float = 5.0) -> None:
+    """Kills everybody who has one of `paths` among his arguments, and awaits it. Blocks."""
+    deadline = time.monotonic() + deadline_s
+    words = {os.fsencode(path) for path in paths}
+    while pids := [pid for pid in _pids() if words & _arguments(pid)]:
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"processes {pids} do not end")
+        for pid in pids:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        time.sleep(0.005)
+
+
+def _pids() -> list[int]:
+    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+
+
+def _arguments(pid: int) -> set[bytes]:
+    """Of a zombie there are none."""
+    try:
+        return set(Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0"))
+    except (FileNotFoundError, ProcessLookupError):
+        return set()
 
 
 def _stat(pid: int) -> list[str]:
