@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from harness.node import Node
 from harness.secondtry import SecondTry
+from harness.virtualtime import VirtualLoop
 from mirror import Mirror
 
 IMAGES = Path(os.environ.get("SAMPAN_TEST_IMAGES", "/tmp/sampan-test-images"))
 ON_A_NODE = ("/e2e/", "/conformance/")
+AMONG_FAKES = ("/controllers/", "/scheduler/")
+"""Where nothing is real, neither is time."""
 numbers = itertools.count(1)
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(SecondTry())
+
+
+def pytest_asyncio_loop_factories(item: pytest.Item) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    virtual = item.get_closest_marker("virtual_time") or any(part in str(item.path) for part in AMONG_FAKES)
+    return {"virtual": VirtualLoop} if virtual else {"real": asyncio.new_event_loop}
 
 
 @pytest.fixture(scope="session")

@@ -31,7 +31,7 @@ async def transport(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[T
 
 async def restored(transport: Transport, resource: Resource, old: Obj) -> Obj:
     """The object as it is once it is no longer `old`."""
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(30):
         async for event in transport.watch(Request("watch", resource, "default")):
             metadata = event.object["metadata"]
             if metadata["name"] == "kubernetes" and (
@@ -61,7 +61,7 @@ async def test_namespace_of_the_leases_comes_back(transport: Transport) -> None:
     emptied = Request("update", NAMESPACES, "", name, "finalize", body={**old, "spec": {"finalizers": []}})
     emptied.body["metadata"].pop("resourceVersion", None)
     await transport.call(emptied)
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(30):
         async for event in transport.watch(Request("watch", NAMESPACES)):
             metadata = event.object["metadata"]
             if metadata["name"] == name and metadata["uid"] != old["metadata"]["uid"]:

@@ -30,7 +30,7 @@ async def address(api, name: str) -> Obj | None:
 
 async def told(api, reason: str) -> Obj:
     """The Event of a reason, once it is there."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while True:
             for event in (await api.call("list", EVENTS))["items"]:
                 if event["reason"] == reason:
@@ -39,7 +39,7 @@ async def told(api, reason: str) -> Obj:
 
 
 async def until(condition: Callable[[], Any]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while True:
             if await condition():
                 return

@@ -33,7 +33,7 @@ class Https:
         self.writer.write("\r\n".join([*lines, "", ""]).encode() + data)
 
     async def head(self) -> tuple[int, dict[str, str]]:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             first, *lines = (await self.reader.readuntil(b"\r\n\r\n")).decode().strip().split("\r\n")
         headers = dict(line.lower().split(": ", 1) for line in lines)
         return int(first.split(" ")[1]), headers
@@ -46,7 +46,7 @@ class Https:
 
     async def line(self) -> Any:
         """The next event of a watch."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             size = int((await self.reader.readline()).strip(), 16)
             data = await self.reader.readexactly(size + 2)
         return orjson.loads(data) if size else None
@@ -171,7 +171,7 @@ async def test_a_watcher_that_does_not_read_is_cut_and_nobody_waits(api, https: 
     assert time.perf_counter() - began < 5
     https.reader._transport.resume_reading()  # type: ignore[attr-defined]
     with pytest.raises((ConnectionError, asyncio.IncompleteReadError, ssl.SSLError)):
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while True:
                 await https.reader.readexactly(100_000)
 
@@ -186,7 +186,7 @@ async def test_a_watcher_lags_no_more_than_so_many_bytes(api, https: Https, monk
         await api.create(CONFIG_MAPS, body)
     https.reader._transport.resume_reading()  # type: ignore[attr-defined]
     with pytest.raises((ConnectionError, asyncio.IncompleteReadError, ssl.SSLError)):
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while True:
                 await https.reader.readexactly(100_000)
 

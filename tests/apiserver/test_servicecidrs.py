@@ -21,7 +21,7 @@ def service(name: str, **spec) -> Obj:
 
 async def until(api, name: str, condition):
     """The object, once `condition` holds of it (of None, when it is gone)."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while True:
             try:
                 obj = await api.call("get", SERVICE_CIDRS, name)

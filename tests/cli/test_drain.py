@@ -52,7 +52,7 @@ def test_who_has_to_move(there: Obj, moved: bool) -> None:
 
 async def test_pods_are_evicted_and_awaited() -> None:
     fake = FakeTransport(node(), pod("a"), pod("b"))
-    await asyncio.wait_for(drain(Client(fake), node(), 10, lambda text: None, force=False), 10)
+    await asyncio.wait_for(drain(Client(fake), node(), 10, lambda text: None, force=False), 30)
     assert fake.objects(PODS) == []
     found = fake.get(NODES, "n")
     assert found is not None and found["spec"]["unschedulable"]

@@ -176,7 +176,7 @@ async def test_all_are_awaited() -> None:
     assert not done
     ready = {"status": {"conditions": [{"type": "Ready", "status": "True"}]}}
     await Client(fake).patch(NODES, "b", ready, subresource="status")
-    await asyncio.wait_for(waiting, 5)
+    await asyncio.wait_for(waiting, 30)
 
 
 @pytest.mark.parametrize(

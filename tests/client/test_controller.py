@@ -79,7 +79,7 @@ async def test_a_failure_is_tried_again(
     controller = Controller("test", reconcile)
     controller.enqueue("a")
     with caplog.at_level(logging.INFO):
-        async with running(controller), asyncio.timeout(2):
+        async with running(controller), asyncio.timeout(30):
             await succeeded.wait()
             await asyncio.sleep(0)
             assert controller.queue.num_requeues("a") == 0

@@ -198,7 +198,7 @@ async def test_a_watch_yields_lines_as_they_come(start: Start) -> None:
     server = await start(stream)
     client = Client(transport(server))
     watch = client.watch(PODS, "ns", revision="5", params={"allowWatchBookmarks": "true"})
-    first = await asyncio.wait_for(anext(watch), 2)
+    first = await asyncio.wait_for(anext(watch), 30)
     assert first == WatchEvent("ADDED", {"n": 0, "pad": "x" * 100})
     go.set()
     assert [event.object["n"] async for event in watch] == [1, 2]
@@ -249,7 +249,7 @@ async def test_a_reader_that_leaves_closes_its_watch(start: Start) -> None:
     reader = asyncio.ensure_future(anext(client.watch(PODS)))
     await asyncio.sleep(0.05)
     reader.cancel()
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(30):
         await closed.wait()
     await client.close()
 

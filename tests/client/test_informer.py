@@ -41,7 +41,7 @@ def listen(informer: Informer) -> Heard:
 async def running(informer: Informer) -> AsyncIterator[None]:
     task = asyncio.create_task(informer.run())
     try:
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(30):
             await informer.wait_synced()
         yield
     finally:
@@ -59,7 +59,7 @@ async def until(informer: Informer, condition: Callable[[], bool]) -> None:
     """Waits out the back-off after a stream has ended, for what the informer tells then."""
     reached = asyncio.Event()
     informer.subscribe(lambda old, new: reached.set() if condition() else None)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await reached.wait()
 
 
@@ -248,7 +248,7 @@ async def test_informers_are_shared_and_start_when_asked_for() -> None:
     assert informers.informer(PODS) is pods
     assert informers.informer(PODS, field_selector="spec.nodeName=n1") is not pods
     task = asyncio.create_task(informers.run())
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(30):
         await informers.wait_synced()
         nodes = informers.informer(NODES)
         await informers.wait_synced()

@@ -11,7 +11,7 @@ from sampan.client.workqueue import ShutDown, WorkQueue
 
 
 async def take(queue: WorkQueue[str]) -> str:
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(30):
         return await queue.get()
 
 

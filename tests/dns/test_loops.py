@@ -28,7 +28,7 @@ async def test_the_one_that_comes_back_is_found_and_asked_no_more() -> None:
     async with elsewhere(back) as one, elsewhere(honest) as other:
         text = ".:53 {\n kubernetes cluster.local\n forward . 127.0.0.1:%d 127.0.0.1:%d\n loop\n}\n"
         it = Responder(read(text % (one.port, other.port), "cluster.local"), Zone(), Metrics())
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await probe(it, found.append)
         assert [server.port for server in found] == [one.port]
         assert [server.port for server in it.forwarders[0].servers()] == [other.port]

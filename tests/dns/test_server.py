@@ -59,7 +59,7 @@ class Serving:
             sock.setblocking(False)
             await loop.sock_connect(sock, ("127.0.0.1", self.port))
             await loop.sock_sendall(sock, packet)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 return await loop.sock_recv(sock, 0xFFFF)
 
     async def said(self, packet: bytes, fits: Callable[[bytes], bool]) -> None:
@@ -102,7 +102,7 @@ async def serving(corefile: str = COREFILE) -> AsyncIterator[Serving]:
         server = DnsServer(informers, [udp], [tcp], Identity(ranges=["10.96.0.0/16"]))
         server.configure(corefile % other.port if "%d" in corefile else corefile)
         tasks = [asyncio.create_task(server.run()), asyncio.create_task(informers.run())]
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await server.ready.wait()
         try:
             yield Serving(port, client, server, other, informers)

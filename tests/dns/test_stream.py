@@ -56,13 +56,13 @@ async def connected(count: int = 1) -> AsyncIterator[Connected]:
 
 
 async def read(reader: asyncio.StreamReader) -> bytes:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         (length,) = struct.unpack("!H", await reader.readexactly(2))
         return await reader.readexactly(length)
 
 
 async def closed(reader: asyncio.StreamReader) -> bool:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         try:
             return await reader.read(1) == b""
         except ConnectionResetError:

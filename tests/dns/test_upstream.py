@@ -18,7 +18,7 @@ ASKED = query("www.example.com")
 
 
 async def ask(server: Upstream, asked: Query, **how: bool) -> Reply:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         return await upstream.ask(server, asked, **how)
 
 

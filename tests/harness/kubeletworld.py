@@ -147,7 +147,7 @@ def waiting(reason: str) -> Callable[[Obj], bool]:
 async def running(root: Path) -> AsyncIterator[World]:
     found = World(root)
     found.start()
-    await asyncio.wait_for(found.kubelet.registered.wait(), 3)
+    await asyncio.wait_for(found.kubelet.registered.wait(), 30)
     try:
         yield found
     finally:

@@ -150,7 +150,7 @@ class Lab:
         proxy = Proxy(client, informers, self.node.socket, self.node.load_nft, self.config())
         tasks = [asyncio.create_task(informers.run()), asyncio.create_task(proxy.run())]
         try:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(30):
                 waiting = asyncio.create_task(proxy.wait_synced())
                 await asyncio.wait([waiting, *tasks], return_when=asyncio.FIRST_COMPLETED)
                 for task in tasks:

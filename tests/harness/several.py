@@ -66,7 +66,7 @@ class Several:
         task = asyncio.create_task(routes.run())
         self.tasks.append(task)
         waiting = asyncio.create_task(routes.ready.wait())
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await asyncio.wait((waiting, task), return_when=asyncio.FIRST_COMPLETED)
         waiting.cancel()
         if task.done():

@@ -1,7 +1,10 @@
-"""An event loop whose time passes only when nothing can happen without it: an hour of back-off costs nothing.
+"""An event loop whose time passes only when nothing can happen without it: an hour of back-off costs nothing,
+and a machine that stands still makes nobody late.
 
     with VirtualTime() as world:
         world.run(coroutine())          # time.time and time.monotonic are the loop's while it runs
+
+Tests marked `virtual_time` run on it (tests/conftest.py).
 
 Threads would have to wait for time that does not pass, so what is meant for a thread is done at once. A loop
 on which nothing will ever happen again is a deadlock, and raises.
@@ -20,7 +23,8 @@ from unittest.mock import patch
 
 T = TypeVar("T")
 
-BEGAN_S = 1_000_000.0
+TURN_S = 1e-5
+"""What a turn of the loop takes, so that whoever spins (`sleep(0)`) does not stop the time."""
 
 
 class Deadlock(AssertionError):
@@ -46,6 +50,7 @@ class _Selector(selectors.SelectSelector):
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         ready = super().select(0)
+        self.now_s += TURN_S
         if ready or timeout == 0:
             return ready
         if timeout is None:
@@ -54,13 +59,24 @@ class _Selector(selectors.SelectSelector):
         return []
 
 
+class VirtualLoop(asyncio.SelectorEventLoop):
+    def __init__(self) -> None:
+        self._clock = _Selector()
+        super().__init__(self._clock)
+        self.set_default_executor(_AtOnce(1))
+        self._wall_s = time.time() - self._clock.now_s
+
+    def time(self) -> float:
+        return self._clock.now_s
+
+    def run_forever(self) -> None:
+        with patch("time.monotonic", self.time), patch("time.time", lambda: self._wall_s + self.time()):
+            super().run_forever()
+
+
 class VirtualTime:
     def __init__(self) -> None:
-        self._selector = _Selector()
-        self.loop = asyncio.SelectorEventLoop(self._selector)
-        self.loop.time = lambda: self._selector.now_s  # type: ignore[method-assign]
-        self.loop.set_default_executor(_AtOnce(1))
-        self._wall_s = time.time() - self._selector.now_s
+        self.loop = VirtualLoop()
 
     def __enter__(self) -> VirtualTime:
         return self
@@ -72,15 +88,10 @@ class VirtualTime:
 
     @property
     def now_s(self) -> float:
-        return self._selector.now_s
+        return self.loop.time()
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        wall_s = self._wall_s
-        with (
-            patch("time.monotonic", lambda: self._selector.now_s),
-            patch("time.time", lambda: wall_s + self._selector.now_s),
-        ):
-            return self.loop.run_until_complete(work)
+        return self.loop.run_until_complete(work)
 
     def sleep(self, seconds: float) -> None:
         self.run(asyncio.sleep(seconds))

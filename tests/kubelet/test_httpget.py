@@ -31,7 +31,7 @@ async def serving(*answers: bytes, address: str = "127.0.0.1") -> AsyncIterator[
 
 
 async def get(port: int, path: str = "/", headers: Headers = (), host: str = "127.0.0.1") -> httpget.Answer:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         return await httpget.get(Here(), "HTTP", host, port, path, headers)
 
 

@@ -499,7 +499,7 @@ async def test_log_is_followed_to_the_end(world: World) -> None:
     container = {"name": "web", "command": ["talk"]}
     world.api.add(make_pod(restartPolicy="Never", containers=[container]))
     pod = await world.until(lambda pod: "status" in pod)
-    text = await asyncio.wait_for(read_log(world, pod, LogOptions(follow=True)), 3)
+    text = await asyncio.wait_for(read_log(world, pod, LogOptions(follow=True)), 30)
     assert text == b"".join(b"line %d\n" % number for number in range(5))
 
 
@@ -573,11 +573,11 @@ async def test_a_pod_that_does_not_fit_fails_and_takes_no_room(world: World) -> 
 
 
 async def test_devices_of_the_node_can_be_asked_for(world: World) -> None:
-    await asyncio.wait_for(world.kubelet.registered.wait(), 2)
+    await asyncio.wait_for(world.kubelet.registered.wait(), 30)
     client = Client(world.api)
     more = {"status": {"capacity": {"example.com/gpu": "2"}}}
     node = await client.patch(NODES, "node", more, subresource="status")
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(30):
         while "example.com/gpu" not in node["status"]["allocatable"]:
             await asyncio.sleep(0.01)
             node = await client.get(NODES, "node")

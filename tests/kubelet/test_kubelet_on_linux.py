@@ -351,11 +351,11 @@ async def test_interactive_exec(node: Node) -> None:
     pod = await node.until(ready)
     screen = Screen(b"echo $((6*7))\n", b"exit 5\n")
     options = ExecOptions(command=["sh"], stdin=True, tty=True)
-    assert await asyncio.wait_for(node.kubelet.exec(pod, options, screen), 5) == 5
+    assert await asyncio.wait_for(node.kubelet.exec(pod, options, screen), 30) == 5
     assert b"42" in screen.out
     screen = Screen(b"piped")
     options = ExecOptions(command=["cat"], stdin=True)
-    assert await asyncio.wait_for(node.kubelet.exec(pod, options, screen), 5) == 0
+    assert await asyncio.wait_for(node.kubelet.exec(pod, options, screen), 30) == 0
     assert screen.out == b"piped"
 
 

@@ -120,7 +120,7 @@ class Following:
     async def end(self) -> bytes:
         self.over = True
         self.changes.touch()
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(30):
             await self.task
         self.changes.close()
         return self.got
@@ -178,7 +178,7 @@ async def test_followers_share_one_descriptor(tmp_path: Path) -> None:
     assert not any(task.done() for task in waiting)
     with log.open("a") as stream:
         stream.write(line(1))
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(30):
         await asyncio.gather(*waiting)
     for changes in all_changes:
         changes.close()
@@ -216,7 +216,7 @@ async def test_follow_through_a_rotation(tmp_path: Path) -> None:
     assert got == b"".join(b"line %d\n" % number for number in range(4))
     over = True
     changes.touch()
-    await asyncio.wait_for(task, 1)
+    await asyncio.wait_for(task, 30)
     changes.close()
 
 

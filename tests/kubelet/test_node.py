@@ -61,7 +61,7 @@ async def registered(api: FakeTransport, *ips: str) -> Obj:
     reporter = NodeReporter(Client(api), CONFIG, MACHINE, list)
     reporter.ips = ips
     task = asyncio.create_task(reporter.run())
-    await asyncio.wait_for(reporter.registered.wait(), 2)
+    await asyncio.wait_for(reporter.registered.wait(), 30)
     await asyncio.sleep(0.02)
     task.cancel()
     await asyncio.wait([task])
@@ -114,7 +114,7 @@ async def test_a_node_that_was_called_silent_speaks_up_with_its_next_lease(
     api = FakeTransport()
     reporter = NodeReporter(Client(api), CONFIG, MACHINE, list)
     task = asyncio.create_task(reporter.run())
-    await asyncio.wait_for(reporter.registered.wait(), 2)
+    await asyncio.wait_for(reporter.registered.wait(), 30)
     node = mutable(api.get(NODES, "n1") or {})
     for condition in node["status"]["conditions"]:
         condition["status"] = "Unknown"

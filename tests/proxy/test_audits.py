@@ -27,7 +27,7 @@ class Audited:
     async def until_good(self, every_s: float) -> None:
         task = asyncio.create_task(audits.now_and_then(self.audit, self.drifted, every_s))
         try:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 await self.came.wait()
         finally:
             task.cancel()

@@ -44,7 +44,7 @@ class Checks(HealthChecks):
 
 async def ask(port: int, path: str = "/healthz") -> tuple[int, dict[str, str], bytes]:
     """Status, headers and body; waits for the port to be opened."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while True:
             try:
                 reader, writer = await asyncio.open_connection("127.0.0.1", port)

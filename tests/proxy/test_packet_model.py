@@ -71,7 +71,7 @@ class World:
         tasks = [asyncio.create_task(informers.run()), asyncio.create_task(proxy.run())]
         try:
             waiting = asyncio.create_task(proxy.wait_synced())
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(30):
                 await asyncio.wait([waiting, *tasks], return_when=asyncio.FIRST_COMPLETED)
             for task in tasks:
                 if task.done():

@@ -50,7 +50,7 @@ class World:
         )
         tasks = [asyncio.create_task(informers.run()), asyncio.create_task(proxy.run())]
         try:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 await proxy.wait_synced()
             yield proxy
         finally:
@@ -331,7 +331,7 @@ async def test_drained_returns_once_the_endpoint_is_gone() -> None:
         assert not waiting.done()
         leaving = endpoint("10.244.0.5", ready=False, serving=True, terminating=True)
         world.api.add(slice_of("web", TCP, leaving, endpoint("10.244.0.6")))
-        async with asyncio.timeout(0.5):
+        async with asyncio.timeout(30):
             await waiting
         assert world.endpoints() == ["10.244.0.6"]
 
@@ -343,7 +343,7 @@ async def test_drained_does_not_wait_for_a_last_resort() -> None:
         await turns()
         leaving = endpoint("10.244.0.5", ready=False, serving=True, terminating=True)
         world.api.add(slice_of("web", TCP, leaving))
-        async with asyncio.timeout(0.5):
+        async with asyncio.timeout(30):
             await waiting
         assert world.endpoints() == ["10.244.0.5"]
 
@@ -405,7 +405,7 @@ async def test_drained_takes_host_ports_away_before_the_api_knows_of_the_end() -
     world = World(served(), served("10.244.0.7", "q"))
     async with world.running() as proxy:
         assert world.endpoints() == ["10.244.0.5"]
-        async with asyncio.timeout(0.5):
+        async with asyncio.timeout(30):
             await proxy.drained(served())
         assert world.endpoints() == ["10.244.0.7"]
         world.api.remove(PODS, "p", "default")
@@ -420,6 +420,6 @@ async def test_drained_knows_a_static_pod_by_its_mirror() -> None:
     mirror["metadata"] |= {"annotations": {"kubernetes.io/config.mirror": "uid-p"}, "uid": "another"}
     world = World(mirror)
     async with world.running() as proxy:
-        async with asyncio.timeout(0.5):
+        async with asyncio.timeout(30):
             await proxy.drained(served())
         assert world.endpoints() == []

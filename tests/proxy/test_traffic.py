@@ -232,7 +232,7 @@ async def test_udp_without_endpoints_is_refused_then_works(lab: Lab) -> None:
             await loop.sock_connect(sock, (lab.vip(21), 53))
             await loop.sock_sendall(sock, b"?")
             with pytest.raises(OSError) as refused:
-                async with asyncio.timeout(1):
+                async with asyncio.timeout(30):
                     await loop.sock_recv(sock, 100)
             assert refused.value.errno == errno.ECONNREFUSED
             lab.api.add(
@@ -241,7 +241,7 @@ async def test_udp_without_endpoints_is_refused_then_works(lab: Lab) -> None:
             )
             await lab.settle()
             await loop.sock_sendall(sock, b"?")
-            async with asyncio.timeout(1):
+            async with asyncio.timeout(30):
                 assert (await loop.sock_recv(sock, 100)).startswith(pod.ip.encode())
 
 

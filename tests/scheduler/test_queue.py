@@ -118,7 +118,7 @@ async def test_a_changed_pod_is_tried_again() -> None:
     await names(queue, 1)
     queue.failed(pod("a"), frozenset({"NodeAffinity"}))
     queue.add(pod("a", priority=3))
-    entry = await asyncio.wait_for(queue.get(), 1)
+    entry = await asyncio.wait_for(queue.get(), 30)
     assert entry.pod["spec"]["priority"] == 3
 
 

@@ -55,7 +55,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.live_from = len(self.events)
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        return self.loop.run_until_complete(asyncio.wait_for(coroutine, 10))
+        return self.loop.run_until_complete(asyncio.wait_for(coroutine, 30))
 
     def teardown(self) -> None:
         self.run(self.store.close())

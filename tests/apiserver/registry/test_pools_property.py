@@ -160,7 +160,7 @@ async def check(server: ApiServer) -> None:
 
 async def settled(server: ApiServer) -> None:
     """Once the repair has had its say, each address has its object, and no Service has another's."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         while True:
             services, objects = await listed(server, SERVICES), await listed(server, IP_ADDRESSES)
             wanted = {

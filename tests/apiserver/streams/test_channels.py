@@ -44,7 +44,7 @@ class Socket:
 
     async def receive(self) -> tuple[int, bytes]:
         """(opcode, payload)"""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             first, size = await self.reader.readexactly(2)
             if size == 126:
                 size = int.from_bytes(await self.reader.readexactly(2), "big")

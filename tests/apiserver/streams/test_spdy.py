@@ -100,7 +100,7 @@ async def test_the_end_and_garbage_end_everything(last: bytes) -> None:
     assert stream is not None
     pipe.inward.feed_data(last)
     pipe.inward.feed_eof()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         assert await stream.read() == b""
         assert await connection.next_stream() is None
         await connection.closed()
@@ -114,7 +114,7 @@ async def test_a_reset_ends_one_stream() -> None:
     stream = await connection.next_stream()
     assert stream is not None
     peer.control(3, b"\0\0\0\1\0\0\0\5")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         assert await stream.read() == b""
     peer.open(3, streamtype="data")
     assert await connection.next_stream() is not None
@@ -147,7 +147,7 @@ async def test_a_stream_that_nobody_reads_holds_up_nobody_once_it_is_dropped() -
         peer.data(1, bytes(100_000))
     peer.data(3, b"through")
     first.drop()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         assert await second.read() == b"through"
     await connection.finish()
 
@@ -169,7 +169,7 @@ async def test_numbers_that_are_not_the_clients(number: int) -> None:
     connection, peer = spdy.Connection(pipe), Peer(pipe)
     peer.open(1, streamtype="data")
     peer.open(number, streamtype="data")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await connection.closed()
     await connection.finish()
 
@@ -178,6 +178,6 @@ async def test_headers_that_unpack_without_end() -> None:
     pipe = Pipe()
     connection, peer = spdy.Connection(pipe), Peer(pipe)
     peer.open(1, bomb="x" * 10_000_000)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await connection.closed()
     await connection.finish()

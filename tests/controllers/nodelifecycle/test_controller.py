@@ -65,7 +65,7 @@ class World(BaseWorld):
 
 
 def world(
-    *objects: Obj, grace_s: float, clock: Callable[[], float] = time.monotonic
+    *objects: Obj, grace_s: float, clock: Callable[[], float] = lambda: time.monotonic()
 ) -> AbstractAsyncContextManager[World]:
     return running(World(*objects), partial(NodeLifecycleController, grace_s=grace_s, clock=clock))
 

@@ -1,4 +1,5 @@
 import time
+from functools import partial
 
 from harness.world import World, running
 from sampan.api import bootstraptoken
@@ -11,11 +12,12 @@ def names(world: World) -> set[str]:
 
 
 async def test_a_token_goes_when_its_time_is_over() -> None:
+    cleaner = partial(TokenCleaner, now=lambda: time.time())  # looked up late, for it is the loop's
     now_s = time.time()
     secrets = [
         bootstraptoken.secret(f"{name}.0123456789abcdef", expires_s=expires_s)
         for name, expires_s in (("gone00", now_s - 5), ("soon00", now_s + 1), ("last00", None))
     ]
     other = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "x", "namespace": "kube-system"}}
-    async with running(World(*secrets, {**other, "type": "Opaque"}), TokenCleaner) as world:
+    async with running(World(*secrets, {**other, "type": "Opaque"}), cleaner) as world:
         await world.until(lambda: names(world) == {"bootstrap-token-last00", "x"})

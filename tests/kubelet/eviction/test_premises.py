@@ -28,7 +28,7 @@ def premises(world: World) -> Premises:
 
 async def test_a_shortage_is_told_to_the_api_and_to_whoever_wants_to_come(world: World) -> None:
     premises(world).told(frozenset({"MemoryPressure"}))
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(30):
         node = world.api.get(NODES, "node")
         while (condition_of(node or {}, "MemoryPressure") or {}).get("status") != "True":
             await asyncio.sleep(0.01)

@@ -93,7 +93,7 @@ class Bench:
         await self.runtime.start(container_id)
 
     async def ended(self, container_id: str) -> Exit:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while container_id not in self.exits:
                 self._told.clear()
                 await self._told.wait()
@@ -228,7 +228,7 @@ async def test_an_end_that_nobody_saw_is_found_and_told_once(bench: Bench) -> No
 
 async def _exec(bench: Bench, *argv: str, **how: bool) -> tuple[bytes, bytes, int]:
     process = await bench.runtime.exec("c1", argv, **how)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         out = await process.stdout.read()
         err = await process.stderr.read() if process.stderr else b""
         return out, err, await process.wait()
@@ -253,7 +253,7 @@ async def test_closing_stdin_is_the_end_of_the_commands_input(bench: Bench) -> N
         process.stdin.close()
         await process.stdin.wait_closed()
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         _, received, code = await asyncio.gather(feed(), process.stdout.read(), process.wait())
     assert (received == sent, code) == (True, 0)
 
@@ -265,7 +265,7 @@ async def test_exec_on_a_terminal_has_one_stream_and_a_size(bench: Bench) -> Non
     assert process.stdin is not None
     process.resize(120, 33)
     process.stdin.write(b"go\n")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         out = await process.stdout.read()
         assert await process.wait() == 0
     assert out.endswith(b"33 120\r\n")
@@ -274,7 +274,7 @@ async def test_exec_on_a_terminal_has_one_stream_and_a_size(bench: Bench) -> Non
 async def test_killing_an_exec_ends_the_command(bench: Bench) -> None:
     await bench.run("c1", "sleep", "100")
     process = await bench.runtime.exec("c1", ["sleep", "99"])
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await process.kill()
         assert await process.wait() == 137
     assert bench.runtime.records()[0].exit is None
@@ -293,7 +293,7 @@ async def test_an_attached_client_misses_nothing_from_the_start(bench: Bench) ->
     await bench.runtime.create(bench.spec("c1", "sh", "-c", "echo hello; exit 5"))
     process = await bench.runtime.attach("c1")
     await bench.runtime.start("c1")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         assert await process.stdout.read() == b"hello\n"
         assert await process.wait() == 5
     assert process.stdin is None
@@ -305,7 +305,7 @@ async def test_an_attached_client_feeds_stdin(bench: Bench) -> None:
     await bench.runtime.start("c1")
     assert process.stdin is not None
     process.stdin.write(b"ping\n")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         assert await process.stdout.readline() == b"ping\n"
         process.stdin.close()
         assert await process.stdout.read() == b""

@@ -56,7 +56,7 @@ class World:
         tasks = [asyncio.create_task(informers.run()), asyncio.create_task(self.enforcer.run())]
         try:
             if synced:
-                await asyncio.wait_for(self.enforcer.wait_synced(), 10)
+                await asyncio.wait_for(self.enforcer.wait_synced(), 30)
             yield self.enforcer
         finally:
             for task in tasks:
@@ -170,7 +170,7 @@ async def test_a_refused_transaction_lets_nobody_in_until_the_tables_agree(
         await asyncio.sleep(0.02)
         assert not admitted.done()
         monkeypatch.setattr(world.kernel, "apply", working)
-        await asyncio.wait_for(admitted, 10)
+        await asyncio.wait_for(admitted, 30)
         assert world.of("in4")
 
 
@@ -197,7 +197,7 @@ async def test_flows_of_who_has_left_are_forgotten_before_the_next_is_admitted()
         await asyncio.sleep(0.02)
         assert not admitted.done()
         world.forgetting.set()
-        await asyncio.wait_for(admitted, 10)
+        await asyncio.wait_for(admitted, 30)
         assert world.forgotten == [IP, "fd00::2"]
 
 
