@@ -14,6 +14,7 @@ from harness.kubeletworld import World, make_pod, ready
 from sampan.api.objects import Obj, condition_of, mutable
 from sampan.api.resources import PODS
 from sampan.kubelet.runtime.contract import Resources, RuntimeFault, Stats
+from sampan.kubelet.runtime.fake import Process
 
 
 def sized(cpu: str = "100m", memory: str = "", name: str = "web", **container: Any) -> Obj:
@@ -117,6 +118,30 @@ async def test_a_policy_of_restart_is_kept(world: World) -> None:
     before, after = (each["status"]["containerStatuses"][0] for each in (first, pod))
     assert after["restartCount"] == 1 and after["containerID"] != before["containerID"]
     assert ("Killing", "Container web resize requires restart") in await world.said()
+
+
+async def test_a_resize_by_restart_is_in_progress_until_the_container_runs_again(world: World) -> None:
+    called, over = asyncio.Event(), asyncio.Event()
+
+    async def hold(process: Process) -> int:
+        called.set()
+        await over.wait()
+        return 0
+
+    world.runtime.programs["hold"] = hold
+    policy = [{"resourceName": "cpu", "restartPolicy": "RestartContainer"}]
+    hook = {"preStop": {"exec": {"command": ["hold"]}}}
+    world.api.add(sized("100m", resizePolicy=policy, lifecycle=hook))
+    await world.until(ready)
+    resized(world, "200m")
+    await called.wait()
+    pod = await world.until(lambda pod: condition_of(pod, "PodResizeInProgress") is not None)
+    assert shown(pod)[0] == "100m"
+    assert "ResizeCompleted" not in [reason for reason, _ in await world.said()]
+    over.set()
+    pod = await world.until(lambda pod: condition_of(pod, "PodResizeInProgress") is None)
+    assert shown(pod)[0] == "200m" and pod["status"]["containerStatuses"][0]["restartCount"] == 1
+    assert [reason for reason, _ in await world.said()].count("ResizeCompleted") == 1
 
 
 async def test_memory_in_use_is_not_taken_away(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,6 +42,8 @@ class PodResize:
         self._task: asyncio.Task[None] | None = None
         self._of_pod: Resources | None = None
         """What the Pod's own cgroup was last told, None before the first resize."""
+        self._replaced: list[ContainerView] = []
+        """What is restarted for a resize that is done but for that."""
         self._open = False
 
     @property
@@ -94,6 +96,14 @@ class PodResize:
         elif any(self._differs(container) for container in self.view.containers):
             self._begin()
 
+    def settle(self) -> None:
+        """What had to be restarted for a resize has been, or will not be any more: then it is over."""
+        if not self._replaced or any(_awaited(each) for each in self._replaced) and self._lasts():
+            return
+        self._replaced = []
+        if self._task is None or self._task.done():
+            self._end()
+
     def close(self) -> None:
         self._parts.allocation.stop_waiting(self.view.uid)
 
@@ -127,19 +137,28 @@ class PodResize:
     async def _follow(self) -> None:
         """Until the kernel holds the Pod to what was granted last."""
         await asyncio.sleep(0)  # the view follows the Pod that was granted in this very step
-        while self.view.state in (PodState.NEW, PodState.PREPARING, PodState.UP):
+        while self._lasts():
             granted = self._allocated
             error = await self._apply()
             if self._allocated is not granted:
                 continue
             if not error:
-                self._say("Normal", "ResizeCompleted", f"Pod resize completed: {_shown(granted)}")
+                self._replaced = [container for container in self.view.containers if container.replace]
                 break
             if error != self.view.resize.error:
                 self._say("Warning", "ResizeError", error)
             self.view.resize = ResizeState(self.view.resize.pending, in_progress=True, error=error)
             self._again()
             await asyncio.sleep(RETRY_S)
+        if not self._replaced:
+            self._end()
+
+    def _lasts(self) -> bool:
+        return self.view.state in (PodState.NEW, PodState.PREPARING, PodState.UP)
+
+    def _end(self) -> None:
+        if self._lasts():
+            self._say("Normal", "ResizeCompleted", f"Pod resize completed: {_shown(self._allocated)}")
         self.view.resize = ResizeState(self.view.resize.pending)
 
     async def _apply(self) -> str:
@@ -191,6 +210,10 @@ class PodResize:
         """What was given to containers that are still there."""
         there = {c.record.spec.id for c in self.view.containers if c.record is not None}
         return {container_id: given for container_id, given in self._given.items() if container_id in there}
+
+
+def _awaited(container: ContainerView) -> bool:
+    return container.replace or container.state is ContainerState.STARTING
 
 
 def _shown(allocated: resize.Amounts) -> str:

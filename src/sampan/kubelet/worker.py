@@ -175,6 +175,7 @@ class Worker:
             if not acted or self._forgotten:
                 break
         self._set_timer(wake_s)
+        self._resize.settle()
         self._reporter.poke()
 
     def _set_timer(self, at_s: float) -> None:
