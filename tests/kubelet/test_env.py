@@ -122,6 +122,18 @@ def test_resource_fields_round_up_and_fall_back_to_the_node(
     assert found["X"] == value
 
 
+def test_a_limit_that_is_not_set_is_the_pods_as_a_whole() -> None:
+    owner = pod()
+    owner["spec"]["resources"] = {"limits": {"cpu": "300m"}}
+    entries = [
+        {"name": name, "valueFrom": {"resourceFieldRef": {"resource": resource, "divisor": "1m"}}}
+        for name, resource in (("A", "limits.cpu"), ("B", "requests.cpu"))
+    ]
+    entries.append({"name": "C", "valueFrom": {"resourceFieldRef": {"resource": "limits.memory"}}})
+    found = environment(owner, {"name": "c", "env": entries}, lookup=lookup, surroundings=AROUND)
+    assert found == {"A": "300", "B": "0", "C": str(4 << 20)}
+
+
 def test_labels_as_a_file() -> None:
     labelled = pod(labels={"b": 'say "hi"', "a": "1"})
     assert field_value(labelled, "metadata.labels") == 'a="1"\nb="say \\"hi\\""'

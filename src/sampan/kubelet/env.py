@@ -134,17 +134,25 @@ def field_value(pod: Obj, path: str, surroundings: Surroundings | None = None) -
     return values[path]()
 
 
-def resource_value(container: Obj, which: str, divisor: str, allocatable: Mapping[str, str] | None) -> str:
-    """A `resourceFieldRef`: rounded up to the divisor; a limit that is not set is the node's allocatable."""
+def resource_value(
+    pod: Obj, container: Obj, which: str, divisor: str, allocatable: Mapping[str, str] | None
+) -> str:
+    """A `resourceFieldRef`, rounded up to the divisor.
+
+    A limit that is not set is the Pod's own as a whole (KEP-2837), or else the node's allocatable.
+    """
     kind, _, name = which.partition(".")
-    resources = container.get("resources") or {}
-    text = (resources.get(kind) or {}).get(name)
-    if text is None and kind == "limits" and allocatable is not None:
-        text = allocatable.get(name)
+    text = _amount(container, kind, name)
+    if text is None and kind == "limits":
+        text = _amount(pod["spec"], kind, name) or (allocatable or {}).get(name)
     if text is None:
         return "0"
     unit = quantity.parse(divisor)
     return str(math.ceil(quantity.parse(text) / (unit or 1)))
+
+
+def _amount(holder: Obj, kind: str, name: str) -> str | None:
+    return ((holder.get("resources") or {}).get(kind) or {}).get(name)
 
 
 def _lines(table: Mapping[str, str]) -> str:
@@ -179,7 +187,7 @@ def _value_from(
         named = ref.get("containerName")
         holder = container if not named else _container(pod, named)
         divisor = ref.get("divisor") or "1"
-        return resource_value(holder, ref["resource"], str(divisor), surroundings.allocatable)
+        return resource_value(pod, holder, ref["resource"], str(divisor), surroundings.allocatable)
     kinds = (("configMapKeyRef", CONFIG_MAPS, "ConfigMap"), ("secretKeyRef", SECRETS, "Secret"))
     for field, resource, kind in kinds:
         if (ref := source.get(field)) is None:

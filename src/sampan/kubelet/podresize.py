@@ -98,7 +98,7 @@ class PodResize:
 
     def settle(self) -> None:
         """What had to be restarted for a resize has been, or will not be any more: then it is over."""
-        if not self._replaced or any(_awaited(each) for each in self._replaced) and self._lasts():
+        if not self._replaced or (self._lasts() and any(_awaited(each) for each in self._replaced)):
             return
         self._replaced = []
         if self._task is None or self._task.done():

@@ -155,6 +155,7 @@ def _downward(source: Obj, mode: int, context: Context) -> Payload:
         else:
             ref = item["resourceFieldRef"]
             text = resource_value(
+                context.pod,
                 _container(context.pod, ref["containerName"]),
                 ref["resource"],
                 str(ref.get("divisor") or "1"),
