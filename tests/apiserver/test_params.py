@@ -38,5 +38,5 @@ def test_a_revision_that_is_no_number_is_refused(text: str) -> None:
 def test_a_number_may_be_negative_and_must_be_one() -> None:
     assert params.number({"limit": "-1"}, "limit") == -1
     assert params.number({}, "limit") is None
-    with pytest.raises(StatusError, match='^limit: strconv[.]ParseInt: parsing "x": invalid syntax$'):
+    with pytest.raises(StatusError, match=r'^limit: strconv\.ParseInt: parsing "x": invalid syntax$'):
         params.number({"limit": "x"}, "limit")
