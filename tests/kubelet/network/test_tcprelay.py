@@ -23,3 +23,33 @@ async def test_a_connection_to_the_relay_itself_is_reset() -> None:
         writer.close()
     finally:
         server.close()
+
+
+async def test_a_client_has_so_many_connections_and_room_again_when_they_end() -> None:
+    far = await asyncio.start_server(lambda reader, writer: writer.write(b"here"), "127.0.0.1", 0)
+    place = "127.0.0.1", far.sockets[0].getsockname()[1]
+    listener = socket.create_server(("127.0.0.1", 0))
+    listener.setblocking(False)
+    server = await tcprelay.serve(listener, lambda sock: place, 2)
+
+    async def heard() -> tuple[bytes, asyncio.WriteTransport]:
+        reader, writer = await asyncio.open_connection(*listener.getsockname())
+        async with asyncio.timeout(30):
+            return await reader.readexactly(4), writer.transport
+
+    first, second = await heard(), await heard()
+    assert first[0] == second[0] == b"here"
+    with pytest.raises(ConnectionResetError):
+        await heard()
+    first[1].abort()
+    for _ in range(500):  # until the relay has noticed
+        try:
+            third = await heard()
+            break
+        except ConnectionResetError:
+            await asyncio.sleep(0.01)
+    assert third[0] == b"here"
+    for _, transport in (second, third):
+        transport.abort()
+    server.close()
+    far.close()

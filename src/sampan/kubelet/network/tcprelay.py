@@ -3,6 +3,9 @@
 Of a redirected connection the relay asks the kernel where its client wanted to go (SO_ORIGINAL_DST), and
 connects there from the host's namespace, where the event loop lives. Each connection is two `_Pipe`s on the
 event loop; each writes what the other reads, and stops the other reading when it cannot keep up.
+
+A connection costs two descriptors, which the node needs for more than that. So there is a most of them, and
+one Pod has only part of it; who wants more is reset.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ import asyncio
 import logging
 import socket
 import struct
+from collections import Counter
 from collections.abc import Callable, Sequence
 from ipaddress import IPv4Address, IPv6Address
 from typing import cast
@@ -25,6 +29,8 @@ _SO_ORIGINAL_DST = 80
 _SOCKADDR_IN = struct.Struct(">2xH4s8x")
 _SOCKADDR_IN6 = struct.Struct(">2xH4x16s4x")
 _CONNECT_TIMEOUT_S = 60.0
+MOST, MOST_OF_ONE_CLIENT = 4096, 1024
+"""Connections of one relay, and of one address among them."""
 
 Goal = Callable[[socket.socket], tuple[str, int]]
 """Where the connection of this socket is to go. Raises OSError for nowhere."""
@@ -39,13 +45,13 @@ async def relay(listener: socket.socket, excluded: Sequence[Network]) -> asyncio
             raise ConnectionRefusedError(f"{address} is not outside")
         return str(address), port
 
-    return await serve(listener, outside)
+    return await serve(listener, outside, MOST_OF_ONE_CLIENT)
 
 
-async def serve(listener: socket.socket, goal: Goal) -> asyncio.Server:
+async def serve(listener: socket.socket, goal: Goal, of_one_client: int = MOST) -> asyncio.Server:
     """Carries each connection to where `goal` says that it goes."""
-    loop = asyncio.get_running_loop()
-    return await loop.create_server(lambda: _Client(goal), sock=listener, backlog=BACKLOG)
+    loop, room = asyncio.get_running_loop(), _Room(of_one_client)
+    return await loop.create_server(lambda: _Client(goal, room), sock=listener, backlog=BACKLOG)
 
 
 def original_destination(sock: socket.socket) -> tuple[Address, int]:
@@ -55,6 +61,26 @@ def original_destination(sock: socket.socket) -> tuple[Address, int]:
         return IPv4Address(packed), port
     port, packed = _SOCKADDR_IN6.unpack(sock.getsockopt(socket.IPPROTO_IPV6, _SO_ORIGINAL_DST, 28))
     return IPv6Address(packed), port
+
+
+class _Room:
+    """How many connections each address has."""
+
+    def __init__(self, of_one_client: int) -> None:
+        self._of_one_client = of_one_client
+        self._taken: Counter[str] = Counter()
+
+    def take(self, address: str) -> bool:
+        """Whether there was a place left."""
+        if self._taken[address] >= self._of_one_client or self._taken.total() >= MOST:
+            return False
+        self._taken[address] += 1
+        return True
+
+    def give_back(self, address: str) -> None:
+        self._taken[address] -= 1
+        if not self._taken[address]:
+            del self._taken[address]
 
 
 class _Pipe(asyncio.Protocol):
@@ -99,19 +125,29 @@ class _Pipe(asyncio.Protocol):
 class _Client(_Pipe):
     """The end towards the Pod. Reads nothing until the far end has answered."""
 
-    def __init__(self, goal: Goal) -> None:
+    def __init__(self, goal: Goal, room: _Room) -> None:
         super().__init__()
-        self._goal = goal
+        self._goal, self._room = goal, room
+        self._address = ""
+        """Whose place it has; "" if it has none."""
         self._connecting: asyncio.Task[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         cast(asyncio.Transport, transport).pause_reading()
+        address = transport.get_extra_info("peername")[0]
+        if not self._room.take(address):
+            log.debug("egress: %s has too many connections", address)
+            _reset(cast(asyncio.Transport, transport))
+            return
+        self._address = address
         self._connecting = asyncio.get_running_loop().create_task(self._connect())
 
     def connection_lost(self, error: Exception | None) -> None:
         if self._connecting is not None:
             self._connecting.cancel()
+        if self._address:
+            self._room.give_back(self._address)
         super().connection_lost(error)
 
     async def _connect(self) -> None:
