@@ -28,7 +28,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_asyncio_loop_factories(item: pytest.Item) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
-    virtual = item.get_closest_marker("virtual_time") or any(part in str(item.path) for part in AMONG_FAKES)
+    mark = item.get_closest_marker("virtual_time")
+    virtual = False not in mark.args if mark else any(part in str(item.path) for part in AMONG_FAKES)
     return {"virtual": VirtualLoop} if virtual else {"real": asyncio.new_event_loop}
 
 

@@ -13,6 +13,8 @@ from sampan.cli.errors import UserError
 from sampan.client.client import Client
 from sampan.client.fake import FakeTransport
 
+pytestmark = pytest.mark.virtual_time
+
 
 def node(ready: str = "True") -> Obj:
     conditions = [{"type": "Ready", "status": ready}]

@@ -16,6 +16,8 @@ from sampan.client.errors import Unreachable
 from sampan.client.fake import FakeTransport
 from sampan.client.informer import Informer
 
+pytestmark = pytest.mark.virtual_time
+
 
 @asynccontextmanager
 async def running(controller: Controller) -> AsyncIterator[None]:

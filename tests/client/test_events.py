@@ -13,6 +13,8 @@ from sampan.client.errors import Unreachable
 from sampan.client.events import NORMAL, WARNING, EventRecorder
 from sampan.client.fake import FakeTransport
 
+pytestmark = pytest.mark.virtual_time
+
 POD: Obj = {
     "apiVersion": "v1",
     "kind": "Pod",

@@ -12,6 +12,8 @@ from sampan.api.resources import DEPLOYMENTS, NAMESPACES, PODS, SERVICE_ACCOUNTS
 from sampan.client.client import Client
 from sampan.client.fake import Action, FakeTransport
 
+pytestmark = pytest.mark.virtual_time
+
 
 def pod(name: str = "a", **metadata: object) -> Obj:
     return {

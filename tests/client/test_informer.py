@@ -17,6 +17,8 @@ from sampan.client.fake import FakeTransport
 from sampan.client.informer import Informer
 from sampan.client.informers import Informers
 
+pytestmark = pytest.mark.virtual_time
+
 
 def pod(name: str, node: str = "", **labels: str) -> Obj:
     metadata = {"name": name, "namespace": "default", "labels": labels}

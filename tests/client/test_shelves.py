@@ -10,6 +10,8 @@ from sampan.api.request import Request
 from sampan.api.resources import CONFIG_MAPS, PODS
 from sampan.client.shelves import Shelves, seen_by
 
+pytestmark = pytest.mark.virtual_time
+
 
 def pod(**labels: str) -> Obj:
     return {"kind": "Pod", "metadata": {"name": "a", "namespace": "ns", "labels": labels}}

@@ -9,6 +9,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from sampan.client.workqueue import ShutDown, WorkQueue
 
+pytestmark = pytest.mark.virtual_time
+
 
 async def take(queue: WorkQueue[str]) -> str:
     async with asyncio.timeout(30):

@@ -12,6 +12,8 @@ from sampan.client.fake import FakeTransport
 from sampan.client.informers import Informers
 from sampan.dns.announce import Announcer, dns_service, dns_slices
 
+pytestmark = pytest.mark.virtual_time
+
 
 def node(name: str, *ips: str, ready: str = "True") -> dict[str, Any]:
     addresses = [{"type": "InternalIP", "address": ip} for ip in ips]

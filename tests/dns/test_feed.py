@@ -15,6 +15,8 @@ from sampan.dns import wire
 from sampan.dns.feed import Feed
 from sampan.dns.zone import Zone, ZonePlan
 
+pytestmark = pytest.mark.virtual_time
+
 WEB = {
     "apiVersion": "v1",
     "kind": "Service",

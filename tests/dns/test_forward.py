@@ -13,6 +13,8 @@ from sampan.dns.question import Query
 from sampan.dns.reply import answer_records
 from sampan.dns.upstream import Upstream
 
+pytestmark = pytest.mark.virtual_time
+
 ASKED = query("www.example.com")
 
 

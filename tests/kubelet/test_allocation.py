@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,6 +13,8 @@ from sampan.api.objects import Obj
 from sampan.kubelet.allocation import Allocation
 from sampan.kubelet.config import KubeletConfig
 from sampan.kubelet.runtime.fake import FakeRuntime
+
+pytestmark = pytest.mark.virtual_time
 
 CAPACITY = {"cpu": "2", "memory": "1Gi", "pods": "10"}
 CONFIG = KubeletConfig("n", Path("/x"), cgroup_root="/r")

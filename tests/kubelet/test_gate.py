@@ -5,9 +5,13 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from harness.kubeletworld import World, make_pod, ready
 from sampan.api.objects import Obj, uid_of
 from sampan.api.prometheus import Family
+
+pytestmark = pytest.mark.virtual_time
 
 COMPLAINT = "network policies for 10.244.0.2 are not in the kernel after 20 s"
 

@@ -16,6 +16,8 @@ from sampan.kubelet.health import Health
 from sampan.kubelet.numbers.counters import Counters
 from sampan.kubelet.probes import LIVENESS, READINESS, Cancel, Done, Outcome
 
+pytestmark = pytest.mark.virtual_time
+
 GOOD, BAD = Outcome(True), Outcome(False, "no")
 
 

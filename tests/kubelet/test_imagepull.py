@@ -16,6 +16,8 @@ from sampan.kubelet.images.contract import ImageFault
 from sampan.kubelet.images.credentials import matching
 from sampan.kubelet.images.fake import image
 
+pytestmark = pytest.mark.virtual_time
+
 AUTH = {"auths": {"q.io": {"auth": base64.b64encode(b"alice:secret").decode()}}}
 
 

@@ -21,6 +21,8 @@ from sampan.kubelet.images.contract import ImageFault
 from sampan.kubelet.runtime.contract import RuntimeFault
 from sampan.kubelet.runtime.fake import Process
 
+pytestmark = pytest.mark.virtual_time
+
 
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
@@ -544,6 +546,7 @@ async def test_exec(world: World) -> None:
     assert await world.kubelet.exec(pod, ExecOptions(command=["exit", "7"]), screen) == 7
 
 
+@pytest.mark.virtual_time(False)
 async def test_port_forward(world: World) -> None:
     world.api.add(make_pod())
     pod = await world.until(ready)

@@ -15,6 +15,8 @@ from sampan.kubelet import crilog, logfiles, logs
 from sampan.kubelet.logrotation import pack
 from sampan.kubelet.logwatch import LogWatch
 
+pytestmark = pytest.mark.virtual_time
+
 
 def line(number: int, text: str = "", stream: str = "stdout", tag: str = "F") -> str:
     return f"2026-01-02T03:04:{number % 60:02d}.000000000+00:00 {stream} {tag} {text or f'line {number}'}\n"

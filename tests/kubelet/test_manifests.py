@@ -11,6 +11,8 @@ import pytest
 
 from sampan.kubelet.manifests import Manifests
 
+pytestmark = pytest.mark.virtual_time
+
 POD = "{apiVersion: v1, kind: Pod, metadata: {name: NAME}, spec: {containers: [{name: c, image: i}]}}"
 
 

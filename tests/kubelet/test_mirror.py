@@ -18,6 +18,8 @@ from sampan.kubelet import mirror
 from sampan.kubelet.mirror import Mirrors
 from sampan.kubelet.staticpods import mirrored
 
+pytestmark = pytest.mark.virtual_time
+
 KEY = "default/web"
 NODE: Obj = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node", "uid": "n"}}
 

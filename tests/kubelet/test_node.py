@@ -17,6 +17,8 @@ from sampan.kubelet.machine import Machine
 from sampan.kubelet.node import NodeReporter, capacity, node_object, node_status
 from sampan.kubelet.runtime.contract import Features
 
+pytestmark = pytest.mark.virtual_time
+
 MACHINE = Machine(2, 4 << 30, 10 << 30, "amd64", "6.1", "Debian", "m", "s", "b")
 CONFIG = KubeletConfig(
     "n1", Path("/nowhere"), node_labels={"zone": "a"}, pod_cidrs=("10.244.0.0/24", "fd73::/64")

@@ -19,6 +19,8 @@ from sampan.kubelet.probes import (
     Tally,
 )
 
+pytestmark = pytest.mark.virtual_time
+
 
 @pytest.mark.parametrize(
     ("success", "failure", "outcomes", "changes"),

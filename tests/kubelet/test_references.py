@@ -15,6 +15,8 @@ from sampan.client.client import Client
 from sampan.client.fake import FakeTransport
 from sampan.kubelet.references import References, referenced
 
+pytestmark = pytest.mark.virtual_time
+
 
 def config_map(name: str, value: str = "1") -> Obj:
     metadata = {"name": name, "namespace": "ns"}

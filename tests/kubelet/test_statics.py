@@ -18,6 +18,8 @@ from sampan.api.streams import LogOptions
 from sampan.client.client import Client
 from sampan.kubelet.staticpods import mirrored
 
+pytestmark = pytest.mark.virtual_time
+
 MANIFEST = """
 apiVersion: v1
 kind: Pod

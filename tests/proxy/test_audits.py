@@ -9,6 +9,8 @@ import pytest
 from sampan.proxy import audits
 from sampan.proxy.contract import NftFault
 
+pytestmark = pytest.mark.virtual_time
+
 
 class Audited:
     def __init__(self, faults: int = 0) -> None:

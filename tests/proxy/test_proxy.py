@@ -8,6 +8,8 @@ import socket
 from collections.abc import AsyncIterator, Collection
 from dataclasses import replace
 
+import pytest
+
 from harness.lab import endpoint, service, slice_of
 from sampan.api.objects import Obj
 from sampan.api.resources import ENDPOINT_SLICES, PODS, SERVICE_CIDRS, SERVICES
@@ -19,6 +21,8 @@ from sampan.proxy.frontends import Front
 from sampan.proxy.proxy import Proxy, ProxyConfig
 from sampan.proxy.rules import Flows
 from sampan.proxy.table import KEY_MASK, Element, Table
+
+pytestmark = pytest.mark.virtual_time
 
 CONFIG = ProxyConfig("node-1", ("100.64.0.2",), ("10.244.0.0/24",), ("10.96.0.0/16",))
 TCP = [{"name": "", "port": 8080, "protocol": "TCP"}]

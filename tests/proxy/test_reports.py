@@ -3,10 +3,14 @@ from __future__ import annotations
 import asyncio
 import socket
 
+import pytest
+
 from sampan.api.clock import now
 from sampan.api.objects import Obj
 from sampan.proxy.config import ProxyConfig
 from sampan.proxy.reports import TRIGGER_TIME, Reports
+
+pytestmark = pytest.mark.virtual_time
 
 CONFIG = ProxyConfig("node-1", ("127.0.0.1",), ("10.244.0.0/24",), ("10.96.0.0/16",))
 

@@ -19,6 +19,8 @@ from sampan.kubelet.runtime.contract import SandboxSpec, Stats
 from sampan.kubelet.runtime.fake import FakeRuntime
 from sampan.kubelet.volumes.usage import Usage
 
+pytestmark = pytest.mark.virtual_time
+
 MIB = 1 << 20
 CONFIG = EvictionConfig(hard={"memory.available": "100Mi", "nodefs.available": "10%"}, transition_s=0.05)
 

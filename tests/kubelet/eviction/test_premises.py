@@ -13,6 +13,8 @@ from sampan.api.objects import condition_of
 from sampan.api.resources import NODES
 from sampan.kubelet.eviction.premises import Premises
 
+pytestmark = pytest.mark.virtual_time
+
 
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:

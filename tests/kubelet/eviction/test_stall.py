@@ -8,6 +8,8 @@ import pytest
 from sampan.kubelet.eviction import stall
 from sampan.kubelet.eviction.stall import MemoryStall
 
+pytestmark = pytest.mark.virtual_time
+
 
 async def test_without_the_kernels_help_there_is_none(tmp_path: Path) -> None:
     watch = MemoryStall(lambda: None, tmp_path / "none")

@@ -17,6 +17,8 @@ from sampan.kubelet.images.collection import (
 from sampan.kubelet.images.contract import UnusedImage
 from sampan.kubelet.images.fake import FakeImages
 
+pytestmark = pytest.mark.virtual_time
+
 CONFIG = CollectionConfig()
 
 

@@ -7,6 +7,8 @@ import pytest
 from sampan.kubelet.images.contract import ImageFault
 from sampan.kubelet.images.fake import FakeImages, image
 
+pytestmark = pytest.mark.virtual_time
+
 
 async def test_a_script_decides_what_is_there() -> None:
     images = FakeImages({"nginx": image("nginx", cmd=["nginx"])})

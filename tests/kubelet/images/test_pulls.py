@@ -8,6 +8,8 @@ from sampan.kubelet.images.contract import Image, ImageFault
 from sampan.kubelet.images.fake import image
 from sampan.kubelet.images.pulls import Pulls
 
+pytestmark = pytest.mark.virtual_time
+
 
 class Work:
     """Pulls that last until they are let go."""

@@ -7,6 +7,8 @@ import pytest
 from sampan.kubelet.runtime.contract import ContainerSpec, Exit, RuntimeFault, SandboxSpec
 from sampan.kubelet.runtime.fake import FakeRuntime
 
+pytestmark = pytest.mark.virtual_time
+
 
 async def test_a_script_decides_how_things_go() -> None:
     runtime = FakeRuntime()

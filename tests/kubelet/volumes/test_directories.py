@@ -18,6 +18,8 @@ from sampan.api.persistence import DIRECTORIES, SELECTED_NODE, STORAGE_PROVISION
 from sampan.api.resources import EVENTS, PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES
 from sampan.kubelet.volumes.directories import Directories
 
+pytestmark = pytest.mark.virtual_time
+
 
 class World(BaseWorld):
     def volumes(self) -> list[Obj]:

@@ -13,6 +13,8 @@ from sampan.kubelet.volumes.emptydir import EmptyDir
 from sampan.kubelet.volumes.fake import FakeMounter
 from sampan.kubelet.volumes.volumes import Volumes
 
+pytestmark = pytest.mark.virtual_time
+
 
 class Slow(Settled):
     """A kind that counts."""

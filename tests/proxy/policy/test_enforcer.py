@@ -24,6 +24,8 @@ from sampan.proxy.policy.fake import FakePolicyTable
 from sampan.proxy.policy.wire import Count
 from sampan.proxy.table import Change, Element, Table
 
+pytestmark = pytest.mark.virtual_time
+
 WEB = labelled(app="web")
 IP = "10.0.0.2"
 
