@@ -8,6 +8,7 @@ import pytest
 from sampan.client.client import Client
 from sampan.client.fake import FakeTransport
 from sampan.client.informers import Informers
+from sampan.dns import pages
 from sampan.dns.pages import Pages, page
 from sampan.dns.server import DnsServer
 
@@ -43,4 +44,19 @@ async def test_over_a_socket_and_with_who_speaks_something_else(server: DnsServe
             answer = await reader.read()
         writer.close()
     assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+    running.cancel()
+
+
+async def test_who_asks_nothing_makes_room(server: DnsServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pages, "CONNECTIONS_MOST", 2)
+    listener = socket.create_server(("127.0.0.1", 0))
+    running = asyncio.create_task(Pages(server, [listener]).run())
+    await asyncio.sleep(0)
+    silent = [await asyncio.open_connection(*listener.getsockname()) for _ in range(3)]
+    async with asyncio.timeout(30):
+        assert await silent[0][0].read() == b""
+        silent[2][1].write(b"GET /health HTTP/1.1\r\n\r\n")
+        assert (await silent[2][0].read()).startswith(b"HTTP/1.1 200 OK\r\n")
+    for _, writer in silent:
+        writer.close()
     running.cancel()

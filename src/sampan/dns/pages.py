@@ -15,6 +15,8 @@ from sampan.dns.server import DnsServer
 
 METRICS_PORT = 9153
 READ_S = 5.0
+CONNECTIONS_MOST = 256
+"""When there are more, the eldest goes."""
 
 Page = tuple[int, str, bytes]
 """Status, content type, body."""
@@ -56,6 +58,8 @@ class Pages:
 
     def __init__(self, server: DnsServer, sockets: Sequence[socket.socket]) -> None:
         self._server, self._sockets = server, sockets
+        self._open: dict[asyncio.StreamWriter, None] = {}
+        """The eldest first."""
 
     async def run(self) -> None:
         servers = [await asyncio.start_server(self._serve, sock=sock) for sock in self._sockets]
@@ -66,6 +70,11 @@ class Pages:
                 server.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._open[writer] = None
+        if len(self._open) > CONNECTIONS_MOST:
+            eldest = next(iter(self._open))
+            del self._open[eldest]
+            eldest.transport.abort()
         try:
             async with asyncio.timeout(READ_S):
                 head = await reader.readuntil(b"\r\n\r\n")
@@ -80,4 +89,5 @@ class Pages:
         except (TimeoutError, OSError, EOFError, ValueError, asyncio.LimitOverrunError):
             return  # whoever it was does not speak HTTP, or has gone
         finally:
+            self._open.pop(writer, None)
             writer.close()

@@ -1,7 +1,8 @@
 """A few small pages by HTTP, on a port of the node.
 
 One request a connection: load balancers and probes ask so, and nothing lingers when the port is closed. A
-client that sends no request in time is dropped. Owned by whoever opened it; closing ends its connections.
+client that sends no request in time is dropped, and when there are too many the eldest goes. Owned by whoever
+opened it; closing ends its connections.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ JSON = {"Content-Type": "application/json", "X-Content-Type-Options": "nosniff"}
 _REQUEST_BYTES = 8192
 _REQUEST_S = 10.0
 _BACKLOG = 64
+CONNECTIONS_MOST = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,8 @@ class Pages:
     def __init__(self, sockets: SocketFactory, families: tuple[int, ...], answer: Answer) -> None:
         self._sockets, self._families, self._answer = sockets, families, answer
         self._server: asyncio.Server | None = None
-        self._writers: set[asyncio.StreamWriter] = set()
+        self._writers: dict[asyncio.StreamWriter, None] = {}
+        """Of open connections, the eldest first."""
 
     async def open(self, port: int, host: str = "") -> None:
         """`host` "" is every address of the node, of both families where it has both.
@@ -67,7 +70,11 @@ class Pages:
             writer.transport.abort()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._writers.add(writer)
+        self._writers[writer] = None
+        if len(self._writers) > CONNECTIONS_MOST:
+            eldest = next(iter(self._writers))
+            del self._writers[eldest]
+            eldest.transport.abort()
         try:
             async with asyncio.timeout(_REQUEST_S):
                 head = await reader.readuntil(b"\r\n\r\n")
@@ -76,7 +83,7 @@ class Pages:
         except (TimeoutError, ConnectionError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             writer.transport.abort()
         finally:
-            self._writers.discard(writer)
+            self._writers.pop(writer, None)
             writer.close()
 
     def _response(self, head: bytes) -> bytes:
