@@ -30,10 +30,6 @@ class Filter:
         """Whether all below the prefix matches."""
         return not self.key and self.labels is None and self.fields is None
 
-    @property
-    def selective(self) -> bool:
-        return self.labels is not None or self.fields is not None or bool(self.key)
-
     def matches(self, entry: Entry) -> bool:
         if self.key and entry.key != self.key:
             return False

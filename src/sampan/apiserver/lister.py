@@ -128,7 +128,7 @@ async def _at(hub: Hub, cache: Cache, wanted: Filter, limit: int, after: str, re
         return _current(hub, cache, wanted, limit, after, revision)
     entries: list[Entry] = []
     last = after
-    size = max(limit, 1) if limit and not wanted.selective else _CHUNK
+    size = max(limit, 1) if limit and wanted.everything else _CHUNK
     try:
         while True:
             listing = await hub.store.list(wanted.prefix, revision=revision, limit=size, after=last)
@@ -138,7 +138,7 @@ async def _at(hub: Hub, cache: Cache, wanted: Filter, limit: int, after: str, re
                     if limit and len(entries) == limit:
                         return _page(wanted, entries, revision, None)
                     entries.append(entry)
-            if limit and len(entries) == limit and not wanted.selective:
+            if limit and len(entries) == limit and wanted.everything:
                 return _page(wanted, entries, revision, listing.remaining)
             if not listing.items or not listing.remaining:
                 return Page(entries, revision)
@@ -161,7 +161,7 @@ def _current(
     entries: list[Entry] = []
     for entry in found:
         if len(entries) == limit:
-            remaining = None if wanted.selective else 1 + sum(1 for _ in found)
+            remaining = 1 + sum(1 for _ in found) if wanted.everything else None
             return _page(wanted, entries, shown, remaining)
         entries.append(entry)
     return Page(entries, shown)
