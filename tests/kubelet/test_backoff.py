@@ -28,6 +28,15 @@ def test_who_ran_for_ten_minutes_starts_from_the_beginning() -> None:
     assert waited.after_retry(short_s, short_s) == Backoff(LIMIT_S, short_s)
 
 
+def test_a_node_may_have_a_limit_of_its_own() -> None:
+    backoff, delays = Backoff(), []
+    for limit_s in (1.0, 1.0, 15.0, 15.0):
+        backoff = backoff.after_retry(1000.0, 1000.0, limit_s)
+        delays.append(backoff.delay_s)
+    assert delays == [1, 1, 2, 4]
+    assert Backoff(10.0, 1000.0).after_retry(1000.0, 1000.0, 15.0).delay_s == 15
+
+
 @given(st.lists(st.floats(0, 2000), max_size=20))
 def test_a_wait_is_never_longer_than_the_limit_nor_in_the_past(runs_s: list[float]) -> None:
     backoff, now_s = Backoff(), 1e6

@@ -35,6 +35,7 @@ def test_every_field_finds_its_place() -> None:
             "containerLogMaxFiles": 3,
             "allowedUnsafeSysctls": ["kernel.msg*"],
             "staticPodPath": "/etc/kubernetes/manifests",
+            "crashLoopBackOff": {"maxContainerRestartPeriod": "1m"},
         }
     )
     found = replace(KubeletConfig("n", Path("/x")), **told)
@@ -50,6 +51,7 @@ def test_every_field_finds_its_place() -> None:
     assert (found.collection.high_threshold_percent, found.collection.maximum_age_s) == (90, 3600.0)
     assert found.allowed_unsafe_sysctls == ("kernel.msg*",)
     assert found.manifests == Path("/etc/kubernetes/manifests")
+    assert found.longest_backoff_s == 60
     assert KubeletConfig("n", Path("/x")).manifests == Path("/x/manifests")
 
 
@@ -71,6 +73,8 @@ def test_nothing_told_changes_nothing() -> None:
         ({"evictionPressureTransitionPeriod": "soon"}, "is no duration such as 1m30s"),
         ({"allowedUnsafeSysctls": "all"}, "is no list of names"),
         ({"evictionHard": 1}, "is no map"),
+        ({"crashLoopBackOff": {"maxContainerRestartPeriod": "10m"}}, "outside of 1s to 300s"),
+        ({"crashLoopBackOff": {}}, "is no map with maxContainerRestartPeriod"),
     ],
 )
 def test_mistakes_are_named(document: dict[str, Any], words: str) -> None:

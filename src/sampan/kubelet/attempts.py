@@ -53,7 +53,7 @@ class Attempts:
                 self._health.watch(container, record, adopted=known)
 
     def begin(self, container: ContainerView) -> None:
-        container.begin(steady.now_s())
+        container.begin(steady.now_s(), self._parts.config.longest_backoff_s)
         container_id = starter.new_id()
         self._current = {known: view for known, view in self._current.items() if view is not container}
         self._current[container_id] = container

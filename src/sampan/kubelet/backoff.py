@@ -26,11 +26,11 @@ class Backoff:
             return failed_at_s
         return failed_at_s + self.delay_s
 
-    def after_retry(self, failed_at_s: float, now_s: float) -> Backoff:
+    def after_retry(self, failed_at_s: float, now_s: float, limit_s: float = LIMIT_S) -> Backoff:
         """A retry is made now of what failed then: the next one waits longer."""
         if not self.delay_s or failed_at_s - self.updated_s > FORGET_S:
-            return Backoff(INITIAL_S, now_s)
-        return Backoff(min(self.delay_s * 2, LIMIT_S), now_s)
+            return Backoff(min(INITIAL_S, limit_s), now_s)
+        return Backoff(min(self.delay_s * 2, limit_s), now_s)
 
 
 def duration(seconds: float) -> str:

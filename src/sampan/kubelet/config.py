@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sampan.kubelet.backoff import LIMIT_S
 from sampan.kubelet.eviction.thresholds import EvictionConfig
 from sampan.kubelet.images.collection import CollectionConfig
 
@@ -48,6 +49,8 @@ class KubeletConfig:
     log_max_files: int = 5
     """Of one container: beyond that its log is begun anew, and the oldest file goes."""
 
+    longest_backoff_s: float = LIMIT_S
+    """Before a container that keeps failing is started again."""
     lease_s: int = 40
     """How long the node counts as alive after it was last heard of; it speaks four times as often."""
     static_pod_path: Path | None = None

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sampan.api import quantity
+from sampan.kubelet.backoff import LIMIT_S
 from sampan.kubelet.eviction.thresholds import EvictionConfig, configured
 from sampan.kubelet.images.collection import CollectionConfig
 
@@ -79,6 +80,15 @@ def _names(value: Any) -> tuple[str, ...]:
     return tuple(value)
 
 
+def _crash_loop(value: Any) -> float:
+    if not isinstance(value, dict) or set(value) != {"maxContainerRestartPeriod"}:
+        raise ValueError("is no map with maxContainerRestartPeriod alone")
+    longest_s = _seconds(value["maxContainerRestartPeriod"])
+    if not 1 <= longest_s <= LIMIT_S:
+        raise ValueError("has a maxContainerRestartPeriod outside of 1s to 300s")
+    return longest_s
+
+
 # field -> (where it goes, how it is read); "eviction.hard" is a field of KubeletConfig.eviction
 _FIELDS: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
     "maxPods": ("max_pods", _integer),
@@ -97,6 +107,7 @@ _FIELDS: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
     "imageMaximumGCAge": ("collection.maximum_age_s", _seconds),
     "containerLogMaxSize": ("log_max_bytes", _bytes),
     "containerLogMaxFiles": ("log_max_files", _integer),
+    "crashLoopBackOff": ("longest_backoff_s", _crash_loop),
     "nodeLeaseDurationSeconds": ("lease_s", _lease),
     "staticPodPath": ("static_pod_path", _path),
     "allowedUnsafeSysctls": ("allowed_unsafe_sysctls", _names),

@@ -13,7 +13,7 @@ import orjson
 
 from sampan.api import podspec
 from sampan.api.objects import Obj
-from sampan.kubelet.backoff import Backoff
+from sampan.kubelet.backoff import LIMIT_S, Backoff
 from sampan.kubelet.images.contract import Image
 from sampan.kubelet.lifecycle import CONTAINER, ContainerEvent, ContainerState, step
 from sampan.kubelet.runtime.contract import Exit, Record
@@ -157,11 +157,12 @@ class ContainerView:
     def succeeded(self) -> bool:
         return self.state is ContainerState.EXITED and self.exit is not None and self.exit.code == 0
 
-    def begin(self, now_s: float) -> None:
-        """The next attempt is handed to the runtime."""
+    def begin(self, now_s: float, longest_wait_s: float = LIMIT_S) -> None:
+        """The next attempt is handed to the runtime; the one after it waits no longer than that."""
         if self.record is not None:
             if (ended := self.record.exit) is not None:
-                self.backoff = self.backoff.after_retry(self.ended_s or ended.finished_at_s, now_s)
+                failed_at_s = self.ended_s or ended.finished_at_s
+                self.backoff = self.backoff.after_retry(failed_at_s, now_s, longest_wait_s)
             self.last, self.last_message = self.record, self.message
             self.attempt += 1
         self.record, self.message, self.ended_s = None, "", 0.0
