@@ -25,11 +25,11 @@ from sampan.client.fake import FakeTransport
 
 HOLD = """
 import fcntl, os, signal, sys
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 lock = os.open(sys.argv[1] + "/lock", os.O_RDWR | os.O_CREAT, 0o600)
 fcntl.flock(lock, fcntl.LOCK_EX)
 os.ftruncate(lock, 0)
 os.pwrite(lock, f"{os.getpid()}\\n".encode(), 0)
-signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 while True:
     signal.pause()
 """
