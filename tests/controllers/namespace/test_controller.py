@@ -1,16 +1,13 @@
-"""Namespaces: what they are born with and how they go, over an API server in memory."""
+"""How namespaces go, over an API server in memory."""
 
 from __future__ import annotations
 
 from contextlib import AbstractAsyncContextManager
-from functools import partial
 
-from harness.world import World as BaseWorld
-from harness.world import running
+from harness.world import World, running
 from sampan.api.objects import Obj, condition_of, mutable
-from sampan.api.resources import CONFIG_MAPS, NAMESPACES, NETWORK_POLICIES, PODS, SERVICE_ACCOUNTS
+from sampan.api.resources import NAMESPACES, NETWORK_POLICIES, PODS, SERVICE_ACCOUNTS
 from sampan.controllers.namespace.controller import NamespaceController, emptied_resources
-from sampan.controllers.serviceaccount.controller import ServiceAccountController
 
 
 def namespace(name: str) -> Obj:
@@ -30,53 +27,19 @@ def pod(name: str, finalizers: list[str] | None = None) -> Obj:
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {"containers": []}}
 
 
-class World(BaseWorld):
-    def has(self, name: str) -> bool:
-        born = self.fake.get(SERVICE_ACCOUNTS, "default", name)
-        return born is not None and self.ca(name) is not None
-
-    def ca(self, name: str) -> Obj | None:
-        return self.fake.get(CONFIG_MAPS, "kube-root-ca.crt", name)
-
-
 def world(*objects: Obj) -> AbstractAsyncContextManager[World]:
-    accounts = partial(ServiceAccountController, ca_pem="PEM")
-    return running(World(*objects), NamespaceController, accounts)
-
-
-async def test_every_namespace_gets_its_account_and_ca() -> None:
-    async with world(namespace("one")) as it:
-        await it.until(lambda: it.has("one"))
-        it.fake.add(namespace("two"))
-        await it.until(lambda: it.has("two"))
-        found = it.ca("two")
-        assert found is not None
-        assert found["data"] == {"ca.crt": "PEM"}
-
-
-async def test_both_come_back() -> None:
-    async with world(namespace("ns")) as it:
-        await it.until(lambda: it.has("ns"))
-        it.fake.remove(SERVICE_ACCOUNTS, "default", "ns")
-        await it.until(lambda: it.has("ns"))
-        changed = mutable(it.ca("ns") or {})
-        changed["data"] = {"ca.crt": "forged"}
-        await it.client.update(CONFIG_MAPS, changed)
-        await it.until(lambda: (it.ca("ns") or {})["data"] == {"ca.crt": "PEM"})
+    return running(World(*objects), NamespaceController)
 
 
 async def test_a_deleted_namespace_is_emptied_and_goes() -> None:
     async with world(namespace("ns"), pod("a"), pod("b")) as it:
-        await it.until(lambda: it.has("ns"))
         await it.client.delete(NAMESPACES, "ns")
         await it.until(lambda: it.fake.get(NAMESPACES, "ns") is None)
         assert it.fake.objects(PODS) == []
-        assert not it.has("ns")
 
 
 async def test_it_waits_for_finalizers_and_says_so() -> None:
     async with world(namespace("ns"), pod("held", ["example.com/hold"])) as it:
-        await it.until(lambda: it.has("ns"))
         await it.client.delete(NAMESPACES, "ns")
 
         def said(kind: str) -> str:
@@ -105,13 +68,16 @@ async def test_policies_outlive_the_pods_that_they_hold() -> None:
         "metadata": {"name": "deny", "namespace": "ns"},
         "spec": {"podSelector": {}},
     }
-    async with world(namespace("ns"), pod("held", ["example.com/hold"]), deny) as it:
-        await it.until(lambda: it.has("ns"))
-        it.fake.actions.clear()
+    account: Obj = {
+        "apiVersion": "v1",
+        "kind": "ServiceAccount",
+        "metadata": {"name": "default", "namespace": "ns"},
+    }
+    async with world(namespace("ns"), pod("held", ["example.com/hold"]), deny, account) as it:
         await it.client.delete(NAMESPACES, "ns")
         await it.until(lambda: bool(((it.fake.get(NAMESPACES, "ns") or {})["status"]).get("conditions")))
         assert it.fake.get(NETWORK_POLICIES, "deny", "ns") is not None
-        assert it.has("ns"), "nor does anything else go before"
+        assert it.fake.objects(SERVICE_ACCOUNTS), "nor does anything else go before"
         held = mutable(it.fake.get(PODS, "held", "ns") or {})
         held["metadata"]["finalizers"] = []
         await it.client.update(PODS, held)
