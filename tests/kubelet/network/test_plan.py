@@ -39,7 +39,8 @@ def test_addresses_of_an_index() -> None:
         ([], 0),
         (["0.0.0.0/0", "192.0.2.0/24"], 0),
         (["10.244.0.0/24"], 1),
-        (["10.96.0.0/12"], None),
+        (["10.96.0.0/12"], 16),
+        (["10.0.0.0/8"], None),
         (["100.64.0.0/24", "10.97.3.0/24", "10.246.0.0/16"], 3),
         (["10.96.0.10/32"], 1),
         (["100.65.0.0/28"], 1),
@@ -65,6 +66,20 @@ def test_clusters_never_overlap(version: int, field: str) -> None:
         taken.append(value.network if field == "host" else value[0] if field == "load_balancers" else value)
     with pytest.raises(NetworkFault):
         free_index(taken)
+
+
+@pytest.mark.parametrize(
+    ("index", "pods", "services"),
+    [
+        (11, "10.255.0.0/16", "10.107.0.0/16"),
+        (12, "10.220.0.0/16", "10.108.0.0/16"),
+        (35, "10.243.0.0/16", "10.131.0.0/16"),
+    ],
+)
+def test_where_the_thirteenth_cluster_is(index: int, pods: str, services: str) -> None:
+    (row,) = node_plan(index, "c", Path(), number=7).families
+    assert (str(row.cluster_cidr), str(row.service_cidr)) == (pods, services)
+    assert str(row.pod_cidr) == pods.replace(".0.0/16", ".7.0/24")
 
 
 def test_ranges_of_a_cluster_never_overlap() -> None:

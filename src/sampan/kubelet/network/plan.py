@@ -10,6 +10,7 @@ Index k of a machine's clusters, node i of the cluster (the first is 0):
 | load balancers | 100.65.k.0/24     | :200::/112                                       |
 | uplink         | 100.64.k.0/24     | :300::/64                                        |
 
+From k = 12 on, Pods are in 10.(208+k).0.0/16: below those of the first twelve.
 On the uplink the host has .1 and node i has .(2+i); Services begin with `kubernetes`, the tenth is the DNS.
 IPv6 addresses are unique local ones (RFC 4193). The global ID is not drawn at random as it should be for a
 network that may be merged with another's: these never leave the machine, and `free_index` keeps clusters and
@@ -27,8 +28,9 @@ from typing import TypedDict, Unpack
 from sampan.kubelet.network.contract import NetworkFault
 from sampan.kubelet.network.netlink import Address, Interface, Network, mac_of
 
-MAX_INDEX = 11
-"""10.(244+k) ends at 10.255."""
+MAX_INDEX = 35
+_OCTETS_UP = 12
+"""10.(244+k) ends at 10.255; the rest come below 10.244, and end above the Services."""
 MAX_NUMBER = 199
 UNDERLAY_MTU = 1500
 _VXLAN_OVERHEAD: Mapping[int, int] = {4: 50, 6: 70}
@@ -199,7 +201,7 @@ def _family_v4(index: int, number: int) -> FamilyPlan:
         host=IPv4Interface((uplink[1], uplink.prefixlen)),
         node=IPv4Interface((uplink[2 + number], uplink.prefixlen)),
         pod_cidr=_v4_pods(index, number),
-        cluster_cidr=IPv4Network(f"10.{244 + index}.0.0/16"),
+        cluster_cidr=_v4_cluster(index),
         service_cidr=services,
         load_balancers=(_v4_pool(index),),
         kubernetes=services[1],
@@ -226,8 +228,12 @@ def _with_pools(row: FamilyPlan, chosen: Iterable[Network]) -> FamilyPlan:
     return replace(row, load_balancers=own) if own else row
 
 
+def _v4_cluster(index: int) -> IPv4Network:
+    return IPv4Network(f"10.{(244 if index < _OCTETS_UP else 208) + index}.0.0/16")
+
+
 def _v4_pods(index: int, number: int) -> IPv4Network:
-    return IPv4Network(f"10.{244 + index}.{number}.0/24")
+    return IPv4Network((int(_v4_cluster(index).network_address) + (number << 8), 24))
 
 
 def _v4_pool(index: int) -> IPv4Network:
@@ -245,7 +251,7 @@ def _subnet(index: int, subnet: int, length: int) -> IPv6Network:
 
 def _ranges(index: int) -> tuple[Network, ...]:
     return (
-        IPv4Network(f"10.{244 + index}.0.0/16"),
+        _v4_cluster(index),
         IPv4Network(f"10.{96 + index}.0.0/16"),
         _v4_pool(index),
         _uplink(index),
