@@ -39,3 +39,23 @@ def test_odd_names_are_taken_away_too(tmp_path: Path) -> None:
     for target in left:
         libc.umount(target)
     assert not left
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("disk", [False, True], ids=["directory", "disk"])
+def test_what_was_shared_is_given_up_and_a_disk_stays(tmp_path: Path, disk: bool) -> None:
+    place = tmp_path / "data dir"
+    place.mkdir()
+    if disk:
+        libc.mount("t", str(place), "tmpfs")
+    (place / "in").mkdir()
+    for _ in range(2):
+        mounts.share(place)
+        at_place = [point for point in mounts.table() if point.target == str(place)]
+        assert (len(at_place), at_place[-1].shared) == (2 if disk else 1, True)
+    libc.mount("t", str(place / "in"), "tmpfs")
+    for _ in range(2):
+        mounts.unshare(place)
+        assert mounts.below(tmp_path, mounts.table()) == ([str(place)] if disk else [])
+    assert (place / "in").is_dir()
+    mounts.detach_below(tmp_path)

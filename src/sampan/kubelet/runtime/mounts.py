@@ -28,6 +28,10 @@ class MountPoint:
     shared: bool
     options: str
     super_options: str
+    number: int = 0
+    parent: int = 0
+    shows: tuple[str, str] = ("", "")
+    """What of which file system: (device, directory)."""
 
 
 def parse_mountinfo(text: str) -> Iterator[MountPoint]:
@@ -36,7 +40,10 @@ def parse_mountinfo(text: str) -> Iterator[MountPoint]:
         left, _, right = line.partition(" - ")
         fields, (kind, source, super_options) = left.split(" "), right.split(" ", 2)
         shared = any(tag.startswith("shared:") for tag in fields[6:])
-        yield MountPoint(_plain(fields[4]), kind, _plain(source), shared, fields[5], super_options)
+        yield MountPoint(
+            *(_plain(fields[4]), kind, _plain(source), shared, fields[5], super_options),
+            *(int(fields[0]), int(fields[1]), (fields[2], _plain(fields[3]))),
+        )
 
 
 def table() -> list[MountPoint]:
@@ -55,13 +62,22 @@ def is_mounted(path: Path) -> bool:
 
 
 def share(root: Path) -> None:
-    """Makes `root` a shared mount of its own. Idempotent."""
-    target = str(root)
-    own = [point for point in table() if point.target == target]
-    if not own:
+    """Makes `root` a shared mount of its own, also where a disk is mounted at it. Idempotent."""
+    target, own = str(root), _onto_itself(root, table())
+    if own is None:
         libc.mount(target, target, flags=libc.MS_BIND | libc.MS_REC)
-    if not own or not own[-1].shared:
+    if own is None or not own.shared:
         libc.mount("", target, flags=libc.MS_SHARED)
+
+
+def _onto_itself(root: Path, points: list[MountPoint]) -> MountPoint | None:
+    """The mount that `share` made: it shows just what it hides. Somebody else's, a disk say, does not."""
+    at_root = [point for point in points if point.target == str(root)]
+    hidden = [point for point in points if at_root and point.number == at_root[-1].parent]
+    if not hidden:
+        return None
+    (device, directory), inside = hidden[0].shows, root.relative_to(hidden[0].target)
+    return at_root[-1] if at_root[-1].shows == (device, str(Path(directory, inside))) else None
 
 
 def detach(path: Path) -> None:
@@ -78,6 +94,16 @@ def detach_below(root: Path) -> None:
     while targets := below(root, _about(root)):
         for target in targets:
             detach(Path(target))
+
+
+def unshare(root: Path) -> None:
+    """Takes away all below `root`, and what `share` made of it; a disk that is mounted at it stays."""
+    before: list[str] = []
+    while (inside := below(root, _about(root))) != before or _onto_itself(root, table()):
+        for target in inside:
+            if target != str(root) or _onto_itself(root, table()):
+                detach(Path(target))
+        before = inside
 
 
 def _about(root: Path) -> list[MountPoint]:

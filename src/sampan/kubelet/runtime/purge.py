@@ -15,7 +15,8 @@ _OWN_RUN = ("sandboxes", "crun", "runc", "exec", "exits", "seccomp", "empty")
 async def purge(root: Path, cgroup: str = "") -> None:
     """Ends all containers below `root` and takes away all they left.
 
-    Everything that is mounted below `root`, whoever mounted it, is unmounted; other parts' files stay.
+    Everything that is mounted below `root`, whoever mounted it, is unmounted; other parts' files stay, and
+    so does a disk that is mounted at `root` itself.
     `cgroup` is the directory of the cluster's cgroups: some may be left that nothing on disk tells of.
     """
     runtime = CrunRuntime(root)
@@ -26,7 +27,7 @@ async def purge(root: Path, cgroup: str = "") -> None:
         await runtime.close()
         if cgroup.strip("/"):
             await asyncio.to_thread(Cgroups(runtime.host.layout).remove, "/" + cgroup.strip("/"))
-        await asyncio.to_thread(mounts.detach_below, runtime.root)
+        await asyncio.to_thread(mounts.unshare, runtime.root)
         staging.remove(runtime.root)
     for directory in (runtime.root / "containers", *(runtime.root / "run" / name for name in _OWN_RUN)):
         await asyncio.to_thread(rootfs.discard, directory)
