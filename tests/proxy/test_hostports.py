@@ -101,4 +101,4 @@ def test_what_conntrack_may_remember() -> None:
     found = fragment([pod({**NODE, "protocol": "UDP"}, {**NODE, "hostPort": 81})], FACTS, Keys().key)
     assert found.flows == {Flows(1, "10.244.0.5", 80)}
     assert found.udp_fronts == {Front(4, "100.64.0.2", 8080)}
-    assert found.ready == {"10.244.0.5"}
+    assert set(found.ready) == {"10.244.0.5"}

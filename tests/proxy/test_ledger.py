@@ -52,7 +52,7 @@ def test_classes_stay_once_made() -> None:
 def test_flows_and_ready_addresses() -> None:
     ledger = Ledger()
     flow = Flows(1, "10.0.0.1", 53)
-    piece = Fragment(ready=frozenset({"10.0.0.1"}), flows=frozenset({flow}))
+    piece = Fragment(ready=("10.0.0.1",), flows=frozenset({flow}))
     ledger.update({"x/a": piece, "x/b": piece})
     assert ledger.leads_to("10.0.0.1")
     assert ledger.update({"x/a": EMPTY}).stale_flows == {Flows(1)}

@@ -8,8 +8,8 @@ from harness.lab import endpoint, service, slice_of
 from sampan.api.objects import Obj
 from sampan.proxy.frontends import Front
 from sampan.proxy.keys import Frontend, Keys
-from sampan.proxy.rules import EMPTY, Flows, Fragment, NodeFacts, fragment, stale
-from sampan.proxy.table import EXTERNAL, KEEP, LOCAL
+from sampan.proxy.rules import EMPTY, Flows, Fragment, NodeFacts, fragment, seating, stale
+from sampan.proxy.table import EXTERNAL, KEEP, LOCAL, seats_of
 
 FACTS = NodeFacts("node-1", ("10.244.0.0/24",), frozenset({"10.96.0.10"}))
 TCP = [{"name": "", "port": 8080, "protocol": "TCP"}]
@@ -17,7 +17,7 @@ VIP = "10.96.0.20"
 
 
 def rules(svc: Obj, *slices: Obj, before: Fragment = EMPTY) -> Fragment:
-    return fragment(svc, slices, FACTS, Keys().key, before)
+    return fragment(svc, slices, FACTS, Keys().key, seating(before.elements))
 
 
 def lines(found: Fragment) -> list[str]:
@@ -41,7 +41,7 @@ def test_cluster_ip() -> None:
         "hair4 10.244.0.5 10.244.0.5",
         "svc 1 : 2",
     ]
-    assert found.ready == {"10.244.0.5", "10.9.9.9"}
+    assert set(found.ready) == {"10.244.0.5", "10.9.9.9"}
 
 
 def test_without_endpoints_only_the_frontend_stays_so_that_it_is_refused() -> None:
@@ -76,7 +76,7 @@ def test_named_target_port_that_differs_from_pod_to_pod() -> None:
         slice_of("web", [{"name": "http", "port": 8080}], endpoint("10.244.0.5")),
         slice_of("web", [{"name": "http", "port": 9090}], endpoint("10.244.0.6"), suffix="b"),
     )
-    assert found.slots == {1: (("10.244.0.5", 8080), ("10.244.0.6", 9090))}
+    assert seats_of(found.elements) == {1: (("10.244.0.5", 8080), ("10.244.0.6", 9090))}
 
 
 def test_node_port() -> None:
@@ -125,8 +125,8 @@ def test_which_endpoints_get_connections(endpoints: list[Obj], used: list[int], 
         {"addresses": [f"10.244.0.{n}"], "conditions": conditions} for n, conditions in enumerate(endpoints)
     ]
     found = rules(service("web", VIP, {"port": 80}), slice_of("web", TCP, *listed))
-    assert [host for host, _ in found.slots.get(1, ())] == [f"10.244.0.{n}" for n in used]
-    assert found.ready == {f"10.244.0.{n}" for n in ready}
+    assert [host for host, _ in seats_of(found.elements).get(1, ())] == [f"10.244.0.{n}" for n in used]
+    assert set(found.ready) == {f"10.244.0.{n}" for n in ready}
 
 
 def test_overlapping_slices_count_an_endpoint_once_and_believe_the_ready_one() -> None:
@@ -135,8 +135,8 @@ def test_overlapping_slices_count_an_endpoint_once_and_believe_the_ready_one() -
         slice_of("web", TCP, endpoint("10.244.0.5", ready=False, serving=True, terminating=True)),
         slice_of("web", TCP, endpoint("10.244.0.5"), suffix="b"),
     )
-    assert found.slots == {1: (("10.244.0.5", 8080),)}
-    assert found.ready == {"10.244.0.5"}
+    assert seats_of(found.elements) == {1: (("10.244.0.5", 8080),)}
+    assert set(found.ready) == {"10.244.0.5"}
 
 
 def test_headless_slices_and_other_families_are_passed_over() -> None:
@@ -144,7 +144,7 @@ def test_headless_slices_and_other_families_are_passed_over() -> None:
     six["addressType"] = "IPv6"
     headless = slice_of("web", TCP, endpoint("10.244.0.5"))
     headless["metadata"]["labels"]["service.kubernetes.io/headless"] = ""
-    assert rules(service("web", VIP, {"port": 80}), six, headless).slots == {}
+    assert seats_of(rules(service("web", VIP, {"port": 80}), six, headless).elements) == {}
 
 
 def test_external_traffic_policy_local() -> None:

@@ -11,7 +11,7 @@ from harness.lab import endpoint, service, slice_of
 from sampan.api.objects import Obj
 from sampan.proxy.keys import Keys
 from sampan.proxy.ledger import Ledger, Step
-from sampan.proxy.rules import EMPTY, Flows, NodeFacts, fragment
+from sampan.proxy.rules import EMPTY, Flows, NodeFacts, fragment, seating
 from sampan.proxy.ruleset import fixed_elements
 from sampan.proxy.table import DROP, EXTERNAL, KEEP, LOCAL, RANGES, STICKY
 
@@ -39,7 +39,8 @@ class Scene:
     def step(self, svc: Obj | None, *slices: Obj) -> Step:
         new = EMPTY
         if svc is not None:
-            new = fragment(svc, slices, self.facts, self._keys.key, self._ledger.fragment("default/web"))
+            before = seating(self._ledger.fragment("default/web").elements)
+            new = fragment(svc, slices, self.facts, self._keys.key, before)
         return self._ledger.update({"default/web": new})
 
 

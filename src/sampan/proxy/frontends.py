@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from sampan.api.objects import Obj
 from sampan.proxy.keys import Frontend
-from sampan.proxy.table import EXTERNAL, KEEP, LOCAL, RANGES, Element, canonical
+from sampan.proxy.table import CLUSTER_IPS, EXTERNAL, KEEP, LOCAL, NODE_PORTS, RANGES, Element, canonical
 
 
 class Way(NamedTuple):
@@ -34,12 +34,12 @@ class Front(NamedTuple):
 def ways(service: Obj, port: Obj, frontend: Frontend, family: int) -> Iterator[Way]:
     """The cluster IP's first. External addresses of another family are passed over."""
     spec = service["spec"]
-    fe = f"fe{family}"
+    fe = CLUSTER_IPS[family]
     yield Way(Element(fe, frontend), LOCAL if spec.get("internalTrafficPolicy") == "Local" else 0)
     outside = EXTERNAL | (LOCAL | KEEP if spec.get("externalTrafficPolicy") == "Local" else 0)
     kind = spec.get("type", "ClusterIP")
     if kind in ("NodePort", "LoadBalancer") and port.get("nodePort"):
-        yield Way(Element(f"np{family}", (frontend.protocol, port["nodePort"])), outside)
+        yield Way(Element(NODE_PORTS[family], (frontend.protocol, port["nodePort"])), outside)
     for address in map(canonical, spec.get("externalIPs") or ()):
         if _family(address) == family:
             yield Way(Element(fe, (address, frontend.protocol, frontend.port)), outside)

@@ -79,8 +79,8 @@ def fragment(pods: Iterable[Obj], facts: NodeFacts, key_of: Callable[[Frontend],
     return Fragment(
         elements,
         shared,
-        frozenset(chosen),
-        ready=frozenset(end[0] for end in chosen.values()),
+        tuple(chosen),
+        tuple({end[0] for end in chosen.values()}),
         flows=frozenset(flows),
         udp_fronts=frozenset(udp_fronts),
     )

@@ -1,7 +1,8 @@
 """Whose element is whose: all Services' fragments put together into one table, one change at a time. Pure.
 
-Invariants: `table` is the union of the fragments in `_fragments`. An element of one Service alone is in
-`_contested` when a second one claims it too (the first keeps it until it lets go). `_shared` counts how many
+Invariants: `table` is the union of the fragments in `_fragments`. Whether an element belongs to one Service
+alone or may be needed by several follows from its set. One that is claimed by several all the same is in
+`_contested` with those who do not have it: the first keeps it until it lets go. `_shared` counts how many
 Services need an element that may be needed by several.
 """
 
@@ -38,7 +39,6 @@ class Ledger:
         self._shared: Counter[Element] = Counter()
         self._ready: Counter[str] = Counter()
         self._contested: dict[Element, dict[str, None]] = {}
-        self._owner: dict[Element, str] = {}
 
     def fragment(self, service: str) -> Fragment:
         return self._fragments.get(service, EMPTY)
@@ -61,66 +61,69 @@ class Ledger:
 
     def update(self, fragments: Mapping[str, Fragment]) -> Step:
         """Replaces these Services' fragments (EMPTY: gone) and tells what changes."""
-        before: dict[Element, Fields | None] = {}
         flows: set[Flows] = set()
         fronts: set[Front] = set()
-        claims: list[tuple[str, Element]] = []
-        waiting: list[tuple[str, Element]] = []
         for service, new in fragments.items():
             old = self.fragment(service)
             if old.flows or old.udp_fronts or new.udp_fronts:
                 flows |= stale(old.flows, new.flows)
                 fronts |= new.udp_fronts ^ old.udp_fronts
-            for element, value in old.elements.items():
+        before = self.fill(fragments)
+        if self._touched is not None:
+            self._touched.update(before)
+        return Step(self._change(before), frozenset(flows), frozenset(fronts))
+
+    def fill(self, fragments: Mapping[str, Fragment]) -> dict[Element, Fields | None]:
+        """The same for those who make the first table; answers what was there before."""
+        before: dict[Element, Fields | None] = {}
+        waiting: list[tuple[str, Element]] = []
+        for service, new in fragments.items():
+            for element, value in self.fragment(service).elements.items():
                 if new.elements.get(element) != value:
                     waiting += self._give_up(service, element, before)
+        for service, new in fragments.items():
+            old = self.fragment(service)
             for element, value in new.elements.items():
-                if old.elements.get(element) == value:
-                    continue
-                if element in self._owner:
-                    claims.append((service, element))
-                else:
-                    self._take(service, element, value, before)
+                if old is EMPTY or old.elements.get(element) != value:
+                    self._claim(service, element, value, before)
             self._count(old, new, before)
             if new is EMPTY:
                 self._fragments.pop(service, None)
             else:
                 self._fragments[service] = new
-        for service, element in claims + waiting:
-            self._claim(service, element, before)
-        if self._touched is not None:
-            self._touched.update(before)
-        return Step(self._change(before), frozenset(flows), frozenset(fronts))
+        for service, element in waiting:
+            if service in self._contested.get(element, ()) and element not in self.table:
+                self._withdraw(service, element)
+                self._claim(service, element, self._fragments[service].elements[element], before)
+        return before
 
     def _give_up(
         self, service: str, element: Element, before: dict[Element, Fields | None]
     ) -> list[tuple[str, Element]]:
-        """Takes the element out of the table; returns the claims of those who waited for it."""
+        """Takes the element out of the table, if the Service has it; the claims of those who wait for it."""
         waiting = self._contested.get(element, {})
-        if self._owner.get(element) != service:
-            waiting.pop(service, None)
+        if service in waiting:
+            self._withdraw(service, element)
             return []
-        before.setdefault(element, self.table.get(element))
-        del self.table[element], self._owner[element]
-        self._contested.pop(element, None)
+        before.setdefault(element, self.table[element])
+        del self.table[element]
         return [(other, element) for other in waiting]
 
-    def _claim(self, service: str, element: Element, before: dict[Element, Fields | None]) -> None:
-        value = self.fragment(service).elements.get(element)
-        if value is None:
-            return
-        owner = self._owner.get(element)
-        if owner not in (None, service):
-            self._contested.setdefault(element, {})[service] = None
-            return
-        self._take(service, element, value, before)
-
-    def _take(
+    def _claim(
         self, service: str, element: Element, value: Fields, before: dict[Element, Fields | None]
     ) -> None:
-        before.setdefault(element, self.table.get(element))
-        self.table[element] = value
-        self._owner[element] = service
+        """Puts it into the table, unless another Service has it."""
+        if element in self.table:
+            self._contested.setdefault(element, {})[service] = None
+        else:
+            before.setdefault(element, None)
+            self.table[element] = value
+
+    def _withdraw(self, service: str, element: Element) -> None:
+        waiting = self._contested[element]
+        del waiting[service]
+        if not waiting:
+            del self._contested[element]
 
     def _count(self, old: Fragment, new: Fragment, before: dict[Element, Fields | None]) -> None:
         for element, value in new.shared.items():

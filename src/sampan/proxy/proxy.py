@@ -14,7 +14,7 @@ import asyncio
 import gc
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -38,14 +38,15 @@ from sampan.proxy.nft import KernelNft
 from sampan.proxy.reports import Reports
 from sampan.proxy.rules import (
     EMPTY,
+    NOWHERE,
     SERVICE_NAME,
     Flows,
     Fragment,
     NodeFacts,
     flows_of,
-    found,
     fragment,
     fronts_of,
+    seating,
     stale,
 )
 from sampan.proxy.ruleset import fixed_elements
@@ -98,8 +99,8 @@ class Proxy:
         )
         self._keys = Keys()
         self._ledger = Ledger(fixed_elements())
-        self._found = EMPTY
-        """Slots of an earlier process' table, until our own first one stands."""
+        self._found = NOWHERE
+        """Where endpoints stand in an earlier process' table, until our own first one stands."""
         self._leaving: set[str] = set()
         """Pods whose end has begun, whether or not the API says so: their host ports lead nowhere."""
         self._dirty: dict[str, None] = {}
@@ -224,7 +225,7 @@ class Proxy:
             return
         begun_s = time.perf_counter()
         noted, self._dirty = self._dirty, {}
-        step = self._take(list(noted))
+        step = self._ledger.update(self._fragments(noted))
         try:
             self._nft.apply(step.change)
         except NftFault as fault:
@@ -238,14 +239,15 @@ class Proxy:
         if step.stale_flows or step.changed_fronts:
             self._stale.put_nowait(step)
 
-    def _take(self, services: Sequence[str]) -> Step:
-        """Puts the Services' present state into the ledger."""
+    def _fragments(self, services: Iterable[str]) -> dict[str, Fragment]:
+        """The Services as they are now. What they have lost is free from here on."""
         fragments = {key: self._fragment(key) for key in services}
         for key, new in fragments.items():
             self._reports.checks.want(key, new.health)
-            for frontend in self._ledger.fragment(key).frontends - new.frontends:
-                self._keys.release(frontend)
-        return self._ledger.update(fragments)
+            for frontend in self._ledger.fragment(key).frontends:
+                if frontend not in new.frontends:
+                    self._keys.release(frontend)
+        return fragments
 
     def _fragment(self, key: str) -> Fragment:
         if key == _HOST_PORTS:
@@ -255,22 +257,21 @@ class Proxy:
         service = self._services.get(key)
         if service is None:
             return EMPTY
-        before = self._ledger.fragment(key)
-        if before is EMPTY:
-            before = self._found
+        known = self._ledger.fragment(key)
+        before = self._found if known is EMPTY else seating(known.elements)
         slices = self._slices.by_index(_INDEX, key)
         try:
             return fragment(service, slices, self._facts, self._keys.key, before)
-        except (ValueError, OSError) as error:
-            # An address that is none: older objects may hold what is refused today. Others go on.
+        except (ValueError, OSError, KeyError) as error:
+            # No address, no protocol: older objects may hold what is refused today. Others go on.
             log.error("%s: %s; its rules stay as they are", key, error)
-            return self._ledger.fragment(key)
+            return known
 
     async def _start(self) -> None:
         """The first table. One that an earlier process left is kept and brought up to date."""
         with _no_garbage():
             await self._make_first_table()
-        self._found = EMPTY
+        self._found = NOWHERE
         self._ready = True
         self._reports.health.updated()
         self._reports.forget_triggers()
@@ -283,13 +284,13 @@ class Proxy:
         if table is not None:
             self._guard.doubted = not self._nft.outdated
             self._keys.adopt(table)
-            self._found = found(table)
+            self._found = seating(table)
             self._ledger = Ledger(fixed_elements() | of_set(table, MADE_ONCE))
         while self._dirty:
             noted = list(self._dirty)[:_SERVICES_PER_TURN]
             for key in noted:
                 del self._dirty[key]
-            self._take(noted)
+            self._ledger.fill(self._fragments(noted))
             await asyncio.sleep(0)
         if table is None or self._nft.outdated:
             await self._nft.replace(self._ledger.table)

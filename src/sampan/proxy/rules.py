@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from ipaddress import ip_network
 from socket import AF_INET, AF_INET6, inet_pton
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple
 
 from sampan.api.objects import Obj, labels_of
 from sampan.proxy import topology
@@ -20,9 +20,12 @@ from sampan.proxy.keys import Frontend
 from sampan.proxy.seats import place, seat, taken
 from sampan.proxy.table import (
     DROP,
+    ENDPOINTS,
     FRONTENDS,
+    HAIRPINS,
     KEY_MASK,
     LOCAL,
+    PROTOCOLS,
     RANGES,
     STICKY,
     Element,
@@ -34,11 +37,10 @@ from sampan.proxy.table import (
     seats_of,
 )
 
-T = TypeVar("T")
-
 SERVICE_NAME = "kubernetes.io/service-name"
 OTHER_PROXY = "service.kubernetes.io/service-proxy-name"
 DEFAULT_AFFINITY_S = 10_800
+_PROTOCOLS = {name.upper(): name for name in PROTOCOLS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,22 +86,35 @@ class Fragment:
     """One Service's part of the table, or that of all host ports.
 
     `shared` may be in other Services' fragments as well. `ready`: addresses that get new connections because
-    they are ready, not as a last resort. `flows`, `udp_fronts`: what conntrack may remember of it.
+    they are ready, not as a last resort. `flows`, `udp_fronts`: what conntrack may remember of it. There may
+    be ten thousand of these: tuples are a third as large as sets, and what is empty or common is there once.
     """
 
     elements: Table = field(default_factory=dict)
     shared: Table = field(default_factory=dict)
-    frontends: frozenset[Frontend] = frozenset()
-    slots: Mapping[int, Seats] = field(default_factory=dict)
-    draws: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
-    ready: frozenset[str] = frozenset()
+    frontends: tuple[Frontend, ...] = ()
+    ready: tuple[str, ...] = ()
     flows: frozenset[Flows] = frozenset()
     udp_fronts: frozenset[Front] = frozenset()
     health: HealthCheck | None = None
 
 
 EMPTY = Fragment()
-_NONE: frozenset[Any] = frozenset()
+
+
+class Seating(NamedTuple):
+    """Where endpoints stand, by service port: their slots, and which of these are drawn."""
+
+    slots: Mapping[int, Seats]
+    draws: Mapping[int, tuple[int, ...]]
+
+
+def seating(table: Mapping[Element, Fields]) -> Seating:
+    """Of the part of a Service, or of a whole table that an earlier process left."""
+    return Seating(seats_of(table), draws_of(table))
+
+
+NOWHERE = seating({})
 
 
 def is_within(address: str, cidrs: tuple[str, ...]) -> bool:
@@ -155,7 +170,7 @@ def fragment(
     slices: Sequence[Obj],
     facts: NodeFacts,
     key_of: Callable[[Frontend], int],
-    before: Fragment = EMPTY,
+    before: Seating = NOWHERE,
 ) -> Fragment:
     """The Service's rules. Its endpoints stay where they were `before`, if they can."""
     if not is_proxied(service):
@@ -168,7 +183,7 @@ def fragment(
             continue
         of_family = [s for s in slices if s.get("addressType") == f"IPv{family}"]
         for port in spec.get("ports") or ():
-            frontend = Frontend(address, port.get("protocol", "TCP").lower(), port["port"])
+            frontend = Frontend(address, _PROTOCOLS[port.get("protocol", "TCP")], port["port"])
             listed = topology.candidates(of_family, port.get("name", ""), frontend.protocol, facts.name)
             draft.add_port(service, port, frontend, key_of(frontend), listed)
     return draft.finished(health_check_port(service))
@@ -177,13 +192,11 @@ def fragment(
 class _Draft:
     """A fragment in the making."""
 
-    def __init__(self, facts: NodeFacts, before: Fragment, affinity: int) -> None:
+    def __init__(self, facts: NodeFacts, before: Seating, affinity: int) -> None:
         self._facts, self._before, self._affinity = facts, before, affinity
         self._elements: Table = {}
         self._shared: Table = {}
         self._frontends: set[Frontend] = set()
-        self._slots: dict[int, Seats] = {}
-        self._draws: dict[int, tuple[int, ...]] = {}
         self._ready: set[str] = set()
         self._flows: set[Flows] = set()
         self._udp_fronts: set[Front] = set()
@@ -193,10 +206,14 @@ class _Draft:
     def finished(self, health_port: int) -> Fragment:
         local = max(map(len, self._local.values()), default=0)
         return Fragment(
-            self._elements, self._shared, _kept(self._frontends), self._slots, self._draws or EMPTY.draws,
-            _kept(self._ready), _kept(self._flows), _kept(self._udp_fronts),
+            self._elements,
+            _only(*self._shared.popitem()) if len(self._shared) == 1 else self._shared,
+            tuple(self._frontends),
+            tuple(self._ready),
+            frozenset(self._flows) if self._flows else EMPTY.flows,
+            frozenset(self._udp_fronts) if self._udp_fronts else EMPTY.udp_fronts,
             HealthCheck(health_port, local) if health_port else None,
-        )  # fmt: skip
+        )
 
     def add_port(
         self, service: Obj, port: Obj, frontend: Frontend, key: int, listed: Sequence[topology.Candidate]
@@ -245,27 +262,27 @@ class _Draft:
         wanted = [c.endpoint for c in chosen]
         old = self._before.slots.get(mark, ())
         seats: Seats = seat(old, wanted) if self._affinity else place(old, wanted)
-        self._slots[mark] = seats
         if self._affinity:
             self._add_affinity(mark, seats)
         else:
-            self._elements[Element("svc", (mark,))] = (len(seats),)
-            element, chain = _class(len(seats), f"n{len(seats)}")
-            self._shared[element] = chain
+            count, chain = _class(len(seats), f"n{len(seats)}")
+            self._elements[Element("svc", (mark,))] = count.key
+            self._shared[count] = chain
+        endpoints, hairpins = ENDPOINTS[family], HAIRPINS[family]
         for number, end in enumerate(seats):
             if end is not None:
-                self._elements[Element(f"ep{family}", (mark, number))] = end
-        self._ready.update(c.endpoint[0] for c in chosen if c.ready)
-        if protocol == "udp":
-            self._flows.update(Flows(key, *end) for end in wanted)
-        for host, _ in wanted:
+                self._elements[Element(endpoints, (mark, number))] = end
+        for (host, port), _, ready, *_ in chosen:
+            if ready:
+                self._ready.add(host)
+            if protocol == "udp":
+                self._flows.add(Flows(key, host, port))
             if is_within(host, self._facts.pod_cidrs):
-                self._shared[Element(f"hair{family}", (host, host))] = ()
+                self._shared[Element(hairpins, (host, host))] = ()
 
     def _add_affinity(self, mark: int, seats: Seats) -> None:
         numbers = taken(seats)
         draws = place(self._before.draws.get(mark, ()), numbers)
-        self._draws[mark] = draws
         self._elements[Element("svc", (mark,))] = (STICKY | self._affinity,)
         self._elements[Element("cnt", (mark,))] = (len(draws),)
         for slot, number in enumerate(draws):
@@ -282,14 +299,10 @@ def _class(number: int, chain: str) -> tuple[Element, Fields]:
     return Element("class", (number,)), (chain,)
 
 
-def _kept(gathered: set[T]) -> frozenset[T]:
-    """Thousands of Services have none of this or that: one empty set is enough for all."""
-    return frozenset(gathered) if gathered else _NONE
-
-
-def found(table: Mapping[Element, Fields]) -> Fragment:
-    """Where endpoints stand in a table of an earlier process, for all its Services."""
-    return Fragment(slots=seats_of(table), draws=draws_of(table))
+@lru_cache(maxsize=1 << 10)
+def _only(element: Element, value: Fields) -> Table:
+    """The same for all Services that share nothing else."""
+    return {element: value}
 
 
 def flows_of(table: Mapping[Element, Fields]) -> set[Flows]:

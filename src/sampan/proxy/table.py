@@ -54,6 +54,10 @@ STICKY = 0x80000000
 PROTOCOLS: Mapping[str, int] = {"tcp": 6, "udp": 17, "sctp": 132}
 MADE_ONCE = frozenset(("class", "draw"))
 """Sets whose elements come with a chain of their own; they stay."""
+CLUSTER_IPS, NODE_PORTS, ENDPOINTS, HAIRPINS = (
+    {4: f"{stem}4", 6: f"{stem}6"} for stem in ("fe", "np", "ep", "hair")
+)
+"""Names of sets by address family; thousands of elements have the same one."""
 FRONTENDS = ("fe", "hp")
 """How the names of those sets begin whose keys are what a service port is known by."""
 
@@ -107,10 +111,14 @@ def _spelled(address: str) -> str:
 
 def diff(old: Mapping[Element, Fields], new: Mapping[Element, Fields]) -> Change:
     """What turns `old` into `new`."""
-    return Change(
-        tuple((element, value) for element, value in old.items() if new.get(element) != value),
-        tuple((element, value) for element, value in new.items() if old.get(element) != value),
-    )
+    delete = []
+    add = dict(new)
+    for element, value in old.items():
+        if add.get(element) == value:
+            del add[element]
+        else:
+            delete.append((element, value))
+    return Change(tuple(delete), tuple(add.items()))
 
 
 def applied(table: Mapping[Element, Fields], change: Change) -> Table:

@@ -9,7 +9,7 @@ come before zones; `Local` traffic never looks at them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from sampan.api.objects import Obj, labels_of
 from sampan.proxy.table import Endpoint, canonical
@@ -18,8 +18,7 @@ HEADLESS = "service.kubernetes.io/headless"
 _NOBODY: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(NamedTuple):
     """An endpoint of one port, as a slice has it."""
 
     endpoint: Endpoint
@@ -68,9 +67,12 @@ def choose(listed: Sequence[Candidate], node: str, zone: str) -> list[Candidate]
     ready = [c for c in listed if c.ready]
     if not ready:
         return [c for c in listed if c.last_resort]
-    for name, hints in ((node, [c.for_nodes for c in ready]), (zone, [c.for_zones for c in ready])):
-        if all(hints) and any(name in hint for hint in hints):
-            return [c for c, hint in zip(ready, hints, strict=True) if name in hint]
+    for_node = [c for c in ready if node in c.for_nodes]
+    if for_node and all(c.for_nodes for c in ready):
+        return for_node
+    for_zone = [c for c in ready if zone in c.for_zones]
+    if for_zone and all(c.for_zones for c in ready):
+        return for_zone
     return ready
 
 
