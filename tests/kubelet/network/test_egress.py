@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import struct
 import subprocess
 from collections.abc import AsyncIterator
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
 from harness.lab import Lab, Place
-from sampan.kubelet.network import egress, namespace
+from sampan.kubelet.network import egress, icmp, icmprelay, namespace
 from sampan.kubelet.network.contract import NetworkFault
 from sampan.kubelet.network.egress import EgressRelay
+from sampan.kubelet.network.icmp import KINDS
 
 OUTSIDE, OUTSIDE6 = "198.51.100.2", "2001:db8:77::2"
 HOST = {OUTSIDE: "198.51.100.1", OUTSIDE6: "2001:db8:77::1"}
@@ -92,26 +95,92 @@ async def test_datagrams_go_there_and_back(lab: Lab, outside: Place, relay: Egre
 
 
 async def test_what_is_not_relayed_is_refused(lab: Lab, outside: Place, relay: EgressRelay) -> None:
-    pod = await lab.pod()
-    for place in (pod, lab.inside):
-        sock = await lab.node.traveller.run(place.path, _ping_socket)
-        with sock:
-            sock.connect((OUTSIDE, 0))
-            with pytest.raises(OSError, match=r"Errno (1|113)\]"):
-                await _ping(sock)
+    timestamp = b"\x0d\0\xf2\xfe\0\x01\0\0" + bytes(12)
+    for place in (await lab.pod(), lab.inside):
+        sock = await _raw_socket(lab, place, OUTSIDE)
+        sock.setsockopt(socket.SOL_IP, 11, 1)  # IP_RECVERR
+        with sock, pytest.raises(OSError, match=r"Errno (1|113)\]"):
+            await _exchange(sock, timestamp)
 
 
-def _ping_socket() -> socket.socket:
-    sock = socket.socket(socket.AF_INET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.IPPROTO_ICMP)
-    sock.setsockopt(socket.SOL_IP, 11, 1)  # IP_RECVERR
-    return sock
+@BOTH
+async def test_pings_go_there_and_back(lab: Lab, outside: Place, relay: EgressRelay, target: str) -> None:
+    """Once each: the kernel, which is led to take them for its own, must not answer as well."""
+    version = 6 if ":" in target else 4
+    for place in (await lab.pod(), lab.inside):
+        with await _raw_socket(lab, place, target) as sock:
+            for number, size in enumerate((8, 1400, 3000)):
+                rest = struct.pack(">H", number) + b"?" * size
+                heard = await _exchange(sock, icmp.request(version, 4711, rest))
+                assert heard == icmp.Echo(KINDS[version].reply, 4711, rest)
 
 
-async def _ping(sock: socket.socket) -> None:
+@BOTH
+async def test_who_may_go_no_further_is_told_by_the_node(
+    lab: Lab, outside: Place, relay: EgressRelay, target: str
+) -> None:
+    version = 6 if ":" in target else 4
+    level, option = (socket.SOL_IP, socket.IP_TTL) if version == 4 else (socket.IPPROTO_IPV6, 16)
+    with await _raw_socket(lab, await lab.pod(), target, connected=False) as sock:
+        sock.setsockopt(level, option, 1)
+        heard = await _exchange(sock, icmp.request(version, 4711, b"\0\0"), target)
+        assert isinstance(heard, icmp.Trouble)
+        assert (heard.kind, heard.ident) == (KINDS[version].time_exceeded, 4711)
+        sock.setsockopt(level, option, 2)
+        heard = await _exchange(sock, icmp.request(version, 4711, b"\0\0"), target)
+        assert isinstance(heard, icmp.Echo), "the far end is the next"
+
+
+@BOTH
+async def test_a_router_that_knows_no_way_is_heard(
+    lab: Lab, outside: Place, relay: EgressRelay, target: str
+) -> None:
+    version = 6 if ":" in target else 4
+    nowhere, ip = ("198.18.99.1", ("ip",)) if version == 4 else ("2001:db8:99::1", ("ip", "-6"))
+    name = "ipv4/ip_forward" if version == 4 else "ipv6/conf/all/forwarding"
+    await lab.node.traveller.run(outside.path, lambda: Path("/proc/sys/net", name).write_text("1"))
+    run("nsenter", f"--net={outside.path}", *ip, "route", "add", "unreachable", nowhere)
+    run(*ip, "route", "add", nowhere, "via", target)  # gone with the link
+    with await _raw_socket(lab, await lab.pod(), nowhere, connected=False) as sock:
+        heard = await _exchange(sock, icmp.request(version, 4711, b"\0\0"), nowhere)
+        assert isinstance(heard, icmp.Trouble)
+        assert (heard.kind, heard.ident) == (KINDS[version].unreachable, 4711)
+
+
+@BOTH
+async def test_datagrams_that_nobody_takes_are_refused_as_they_are_outside(
+    lab: Lab, outside: Place, relay: EgressRelay, target: str
+) -> None:
+    with pytest.raises(ConnectionRefusedError):
+        await ask_by_udp(await lab.pod(), target, 81)
+
+
+async def _raw_socket(lab: Lab, place: Place, target: str, connected: bool = True) -> socket.socket:
+    version = 6 if ":" in target else 4
+    family = socket.AF_INET6 if version == 6 else socket.AF_INET
+    kinds = KINDS[version]
+
+    def make() -> socket.socket:
+        sock = socket.socket(family, socket.SOCK_RAW | socket.SOCK_NONBLOCK, kinds.protocol)
+        icmprelay.listen_for(sock, version, (kinds.reply, *kinds.troubles))
+        if connected:
+            sock.connect((target, 0))
+        return sock
+
+    return await lab.node.traveller.run(place.path, make)
+
+
+async def _exchange(sock: socket.socket, message: bytes, to: str = "") -> icmp.Echo | icmp.Trouble | None:
+    """What comes back."""
     loop = asyncio.get_running_loop()
-    await loop.sock_sendall(sock, b"\x08\0\xf7\xfe\0\x01\0\0")
+    if to:
+        await loop.sock_sendto(sock, message, (to, 0))
+    else:
+        await loop.sock_sendall(sock, message)
     async with asyncio.timeout(30):
-        await loop.sock_recv(sock, 100)
+        heard = await loop.sock_recv(sock, 5000)
+    version = 6 if sock.family == socket.AF_INET6 else 4
+    return icmp.read(version, heard[icmp.header_length(heard) :] if version == 4 else heard)
 
 
 async def test_a_kernel_without_tproxy_has_tcp_left(

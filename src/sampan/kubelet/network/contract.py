@@ -45,5 +45,7 @@ class Namespace(Protocol):
     ) -> list[socket.socket]:
         """So many of what `socket` gives one of, in one journey of the helper thread."""
 
-    async def socket(self, family: socket.AddressFamily, kind: socket.SocketKind) -> socket.socket:
+    async def socket(
+        self, family: socket.AddressFamily, kind: socket.SocketKind, proto: int = 0
+    ) -> socket.socket:
         """A non-blocking socket that lives in the namespace."""

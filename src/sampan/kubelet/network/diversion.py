@@ -2,7 +2,8 @@
 
 They come after the Services' rules in the same hooks, so what those have translated is inside already. TCP is
 translated to the relay's port; UDP is caught as it is (tproxy), which needs a mark and a route of its own:
-a datagram of the node itself is turned back by that route, and caught as it comes in by the loopback.
+a datagram of the node itself is turned back by that route, and caught as it comes in by the loopback. By the
+same route the kernel takes echo requests for its own, and its answers are dropped: the relay answers.
 What cannot be relayed is refused, so that nobody waits for it: other protocols as prohibited, a family in
 which the host itself has no way out as unreachable.
 """
@@ -13,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 
+from sampan.kubelet.network.icmprelay import REPLY_MARK
 from sampan.kubelet.network.netlink import Network
 from sampan.kubelet.network.plan import NodePlan
 from sampan.kubelet.network.uplink import NODE_LINK
@@ -26,13 +28,14 @@ _NEVER_OUTSIDE: Mapping[int, tuple[Network, ...]] = {
 }
 """This machine, links and groups: nothing a relay on the host may be made to connect to."""
 _WORDS = {4: "ip", 6: "ip6"}
+_ICMP = {4: "icmp", 6: "icmpv6"}
 
 
 @dataclass(frozen=True, slots=True)
 class Outlet:
     """One family's way out. `node` is where its relays listen; without `open`, there is no way.
 
-    With `udp_port` 0, there is none for datagrams.
+    With `udp_port` 0, there is none for datagrams; without `echoes`, none for echo requests.
     """
 
     version: int
@@ -41,6 +44,7 @@ class Outlet:
     udp_port: int
     inside: tuple[Network, ...]
     open: bool
+    echoes: bool = False
 
 
 def inside(plan: NodePlan, version: int) -> tuple[Network, ...]:
@@ -67,6 +71,7 @@ table inet {TABLE} {{
 	}}
 	chain datagrams {{
 		type filter hook prerouting priority -98; policy accept;
+{_echoes(outlets, 'iifname "pod*" {away} {request} meta mark set {mark} accept')}\
 		meta l4proto != udp return
 		ct direction reply return
 {_datagrams(outlets, 'iifname "pod*" {away} {catch}')}\
@@ -74,6 +79,7 @@ table inet {TABLE} {{
 	}}
 	chain node_datagrams {{
 		type route hook output priority -98; policy accept;
+{_echoes(outlets, "{away} {request} meta mark set {mark}")}\
 		meta l4proto != udp return
 		ct direction reply return
 {_datagrams(outlets, "{away} meta mark set {mark}")}\
@@ -84,6 +90,8 @@ table inet {TABLE} {{
 	}}
 	chain node_rest {{
 		type filter hook output priority 10; policy accept;
+{_echoes(outlets, "{ip} saddr != @inside{version} {reply} meta mark != {ours} drop")}\
+{_echoes(outlets, "{away} {request} meta mark & {mark} != 0 accept")}\
 		oifname "{NODE_LINK}" ct direction original jump refuse
 	}}
 	chain refuse {{
@@ -111,6 +119,10 @@ def _datagrams(outlets: Sequence[Outlet], form: str) -> str:
     return _lines([outlet for outlet in outlets if outlet.udp_port], form)
 
 
+def _echoes(outlets: Sequence[Outlet], form: str) -> str:
+    return _lines([outlet for outlet in outlets if outlet.echoes], form)
+
+
 def _values(outlet: Outlet) -> dict[str, str]:
     word = _WORDS[outlet.version]
     host = f"[{outlet.node}]" if outlet.version == 6 else outlet.node
@@ -120,6 +132,10 @@ def _values(outlet: Outlet) -> dict[str, str]:
         "away": f"{word} daddr != @inside{outlet.version}",
         "socket": f"{host}:{outlet.tcp_port}",
         "mark": mark,
+        "version": str(outlet.version),
+        "request": f"{_ICMP[outlet.version]} type echo-request",
+        "reply": f"{_ICMP[outlet.version]} type echo-reply",
+        "ours": f"{REPLY_MARK:#x}",
         "catch": f"meta l4proto udp tproxy {word} to :{outlet.udp_port} meta mark set {mark} accept",
     }
 

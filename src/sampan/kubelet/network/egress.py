@@ -1,8 +1,9 @@
 """The way out of the node, without a rule in the host's namespace and without host forwarding.
 
 Rules in the node's namespace (`diversion`) lead what goes anywhere outside the cluster to relays that listen
-there (`tcprelay`, `udprelay`); these speak to the outside from the host's namespace, where the event loop
-lives. The far end sees the host's address. What is neither TCP nor UDP is refused: echo requests, say.
+there (`tcprelay`, `udprelay`, `icmprelay`); these speak to the outside from the host's namespace, where the
+event loop lives. The far end sees the host's address. What is neither TCP, UDP nor an echo request is
+refused.
 
 In a family in which the host has no default route there is no way out, and who tries is told so at once: he
 may have the other family left. The kernel says when that changes.
@@ -14,11 +15,14 @@ import asyncio
 import errno
 import logging
 import socket
+from collections.abc import Sequence
 from dataclasses import replace
 
 from sampan.kubelet.network import diversion, netlink, rtnetlink, tcprelay
 from sampan.kubelet.network.contract import NetworkFault
 from sampan.kubelet.network.diversion import Outlet
+from sampan.kubelet.network.icmprelay import IcmpRelay
+from sampan.kubelet.network.netlink import Network
 from sampan.kubelet.network.node import NodeNamespace
 from sampan.kubelet.network.plan import FamilyPlan
 from sampan.kubelet.network.udprelay import UdpRelay
@@ -41,7 +45,7 @@ class EgressRelay:
     def __init__(self, node: NodeNamespace) -> None:
         self._node = node
         self._servers: list[asyncio.Server] = []
-        self._datagrams: list[UdpRelay] = []
+        self._datagrams: list[UdpRelay | IcmpRelay] = []
         self._outlets: tuple[Outlet, ...] = ()
         self._news: socket.socket | None = None
         self._reviewing: asyncio.TimerHandle | None = None
@@ -91,10 +95,23 @@ class EgressRelay:
         listener = await self._node.socket(family, socket.SOCK_STREAM)
         listener.bind((str(row.node.ip), 0))
         self._servers.append(await tcprelay.relay(listener, excluded))
-        datagrams = UdpRelay(self._node, family, excluded)
+        echoes = await self._carry_echoes(row, excluded)
+        datagrams = UdpRelay(self._node, family, excluded, echoes)
         self._datagrams.append(datagrams)
         port = await datagrams.start()
-        return Outlet(row.version, str(row.node.ip), listener.getsockname()[1], port, excluded, is_open)
+        where = str(row.node.ip), listener.getsockname()[1], port
+        return Outlet(row.version, *where, excluded, is_open, echoes is not None)
+
+    async def _carry_echoes(self, row: FamilyPlan, excluded: Sequence[Network]) -> IcmpRelay | None:
+        relay = IcmpRelay(self._node, row.version, row.node.ip, excluded)
+        try:
+            await relay.start()
+        except OSError as error:
+            log.warning("no echo requests leave the cluster by IPv%d: %s", row.version, error)
+            relay.close()
+            return None
+        self._datagrams.append(relay)
+        return relay
 
     def _turn_back(self) -> None:
         """Marked datagrams are for this machine, wherever they are going."""

@@ -48,7 +48,7 @@ class Here:
     async def sockets(self, family: int, kind: int, count: int) -> list[socket.socket]:
         return [await self.socket(family, kind) for _ in range(count)]
 
-    async def socket(self, family: int, kind: int) -> socket.socket:
+    async def socket(self, family: int, kind: int, proto: int = 0) -> socket.socket:
         sock = socket.socket(family, kind)
         sock.setblocking(False)
         return sock

@@ -12,6 +12,7 @@ for too long or others need its place. What cannot be sent at once is dropped, a
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import socket
 import struct
@@ -21,6 +22,7 @@ from ipaddress import ip_address
 from socket import socket as Socket
 
 from sampan.kubelet.network.contract import Namespace, NetworkFault
+from sampan.kubelet.network.icmprelay import IcmpRelay
 from sampan.kubelet.network.netlink import Network
 
 log = logging.getLogger(__name__)
@@ -31,6 +33,8 @@ MOST_OF_ONE_CLIENT = 256
 _AT_ONCE = 64
 """Datagrams read in one turn of the event loop, so that others get theirs."""
 _LARGEST = 65535
+_MISSED = (errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH)
+"""What a socket says when a datagram did not arrive."""
 _RECEIVE_BUFFER = 1 << 20
 _OPTIONS = {
     # level, transparent, receive the first destination (linux/in.h, linux/in6.h)
@@ -45,7 +49,15 @@ Place = tuple[str, int]
 class UdpRelay:
     """One family's. `close` forgets all flows."""
 
-    def __init__(self, netns: Namespace, family: socket.AddressFamily, excluded: Sequence[Network]) -> None:
+    def __init__(
+        self,
+        netns: Namespace,
+        family: socket.AddressFamily,
+        excluded: Sequence[Network],
+        complaints: IcmpRelay | None = None,
+    ) -> None:
+        """`complaints` tells clients what did not arrive."""
+        self._complaints = complaints
         self._netns, self._family, self._excluded = netns, family, excluded
         self._flows: OrderedDict[tuple[Place, Place], _Flow] = OrderedDict()
         self._by_client: Counter[str] = Counter()
@@ -111,6 +123,7 @@ class UdpRelay:
         except OSError as error:
             log.debug("egress: udp to %s port %d: %s", *target, error)
             outside.close()
+            self._complain(client, target, error)
             return None
         flow = self._flows[client, target] = _Flow(self, client, target, outside)
         self._by_client[client[0]] += 1
@@ -149,9 +162,17 @@ class UdpRelay:
         flow.used_s = asyncio.get_running_loop().time()
         self._flows.move_to_end((flow.client, flow.target))
 
-    def failed(self, flow: _Flow) -> None:
-        """The far end is not there: the next datagram begins anew."""
+    def failed(self, flow: _Flow, error: OSError | None) -> None:
+        """The far end (it said so by `error`) or the client is not there: the next datagram begins anew."""
         self._forget(flow)
+        if error is not None:
+            self._complain(flow.client, flow.target, error)
+
+    def _complain(self, client: Place, target: Place, error: OSError) -> None:
+        if self._complaints is not None and error.errno in _MISSED:
+            head = struct.pack(">HHHH", client[1], target[1], 8, 0)
+            ends = ip_address(client[0]), ip_address(target[0])
+            self._complaints.unreachable(*ends, socket.IPPROTO_UDP, head, error.errno)
 
     def _forget(self, flow: _Flow) -> None:
         if self._flows.pop((flow.client, flow.target), None) is not None:
@@ -214,9 +235,8 @@ class _Flow:
                 data = origin.recv(_LARGEST)
             except BlockingIOError:
                 return
-            except OSError:
-                # The far end, or the client, says that nobody listens.
-                self._relay.failed(self)
+            except OSError as error:
+                self._relay.failed(self, error if origin is self._outside else None)
                 return
             if not self._pass_on(data, end):
                 return
@@ -228,7 +248,7 @@ class _Flow:
             end.send(data)
         except BlockingIOError:
             return True
-        except OSError:
-            self._relay.failed(self)
+        except OSError as error:
+            self._relay.failed(self, error if end is self._outside else None)
             return False
         return True
