@@ -214,6 +214,20 @@ def test_prune_after_a_patch_says_invalid() -> None:
     assert cause["message"].endswith("Go struct field PodSpec.spec.hostNetwork of type bool")
 
 
+def test_a_strategic_patch_is_shown_as_it_was_sent() -> None:
+    for change, reason in (
+        ({"spec": {"hostNetwork": "x"}}, "unrecognized type: bool"),
+        ({"spec": {"nodeName": 3}}, "cannot convert int64 to string"),
+        ({"spec": {"hostnetwork": 1}}, 'strict decoding error: unknown field "spec.hostnetwork"'),
+    ):
+        obj = {"apiVersion": "v1", "kind": "Pod", "metadata": {}, "spec": dict(change["spec"])}
+        with pytest.raises(StatusError) as caught:
+            decode.prune(obj, "v1", "Pod", STRICT, of_patch=True, merged=change)
+        (cause,) = caught.value.status["details"]["causes"]
+        ((name, value),) = change["spec"].items()
+        assert cause["message"] == f'Invalid value: "map[spec:map[{name}:{value}]]": {reason}'
+
+
 def test_prune_strict_and_lenient() -> None:
     broken = {"metadata": {}, "x": 1}
     assert decode.prune(dict(broken), "v1", "Pod", IGNORE) == []

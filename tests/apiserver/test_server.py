@@ -11,11 +11,12 @@ from typing import Any
 import orjson
 import pytest
 
-from sampan.api.resources import CONFIG_MAPS, EVENTS, PODS
+from sampan.api.resources import CONFIG_MAPS, EVENTS, PODS, REPLICA_SETS
 from sampan.apiserver import sinks
 from sampan.apiserver.server import ApiServer, ServerConfig
 from sampan.store.sqlite import SqliteStore
 
+PARTIAL_ONE = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io,application/json"
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
 PARTIAL = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
 
@@ -114,6 +115,23 @@ async def test_other_forms_by_accept(api, https: Https, pod) -> None:
     assert code == 406
     code, headers, text = await https.ask("GET", path + "/a", Accept="application/yaml")
     assert headers["content-type"] == "application/yaml" and text.startswith(b"kind: Pod")
+
+
+async def test_a_scale_has_a_table(api, https: Https, pod) -> None:
+    template = {"metadata": {"labels": {"app": "a"}}, "spec": pod("a")["spec"]}
+    spec = {"replicas": 3, "selector": {"matchLabels": {"app": "a"}}, "template": template}
+    await api.create(REPLICA_SETS, {"metadata": {"name": "a"}, "spec": spec})
+    path = "/apis/apps/v1/namespaces/default/replicasets/a/scale"
+    _, _, table = await https.ask("GET", path, Accept=TABLE)
+    assert [column["name"] for column in table["columnDefinitions"]] == [
+        "Name",
+        "Desired",
+        "Available",
+        "Age",
+    ]
+    assert table["rows"][0]["cells"][:3] == ["a", 3, 0]
+    _, _, partial = await https.ask("GET", path, Accept=PARTIAL_ONE)
+    assert partial["kind"] == "PartialObjectMetadata" and "spec" not in partial
 
 
 async def test_a_watch_streams_lines(api, https: Https) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from sampan.api import body, errors, schema, walk
+from sampan.api import body, errors, schema, unstructured, walk
 from sampan.api.errors import StatusError
 from sampan.api.objects import Obj
 from sampan.api.resources import Resource
@@ -65,26 +65,33 @@ def prune(
     field_validation: str = WARN,
     *,
     of_patch: bool = False,
+    merged: Any = None,
     schemas: SchemaSource | None = None,
 ) -> list[str]:
     """Decoding's rules on an object that is already there; changes it in place, answers warnings.
 
     What does not fit is said as of a request body (400), or as of the outcome of a patch (422) with
-    `of_patch`.
+    `of_patch`; `merged` is the patch if it was a strategic one, of which upstream shows what was sent.
     """
     source = schemas or schema.built_in()
     definition = source.find(api_version, kind) or schema.unknown_kind()
     try:
         unknown = _capped(walk.prune(obj, definition))
     except walk.Mismatch as error:
+        if merged is not None:
+            raise _bad_outcome(unstructured.shown(merged), error.of_values) from None
         raise (
-            _bad_outcome(obj, str(error)) if of_patch else _unfit((api_version, kind), kind, str(error))
+            _bad_outcome(_json(obj), str(error))
+            if of_patch
+            else _unfit((api_version, kind), kind, str(error))
         ) from None
     if "metadata" in definition.fields:
         obj.setdefault("metadata", {})
     if unknown and field_validation == STRICT:
         reason = f"strict decoding error: {', '.join(unknown)}"
-        raise _bad_outcome(obj, reason) if of_patch else _unfit((api_version, kind), kind, reason)
+        if not of_patch:
+            raise _unfit((api_version, kind), kind, reason)
+        raise _bad_outcome(_json(obj) if merged is None else unstructured.shown(merged), reason)
     return [] if field_validation == IGNORE else unknown
 
 
@@ -172,9 +179,12 @@ def _summary(data: bytes) -> str:
     return text if len(data) <= _SUMMARY_BYTES else f"{text} ..."
 
 
-def _bad_outcome(obj: Obj, reason: str) -> StatusError:
+def _json(obj: Obj) -> str:
+    return orjson.dumps(obj).decode()
+
+
+def _bad_outcome(shown: str, reason: str) -> StatusError:
     """422 as a patch gets it whose outcome is no object of the kind: the kind and name are not said."""
-    shown = errors.show(orjson.dumps(obj).decode())
-    message = f"Invalid value: {shown}: {reason}"
+    message = f"Invalid value: {errors.show(shown)}: {reason}"
     cause = {"reason": "FieldValueInvalid", "message": message, "field": "patch"}
     return errors.status_error(422, "Invalid", f' "" is invalid: patch: {message}', {"causes": [cause]})

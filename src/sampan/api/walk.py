@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from sampan.api import scalars
+from sampan.api import scalars, unstructured
 from sampan.api.schema import Definition, Type
 
 # (path of the parent, step); a step is a field name, a list index or a 1-tuple with a map key.
@@ -18,7 +18,11 @@ Path: TypeAlias = "tuple[Path, str | int | tuple[str]] | None"
 
 
 class Mismatch(Exception):
-    """A value that its field cannot hold; the text is upstream's."""
+    """A value that its field cannot hold; the text is upstream's, `of_values` the same without JSON."""
+
+    def __init__(self, text: str, of_values: str = "") -> None:
+        super().__init__(text)
+        self.of_values = of_values or text
 
 
 def prune(obj: Any, definition: Definition) -> list[str]:
@@ -43,9 +47,9 @@ def _struct(obj: dict[str, Any], definition: Definition, path: Path, unknown: li
             type_ = field.type
             if (plain := _PLAIN.get(type_.code)) is not None:
                 if value.__class__ is not plain:
-                    raise _mismatch(value, type_.go_name, definition, (path, name))
+                    raise _mismatch(value, type_.code, type_.go_name, definition, (path, name))
             elif (read := _READERS.get(type_.code)) is not None:
-                obj[name] = _scalar(read, value, definition, (path, name))
+                obj[name] = _scalar(read, value, type_.code, definition, (path, name))
             else:
                 _nested(value, type_, definition, (path, name), unknown)
     for name in dropped:
@@ -57,15 +61,15 @@ def _nested(value: Any, type_: Type, owner: Definition, path: Path, unknown: lis
     match type_.code:
         case "object":
             if value.__class__ is not dict:
-                raise _mismatch(value, type_.go_name, owner, path)
+                raise _mismatch(value, type_.code, type_.go_name, owner, path)
             _struct(value, type_.definition, path, unknown)
         case "list":
             if value.__class__ is not list:
-                raise _mismatch(value, type_.go_name, owner, path)
+                raise _mismatch(value, type_.code, type_.go_name, owner, path)
             _list(value, type_.item, owner, path, unknown)
         case "map":
             if value.__class__ is not dict:
-                raise _mismatch(value, type_.go_name, owner, path)
+                raise _mismatch(value, type_.code, type_.go_name, owner, path)
             _map(value, type_.item, owner, path, unknown)
         case "schema-or":
             schemas = value if isinstance(value, list) else [value]
@@ -81,9 +85,9 @@ def _list(items: list[Any], type_: Type, owner: Definition, path: Path, unknown:
             items[index] = _zero(type_)
         elif plain is not None:
             if value.__class__ is not plain:
-                raise _mismatch(value, type_.go_name, owner, path)
+                raise _mismatch(value, type_.code, type_.go_name, owner, path)
         elif read is not None:
-            items[index] = _scalar(read, value, owner, path)
+            items[index] = _scalar(read, value, type_.code, owner, path)
         else:
             _nested(value, type_, owner, (path, index), unknown)
 
@@ -95,18 +99,18 @@ def _map(values: dict[str, Any], type_: Type, owner: Definition, path: Path, unk
             values[key] = _zero(type_)
         elif plain is not None:
             if value.__class__ is not plain:
-                raise _mismatch(value, type_.go_name, owner, path)
+                raise _mismatch(value, type_.code, type_.go_name, owner, path)
         elif read is not None:
-            values[key] = _scalar(read, value, owner, path)
+            values[key] = _scalar(read, value, type_.code, owner, path)
         else:
             _nested(value, type_, owner, (path, (key,)), unknown)
 
 
-def _scalar(read: Callable[[Any], Any], value: Any, owner: Definition, path: Path) -> Any:
+def _scalar(read: Callable[[Any], Any], value: Any, code: str, owner: Definition, path: Path) -> Any:
     try:
         return read(value)
     except scalars.WrongType as error:
-        raise _mismatch(value, error.wanted, owner, path) from None
+        raise _mismatch(value, code, error.wanted, owner, path) from None
     except ValueError as error:
         raise Mismatch(str(error)) from None
 
@@ -143,14 +147,15 @@ def _zero(type_: Type) -> Any:
             return None
 
 
-def _mismatch(value: Any, wanted: str, owner: Definition, path: Path) -> Mismatch:
+def _mismatch(value: Any, code: str, wanted: str, owner: Definition, path: Path) -> Mismatch:
     found = json_type(value)
     if found == "number" and wanted in _NUMBERS:
         # A number that is none of the wanted size is shown, as Go does.
         found = f"number {value}"
     return Mismatch(
         f"json: cannot unmarshal {found} into Go struct field "
-        f"{owner.short_name}.{_field_path(path)} of type {wanted}"
+        f"{owner.short_name}.{_field_path(path)} of type {wanted}",
+        unstructured.unfit(value, code, wanted),
     )
 
 

@@ -21,7 +21,7 @@ from sampan.api import decode, defaults, errors, patch, validation
 from sampan.api.defaults import status
 from sampan.api.errors import FieldError, StatusError
 from sampan.api.objects import Obj, mutable
-from sampan.api.request import Request
+from sampan.api.request import STRATEGIC_MERGE_PATCH, Request
 from sampan.api.resources import NAMESPACES, Resource
 from sampan.apiserver import deletion, metadata, scale
 from sampan.apiserver.admission.chain import Admission
@@ -179,7 +179,8 @@ class Pipeline:
             said = (new.get("apiVersion"), new.get("kind"))
             if said != kind or new["metadata"].get("name") != call.request.name:
                 raise errors.bad_request("a patch may not change apiVersion, kind or metadata.name")
-            found = decode.prune(new, *kind, validated, of_patch=True)
+            merged = body if content_type == STRATEGIC_MERGE_PATCH else None
+            found = decode.prune(new, *kind, validated, of_patch=True, merged=merged)
             call.warnings[:] = list(dict.fromkeys([*call.warnings, *found]))
             return new
 

@@ -10,6 +10,7 @@ import orjson
 from sampan.api import tables
 from sampan.api.objects import Obj
 from sampan.api.resources import Resource
+from sampan.apiserver import scale
 from sampan.apiserver.conversion import from_storage, storage_resource
 from sampan.apiserver.entry import Entry, event_line, list_bytes
 from sampan.apiserver.lister import Page
@@ -58,6 +59,14 @@ def page(resource: Resource, found: Page, form: Form, include: str) -> bytes:
         answer = {"kind": "PartialObjectMetadataList", "apiVersion": _META}
         return encode({**answer, "metadata": found.metadata, "items": items}, form)
     return encode(page_object(resource, found), form)
+
+
+def computed(resource: Resource, obj: Obj, form: Form, include: str) -> bytes:
+    """What is stored nowhere: a Scale has a table and a bare form as its object has; the rest has its own."""
+    if obj.get("kind") == scale.KIND and form.view == "Table":
+        meta = {"resourceVersion": obj["metadata"].get("resourceVersion", "")}
+        return encode(_table(resource, [obj], meta, form, include, "scale"), form)
+    return encode(_partial(obj) if obj.get("kind") == scale.KIND and form.view else obj, form)
 
 
 def page_object(resource: Resource, found: Page) -> Obj:
@@ -118,8 +127,10 @@ def encoder(resource: Resource, form: Form, include: str) -> EventEncoder | None
     return EventEncoder(resource, form, include)
 
 
-def _table(resource: Resource, objects: Sequence[Obj], meta: Obj, form: Form, include: str) -> Obj:
-    table = tables.table(resource, list(objects), meta, include or "Metadata", time.time())
+def _table(
+    resource: Resource, objects: Sequence[Obj], meta: Obj, form: Form, include: str, subresource: str = ""
+) -> Obj:
+    table = tables.table(resource, list(objects), meta, include or "Metadata", time.time(), subresource)
     table["apiVersion"] = f"meta.k8s.io/{form.version}"
     return table
 

@@ -80,7 +80,7 @@ class Rest:
             return render.single(resource, answer.body, form, include)
         if isinstance(answer.body, Page):
             return render.page(resource, answer.body, form, include)
-        return render.encode(answer.body, form)
+        return render.computed(resource, answer.body, form, include)
 
 
 def read_body(exchange: Exchange, request: Request) -> tuple[Request, Sequence[str]]:

@@ -175,7 +175,15 @@ def test_cron_jobs():
     defaults.apply(CRON_JOBS, good)
     assert validation.create(CRON_JOBS, good) == []
     good["spec"]["schedule"] = "* * *"
-    assert texts(validation.create(CRON_JOBS, good))[0].startswith('spec.schedule: Invalid value: "* * *"')
+    found = ['spec.schedule: Invalid value: "* * *": expected exactly 5 fields, found 3: [* * *]']
+    assert texts(validation.create(CRON_JOBS, good)) == found
+    good["spec"] |= {"schedule": "TZ=UTC 0 * * * *", "timeZone": "Local"}
+    assert texts(validation.create(CRON_JOBS, good)) == [
+        'spec.schedule: Invalid value: "TZ=UTC 0 * * * *": '
+        "cannot use TZ or CRON_TZ in schedule, use timeZone field instead",
+        'spec.timeZone: Invalid value: "Local": '
+        "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones",
+    ]
 
 
 def test_status_counts_add_up():

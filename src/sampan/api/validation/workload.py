@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sampan.api import intstr, selectors
+from sampan.api import cron, intstr, selectors
 from sampan.api.errors import FieldError, forbidden_value, invalid_value, required
 from sampan.api.objects import Obj
 from sampan.api.validation import labels, pod
@@ -331,18 +331,30 @@ def job_update(new: Obj, old: Obj) -> Errors:
 
 def cron_job(obj: Obj) -> Errors:
     spec = obj.get("spec") or {}
-    schedule = spec.get("schedule")
-    if not schedule:
-        yield required("spec.schedule")
-    elif not schedule.startswith("@") and len(schedule.split()) != 5:
-        found = len(schedule.split())
-        sentence = f"expected exactly 5 fields, found {found}: {schedule.split()}"
-        yield invalid_value("spec.schedule", schedule, sentence)
+    yield from _schedule(spec.get("schedule"), spec.get("timeZone"))
     yield from _counts("spec", spec, "startingDeadlineSeconds")
     policy = spec.get("concurrencyPolicy")
     yield from one_of("spec.concurrencyPolicy", policy, ("Allow", "Forbid", "Replace"))
     yield from _counts("spec", spec, "successfulJobsHistoryLimit", "failedJobsHistoryLimit")
     yield from job_spec("spec.jobTemplate.spec", (spec.get("jobTemplate") or {}).get("spec") or {})
+
+
+def _schedule(schedule: str | None, zone: str | None) -> Errors:
+    if not schedule:
+        yield required("spec.schedule")
+    elif "TZ" in schedule:
+        sentence = "cannot use TZ or CRON_TZ in schedule, use timeZone field instead"
+        yield invalid_value("spec.schedule", schedule, sentence)
+    else:
+        try:
+            cron.check(schedule)
+        except cron.BadSchedule as error:
+            yield invalid_value("spec.schedule", schedule, str(error))
+    if zone == "":
+        yield invalid_value("spec.timeZone", zone, "timeZone must be nil or non-empty string")
+    elif zone is not None and zone.lower() == "local":
+        sentence = "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones"
+        yield invalid_value("spec.timeZone", zone, sentence)
 
 
 def cron_job_update(new: Obj, old: Obj) -> Errors:
