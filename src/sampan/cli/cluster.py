@@ -216,11 +216,12 @@ def write_pid(lock: int) -> None:
     os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: argparse._ActionsContainer) -> None:
     """`--name` and `--data-dir`, which every verb takes."""
     parser.add_argument("--name", default=DEFAULT_NAME, help="the cluster's name (default: %(default)s)")
     parser.add_argument(
         "--data-dir",
+        metavar="DIR",
         type=Path,
         help=f"where it lives (default: {DEFAULT_ROOT}/NAME); afterwards the name is enough",
     )

@@ -23,7 +23,7 @@ STOP_TIMEOUT_S = 20.0
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     clusters.add_arguments(parser)
     parser.add_argument("--keep-data", action="store_true", help="keep all objects for the next `up`")
-    parser.add_argument("--kubeconfig", type=Path, help="where the context was added")
+    parser.add_argument("--kubeconfig", metavar="FILE", type=Path, help="where the context was added")
 
 
 def run(parsed: argparse.Namespace) -> int:

@@ -12,6 +12,7 @@ from sampan.cli import cluster as clusters
 from sampan.cli.cluster import Choices
 from sampan.cli.errors import UserError
 from sampan.cli.terminal import size, table
+from sampan.cli.verbs import add_verb
 from sampan.kubelet.images.contract import Image, ImageFault
 from sampan.kubelet.images.store import ImageStore
 
@@ -27,19 +28,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="where images are kept (default: as the cluster has it)",
     )
-    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    pull = actions.add_parser("pull", help="fetch an image from its registry")
-    pull.add_argument("reference")
-    load = actions.add_parser("import", help="take in an OCI or docker archive, or an OCI layout directory")
-    load.add_argument("archive", type=Path)
-    load.add_argument("reference", nargs="?", default="", help="the name to give it (default: the one in it)")
-    listing = actions.add_parser("ls", help="list images")
-    listing.add_argument("-o", "--output", choices=["json"], help="as JSON")
-    remove = actions.add_parser(
-        "rm", help="remove images; what containers run from goes when they have ended"
+    verbs = parser.add_subparsers(dest="image_verb", metavar="VERB", required=True)
+    pull = add_verb(verbs, "pull", "fetch an image from its registry")
+    pull.add_argument("reference", metavar="IMAGE", help="e.g. nginx or quay.io/org/app:1.2")
+    load = add_verb(verbs, "import", "take in an OCI or docker archive, or an OCI layout directory")
+    load.add_argument("archive", metavar="PATH", type=Path, help="of the archive or the directory")
+    load.add_argument(
+        "reference",
+        metavar="IMAGE",
+        nargs="?",
+        default="",
+        help="the name to give it (default: the one in it)",
     )
-    remove.add_argument("reference", nargs="+")
-    actions.add_parser("prune", help="remove all images that no container runs from")
+    listing = add_verb(verbs, "ls", "the images there are")
+    listing.add_argument("-o", "--output", choices=["json"], help="for programs")
+    remove = add_verb(verbs, "rm", "remove images; what containers run from goes when they have ended")
+    remove.add_argument("reference", metavar="IMAGE", nargs="+")
+    add_verb(verbs, "prune", "remove all images that no container runs from")
 
 
 def run(parsed: argparse.Namespace) -> int:
@@ -62,17 +67,17 @@ def _choices(parsed: argparse.Namespace) -> Choices:
 
 async def _act(parsed: argparse.Namespace, images: ImageStore) -> int:
     await images.open()
-    if parsed.action == "pull":
+    if parsed.image_verb == "pull":
         image = await images.pull(parsed.reference)
         print(f"{image.reference} {image.digest}")
-    elif parsed.action == "import":
+    elif parsed.image_verb == "import":
         if not parsed.archive.exists():
             raise UserError(f"there is no {parsed.archive}")
         for image in await images.load(str(parsed.archive), parsed.reference):
             print(f"{image.reference} {image.digest}")
-    elif parsed.action == "rm":
+    elif parsed.image_verb == "rm":
         return await _remove(images, parsed.reference)
-    elif parsed.action == "prune":
+    elif parsed.image_verb == "prune":
         await _remove(images, [image.reference for image in images.unused(())])
     else:
         _show(images.listing(), parsed.output)

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from sampan import KUBERNETES_VERSION, __version__
 from sampan.cli.errors import UserError
+from sampan.cli.verbs import add_verb
 from sampan.client.kubeconfig import KubeconfigError
 
 VERBS = {
@@ -24,12 +25,22 @@ VERBS = {
     "image": "pull, import, list and remove images",
 }
 
+FIRST_STEPS = """\
+first steps:
+  sudo sampan up       a cluster with one node, and kubectl's context for it
+  kubectl get nodes
+  sudo sampan down     nothing of it stays
+
+`sampan VERB --help` says what a verb can be told."""
+
 
 def build_parser(verb: str | None) -> argparse.ArgumentParser:
     """The parser, with arguments filled in for `verb` alone (None: for every verb)."""
     parser = argparse.ArgumentParser(
         prog="sampan",
         description="Kubernetes' Pods and Services in Python: a real cluster node in a second.",
+        epilog=FIRST_STEPS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "--version",
@@ -38,7 +49,7 @@ def build_parser(verb: str | None) -> argparse.ArgumentParser:
     )
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     for name, summary in VERBS.items():
-        sub = verbs.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
+        sub = add_verb(verbs, name, summary)
         if verb in (None, name):
             module = importlib.import_module(f"sampan.cli.{name}")
             module.add_arguments(sub)

@@ -25,15 +25,16 @@ from sampan.cli.cluster import Cluster
 from sampan.cli.drain import drain, held
 from sampan.cli.errors import UserError
 from sampan.cli.terminal import Progress, size
+from sampan.cli.verbs import add_verb
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     verbs = parser.add_subparsers(dest="node_verb", metavar="VERB", required=True)
-    join = verbs.add_parser("join", help="become a node of a cluster")
+    join = add_verb(verbs, "join", "become a node of a cluster")
     join.add_argument("url", metavar="URL", help="the cluster's API, e.g. https://127.0.0.1:6443")
     token = join.add_mutually_exclusive_group()
     token.add_argument("--token", default="", help="a bootstrap token, see `sampan token create`")
-    token.add_argument("--token-file", type=Path, help="a file that holds one")
+    token.add_argument("--token-file", metavar="FILE", type=Path, help="a file that holds one")
     join.add_argument(
         "--ca-hash", default="", metavar="sha256:HEX", help="the hash of the cluster's CA: whom to trust"
     )
@@ -42,15 +43,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=os.uname().nodename.partition(".")[0].lower(),
         help="the node's name (default: %(default)s)",
     )
-    join.add_argument("--data-dir", type=Path, help=f"where it lives (default: {clusters.DEFAULT_ROOT}/NAME)")
+    join.add_argument(
+        "--data-dir", metavar="DIR", type=Path, help=f"where it lives (default: {clusters.DEFAULT_ROOT}/NAME)"
+    )
     join.add_argument("--foreground", action="store_true", help="do not go into the background")
-    listing = verbs.add_parser("ls", help="the nodes, how they are and how many Pods they have")
+    listing = add_verb(verbs, "ls", "the nodes, how they are and how many Pods they have")
     listing.add_argument("-o", "--output", choices=["json"], help="for programs")
     clusters.add_arguments(listing)
-    removal = verbs.add_parser("rm", help="move a node's Pods away, and take it away")
-    removal.add_argument("node", metavar="NODE")
+    removal = add_verb(verbs, "rm", "move a node's Pods away, and take it away")
+    removal.add_argument("node", metavar="NODE", help="its name, as `sampan node ls` shows it")
     removal.add_argument(
-        "--timeout", type=float, default=120.0, metavar="S", help="for its Pods to go (default: %(default)g)"
+        "--timeout",
+        type=float,
+        default=120.0,
+        metavar="S",
+        help="how long its Pods have to go, in seconds (default: %(default)g)",
     )
     removal.add_argument(
         "--force", action="store_true", help="do not wait for its Pods to go, nor mind its volumes"

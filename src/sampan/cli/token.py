@@ -17,6 +17,8 @@ from sampan.cli import cluster as clusters
 from sampan.cli import discovery
 from sampan.cli.access import administrator
 from sampan.cli.errors import UserError
+from sampan.cli.terminal import table
+from sampan.cli.verbs import add_verb
 
 DEFAULT_TTL = "24h"
 _UNITS = {"s": 1, "m": 60, "h": 3600}
@@ -25,7 +27,7 @@ _SELECTOR = f"type={bootstraptoken.TYPE}"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     verbs = parser.add_subparsers(dest="token_verb", metavar="VERB", required=True)
-    create = verbs.add_parser("create", help="make a token and print it")
+    create = add_verb(verbs, "create", "make a token and print it")
     create.add_argument(
         "token", nargs="?", help="the token to make, e.g. abcdef.0123456789abcdef (default: any)"
     )
@@ -33,15 +35,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--ttl", default=DEFAULT_TTL, help="how long it is good: 30m, 24h, 0 for ever (default: %(default)s)"
     )
     create.add_argument("--description", default="", help="what it is for")
-    create.add_argument("--usages", default=",".join(bootstraptoken.USAGES), help="(default: %(default)s)")
     create.add_argument(
-        "--groups", default=bootstraptoken.NODE_GROUP, help="of whoever shows it (default: %(default)s)"
+        "--usages", default=",".join(bootstraptoken.USAGES), help="what it is good for (default: %(default)s)"
+    )
+    create.add_argument(
+        "--groups",
+        default=bootstraptoken.NODE_GROUP,
+        help="the groups of whoever shows it (default: %(default)s)",
     )
     create.add_argument(
         "--print-join-command", action="store_true", help="print what a machine has to say to join"
     )
-    listing = verbs.add_parser("list", help="which tokens there are")
-    delete = verbs.add_parser("delete", help="take tokens back")
+    listing = add_verb(verbs, "list", "which tokens there are")
+    delete = add_verb(verbs, "delete", "take tokens back")
     delete.add_argument(
         "tokens", nargs="+", metavar="TOKEN", help="a token or its ID (the first six characters)"
     )
@@ -93,9 +99,7 @@ async def _list(parsed: argparse.Namespace) -> int:
         found = await client.list(SECRETS, bootstraptoken.NAMESPACE, field_selector=_SELECTOR)
     rows = [("TOKEN", "TTL", "USAGES", "DESCRIPTION", "GROUPS")]
     rows += [row(secret, time.time()) for secret in sorted(found["items"], key=name_of)]
-    widths = [max(len(line[column]) for line in rows) for column in range(len(rows[0]))]
-    for line in rows:
-        print("   ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip())
+    print(table(rows))
     return 0
 
 

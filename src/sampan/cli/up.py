@@ -23,96 +23,13 @@ from sampan.cli import cluster as clusters
 from sampan.cli import daemon, fleet, pools, ranges, requirements, revival
 from sampan.cli.cluster import Choices, Cluster
 from sampan.cli.errors import UserError
+from sampan.cli.options import add_arguments as add_arguments
 from sampan.cli.terminal import Progress
 from sampan.client import kubeconfig
 from sampan.kubelet import configfile
 from sampan.kubelet.network import families
 
 API_PORT = 6443
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    clusters.add_arguments(parser)
-    parser.add_argument(
-        "--kubeconfig", type=Path, help="where to add the context (default: as kubectl looks)"
-    )
-    parser.add_argument(
-        "--registry-mirror",
-        metavar="HOST=URL",
-        action="append",
-        default=[],
-        help="pull images of HOST from URL instead, e.g. docker.io=http://127.0.0.1:5000; may be repeated",
-    )
-    parser.add_argument(
-        "--image-root",
-        metavar="DIR",
-        type=Path,
-        help=f"where images are kept (default: {clusters.DEFAULT_ROOT}/images, shared by all clusters)",
-    )
-    parser.add_argument(
-        "--allowed-unsafe-sysctls",
-        metavar="NAMES",
-        type=lambda text: [name for name in text.split(",") if name],
-        help="what Pods may set besides the safe sysctls, e.g. net.core.somaxconn,kernel.msg*",
-    )
-    parser.add_argument(
-        "--pod-security",
-        metavar="FILE",
-        type=Path,
-        help="a PodSecurityConfiguration: which standards hold in all namespaces, and who is exempt",
-    )
-    parser.add_argument(
-        "--kubelet-config",
-        metavar="FILE",
-        type=Path,
-        help="a KubeletConfiguration: what the node keeps back, when it evicts, how many Pods it takes",
-    )
-    parser.add_argument(
-        "--ip-families",
-        metavar="FAMILIES",
-        help="ipv4, ipv6, ipv4,ipv6 or ipv6,ipv4: what addresses Pods, Services and nodes have, the primary "
-        "family first (default: all that the kernel has, IPv4 first)",
-    )
-    parser.add_argument(
-        "--service-node-port-range",
-        metavar="FIRST-LAST",
-        help="the node ports that Services may have (default: 30000-32767)",
-    )
-    parser.add_argument(
-        "--external-ips",
-        metavar="CIDRS",
-        help="networks that Services may have externalIPs of, e.g. 192.0.2.0/24 (default: none)",
-    )
-    parser.add_argument(
-        pools.OPTION,
-        metavar="POOLS",
-        help="networks or ranges FIRST-LAST that Services of type LoadBalancer get addresses of, with commas "
-        "between them (default: one of each family that nothing else on the machine has)",
-    )
-    parser.add_argument(
-        "--nodes",
-        metavar="N",
-        type=int,
-        help="how many nodes, each with a network namespace of its own (default: as many as it has, or 1)",
-    )
-    parser.add_argument(
-        "--node-monitor-grace-period",
-        metavar="S",
-        type=float,
-        help="seconds for which a node may be silent before it counts as lost (default: 40)",
-    )
-    parser.add_argument(
-        "--overlay",
-        action="store_true",
-        default=None,
-        help="let Pods' packets between nodes travel in VXLAN instead of by plain routes",
-    )
-    parser.add_argument(
-        "--cluster-domain",
-        metavar="DOMAIN",
-        help=f"the end of all names of Services (default: {clusters.DEFAULT_DOMAIN})",
-    )
-    parser.add_argument("--foreground", action="store_true", help="do not go into the background")
 
 
 def run(parsed: argparse.Namespace) -> int:
