@@ -218,7 +218,7 @@ def test_fifty_config_maps_in_each_of_five_pods_of_a_controller(scene: Scene) ->
         found = scene.core.list_namespaced_pod(scene.namespace, label_selector="of=racers").items
         return len(found) == 5 and all(map(is_ready, found))
 
-    eventually(look, 5)
+    eventually(look)
 
 
 def fifty_volumes(scene: Scene) -> tuple[list[Manifest], list[Manifest]]:
