@@ -59,3 +59,15 @@ def test_what_was_shared_is_given_up_and_a_disk_stays(tmp_path: Path, disk: bool
         assert mounts.below(tmp_path, mounts.table()) == ([str(place)] if disk else [])
     assert (place / "in").is_dir()
     mounts.detach_below(tmp_path)
+
+
+@pytest.mark.root
+def test_a_directory_in_memory_is_there_once_and_small(tmp_path: Path) -> None:
+    place = tmp_path / "exec"
+    place.mkdir()
+    for _ in range(2):
+        mounts.in_memory(place, 1 << 20)
+    assert mounts.below(tmp_path, mounts.table()) == [str(place)]
+    with pytest.raises(OSError, match="No space left"):
+        (place / "big").write_bytes(bytes(2 << 20))
+    mounts.detach_below(tmp_path)

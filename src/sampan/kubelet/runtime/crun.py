@@ -4,7 +4,7 @@ Below `root`:
     containers/ID/      bundle: container.json (see state), config.json, rootfs (overlay), conmon's files
     run/sandboxes/UID/  sandbox.json; pinned namespaces net, ipc, uts; shm
     run/{crun,runc}/    their own state           run/exits/    exit codes, one file per container
-    run/exec/           commands being started    run/seccomp/  compiled filters
+    run/exec/           commands being started (in memory)        run/seccomp/  compiled filters
 
 Who may interleave: calls on one container are serialised by its lock, `start_sandbox` and `remove_sandbox` of
 one Pod by the Pod's. A container's end is noticed on the loop at any time, also while a call on it waits; it
@@ -59,6 +59,7 @@ from sampan.kubelet.runtime.pods import Pod, Pods
 
 log = logging.getLogger(__name__)
 
+EXEC_BYTES = 64 << 20
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
@@ -99,9 +100,11 @@ class CrunRuntime:
         exit_dir = self._run / "exits"
         for directory in (exit_dir, self._run / "seccomp"):
             directory.mkdir(exist_ok=True, mode=0o700)
+        mounts.share(self.root)
+        # A full disk is no reason why probes should fail, and commands are what makes room again.
+        mounts.in_memory(self._exec_dir, EXEC_BYTES)
         for left in self._exec_dir.iterdir():
             left.unlink()
-        mounts.share(self.root)
         libc.become_subreaper()
         if orphans.follow():
             self._closing.callback(orphans.unfollow)
