@@ -324,7 +324,7 @@ class Watching:
 
     def has(self, *wanted: str) -> None:
         """The events so far, written `ADDED a`, are these and no more."""
-        eventually(lambda: [f"{kind} {name}" for kind, name, _ in self.seen] == list(wanted), 5)
+        eventually(lambda: [f"{kind} {name}" for kind, name, _ in self.seen] == list(wanted))
 
 
 def put(scene: Scene, name: str, **labels: str) -> Any:

@@ -37,7 +37,7 @@ def processed(scene: Scene, name: str = "b") -> Any:
         counted = found.status is not None and found.status.observed_generation
         return found if counted == found.metadata.generation else None
 
-    return eventually(seen, 10, 0.02)
+    return eventually(seen, every_s=0.02)
 
 
 def kept(scene: Scene, *names: str) -> None:
@@ -90,7 +90,7 @@ def test_budgets_are_listed_everywhere_and_deleted_together(scene: Scene) -> Non
 def test_the_controller_counts(scene: Scene) -> None:
     budgets(scene).create(budget(minAvailable=1))
     kept(scene, "a", "b", "c")
-    eventually(lambda: budgets(scene).read("b").status.disruptions_allowed == 2, 10, 0.02)
+    eventually(lambda: budgets(scene).read("b").status.disruptions_allowed == 2, every_s=0.02)
     status = budgets(scene).read("b").status
     assert (status.current_healthy, status.desired_healthy, status.expected_pods) == (3, 1, 3)
 
@@ -99,7 +99,7 @@ def test_the_controller_counts(scene: Scene) -> None:
 def test_the_status_is_written_by_its_own_door(scene: Scene) -> None:
     budgets(scene).create(budget(minAvailable=1))
     kept(scene, "a")
-    eventually(lambda: budgets(scene).read("b").status.current_healthy == 1, 10, 0.02)
+    eventually(lambda: budgets(scene).read("b").status.current_healthy == 1, every_s=0.02)
     seen = processed(scene)
     now = seen.metadata.creation_timestamp
     seen.status.disrupted_pods = {"a": now}

@@ -44,7 +44,7 @@ def running(scene: Scene, app: str, count: int) -> None:
         found = scene.core.list_namespaced_pod(scene.namespace, label_selector=f"app={app}").items
         return len(found) == count and all(map(is_ready, found))
 
-    eventually(look, 5)
+    eventually(look)
 
 
 @conforms("[sig-cli] Kubectl client Kubectl api-versions should check if v1 is in available api versions")

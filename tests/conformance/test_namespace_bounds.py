@@ -31,7 +31,7 @@ def used(scene: Scene, name: str = "q", **counts: str) -> None:
         status = quotas(scene).read(name).status
         return bool(status.used) and wanted.items() <= status.used.items()
 
-    eventually(shown, 10, 0.02)
+    eventually(shown, every_s=0.02)
 
 
 def sized(
@@ -104,12 +104,12 @@ def life(scene: Scene, counted: str) -> None:
     def shown() -> Any:
         return quotas(scene).read("q").status.used
 
-    eventually(lambda: (shown() or {}).get("resourcequotas") == "1", 10, 0.02)
+    eventually(lambda: (shown() or {}).get("resourcequotas") == "1", every_s=0.02)
     before = shown()
     come(scene)
-    eventually(lambda: {key: shown()[key] for key in taken} == taken, 10, 0.02)
+    eventually(lambda: {key: shown()[key] for key in taken} == taken, every_s=0.02)
     go(scene)
-    eventually(lambda: shown() == before, 10, 0.02)
+    eventually(lambda: shown() == before, every_s=0.02)
 
 
 @conforms("[sig-api-machinery] ResourceQuota should create a ResourceQuota and capture the life of a secret.")
@@ -160,7 +160,7 @@ def test_life_of_a_pod(scene: Scene) -> None:
     asked = {"cpu": "500m", "memory": "252Mi", "ephemeral-storage": "30Gi", device: "2"}
     scene.create(sized("first", asked, {device: "2"}))
     shown = {"pods": "1", "cpu": "500m", "memory": "252Mi", f"requests.{device}": "2"}
-    eventually(lambda: shown.items() <= quotas(scene).read("q").status.used.items(), 10, 0.02)
+    eventually(lambda: shown.items() <= quotas(scene).read("q").status.used.items(), every_s=0.02)
     said = refused(403, scene.create, sized("second", {"cpu": "600m", "memory": "100Mi"}))
     assert "exceeded quota: q, requested: cpu=600m, used: cpu=500m, limited: cpu=1" in said
     more = sized("second", {"cpu": "100m", "memory": "10Mi", device: "2"}, {device: "2"})

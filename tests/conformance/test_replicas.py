@@ -10,7 +10,7 @@ from kubernetes import client
 from harness.conformance import conforms
 from harness.kind import Kind
 from harness.life import labelled
-from harness.node import eventually
+from harness.node import LIMIT_S, eventually
 from harness.scene import Manifest, Scene, box, condition, pod
 
 LABELS = {"app": "replicas"}
@@ -45,7 +45,7 @@ class Replicated:
         call = getattr(self.api, f"{verb}_namespaced_{self.name}_{part}")
         return call(name, self.scene.namespace, *body)
 
-    def ready(self, count: int, name: str = "r", timeout_s: float = 20) -> Any:
+    def ready(self, count: int, name: str = "r", timeout_s: float = LIMIT_S) -> Any:
         def look() -> Any:
             seen = self.kind.read(name)
             status = seen.status
@@ -251,7 +251,7 @@ def revision(it: Any) -> str:
     return str((it.metadata.annotations or {}).get("deployment.kubernetes.io/revision"))
 
 
-def rolled_out(it: Replicated, timeout_s: float = 30) -> Any:
+def rolled_out(it: Replicated, timeout_s: float = LIMIT_S) -> Any:
     def look() -> Any:
         seen = it.kind.read("r")
         wanted, status = seen.spec.replicas, seen.status

@@ -427,11 +427,11 @@ def test_hand_written_endpoints_are_mirrored(scene: Scene) -> None:
     kind.create(
         {"metadata": {"name": "hand"}, "subsets": [{"addresses": [{"ip": "10.1.2.3"}], "ports": ports}]}
     )
-    eventually(lambda: mirrored() == {"10.1.2.3"}, 5)
+    eventually(lambda: mirrored() == {"10.1.2.3"})
     kind.patch("hand", {"subsets": [{"addresses": [{"ip": "10.2.3.4"}], "ports": ports}]})
-    eventually(lambda: mirrored() == {"10.2.3.4"}, 5)
+    eventually(lambda: mirrored() == {"10.2.3.4"})
     kind.delete("hand")
-    eventually(lambda: not slices(scene, "hand"), 5)
+    eventually(lambda: not slices(scene, "hand"))
 
 
 # -- Pods and nodes

@@ -225,7 +225,7 @@ def test_killed_while_it_binds_and_while_it_takes_away(node: Node, namespace: st
         time.sleep(moments.uniform(0.0, 0.3))
         node.kill()
         node.up()
-    node.kubectl("wait", "--for=condition=Ready", "pods", "--all", "-n", namespace, "--timeout=30s")
+    node.kubectl("wait", "--for=condition=Ready", "pods", "--all", "-n", namespace, "--timeout=120s")
     volumes = {each["metadata"]["name"]: each for each in node.list("pv", "")}
     pairs = {claim["spec"]["volumeName"]: claim for claim in node.list("pvc", namespace)}
     assert len(pairs) == len(names)
@@ -238,6 +238,6 @@ def test_killed_while_it_binds_and_while_it_takes_away(node: Node, namespace: st
     time.sleep(moments.uniform(0.0, 0.3))
     node.kill()
     node.up()
-    eventually(lambda: not pairs.keys() & {each["metadata"]["name"] for each in node.list("pv", "")}, 30)
+    eventually(lambda: not pairs.keys() & {each["metadata"]["name"] for each in node.list("pv", "")})
     assert not pairs.keys() & {path.name for path in (node.data / "volumes").iterdir()}
     assert not node.list("pvc", namespace)

@@ -1,7 +1,6 @@
 """Ports of the node that lead to Pods."""
 
 import subprocess
-import time
 
 from harness.node import Node, eventually
 
@@ -10,12 +9,12 @@ apiVersion: v1
 kind: Pod
 metadata: {name: web}
 spec:
-  terminationGracePeriodSeconds: 10
+  terminationGracePeriodSeconds: 120
   containers:
   - name: main
     image: nginx
     ports: [{containerPort: 80, hostPort: 18080}]
-    lifecycle: {preStop: {sleep: {seconds: 4}}}
+    lifecycle: {preStop: {sleep: {seconds: 120}}}
 ---
 apiVersion: v1
 kind: Pod
@@ -47,7 +46,6 @@ def test_host_port_from_everywhere_until_its_pod_ends(node: Node, namespace: str
     assert not [event for event in node.events("web", namespace) if event["type"] == "Warning"]
 
     node.kubectl("delete", "pod", "web", "-n", namespace, "--wait=false")
-    began = time.monotonic()
-    eventually(lambda: subprocess.run(asked, capture_output=True).returncode == 7, timeout_s=3)
-    assert time.monotonic() - began < 3
+    eventually(lambda: subprocess.run(asked, capture_output=True).returncode == 7)
     assert node.get("pod", "web", namespace)["metadata"]["deletionTimestamp"], "it still runs its preStop"
+    node.kubectl("delete", "pod", "web", "-n", namespace, "--force", "--grace-period=0")

@@ -214,7 +214,7 @@ def test_a_namespace_that_goes_stays_shut_until_its_pods_have_ended(
     assert not opens(node, namespace, "guest", web, expected=False)
     assert node.get("networkpolicy", "deny-in", other)
     node.kubectl("delete", "pod", "web", "-n", other, "--grace-period=0", "--force")
-    eventually(lambda: node.kubectl("get", "namespace", other, check=False).code != 0, timeout_s=60)
+    eventually(lambda: node.kubectl("get", "namespace", other, check=False).code != 0)
     node.kubectl("create", "namespace", other)
 
 

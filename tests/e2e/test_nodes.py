@@ -184,7 +184,7 @@ def test_an_agent_that_is_killed_comes_back_and_its_pods_never_noticed(nodes: Se
     victim = nodes.agent(nodes.names[1])
     os.kill(victim, signal.SIGKILL)
     eventually(lambda: nodes.agent(nodes.names[1]) != victim)
-    eventually(lambda: nodes.sh("pod-2", "default", "hostname", "shell", check=False) == "pod-2\n", 30)
+    eventually(lambda: nodes.sh("pod-2", "default", "hostname", "shell", check=False) == "pod-2\n")
     after = nodes.get("pod", "pod-2", "default")["status"]["containerStatuses"]
     assert [each["containerID"] for each in after] == [each["containerID"] for each in before]
     assert [each["restartCount"] for each in after] == [0, 0]
@@ -232,14 +232,14 @@ def test_a_node_that_falls_silent_is_left_by_services_and_pods_and_comes_back(no
             (endpoint,) = nodes.get("endpoints", "moving", "default")["subsets"][0]["addresses"]
             return bool(endpoint["nodeName"] != lost)
 
-        eventually(moved, 30)
+        eventually(moved)
         address = nodes.get("service", "moving", "default")["spec"]["clusterIP"]
         eventually(lambda: answered(address))
     finally:
         signal.pidfd_send_signal(agent, signal.SIGCONT)
         os.close(agent)
-    eventually(lambda: nodes.is_ready(lost), 30)
-    eventually(lambda: len(nodes.list("pods", "default", "app=moving")) == 1, 30)
+    eventually(lambda: nodes.is_ready(lost))
+    eventually(lambda: len(nodes.list("pods", "default", "app=moving")) == 1)
 
 
 def test_a_node_more_and_a_node_less(nodes: Several) -> None:

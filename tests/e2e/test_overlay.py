@@ -92,9 +92,9 @@ def test_everything_is_reached_through_the_tunnel(mirror: Mirror, tmp_path: Path
         outside = [*map(url, pods), *map(url, balancers), *(url(address, port) for address in nodes)]
         inside = [*outside, *map(url, service["spec"]["clusterIPs"]), "https://kubernetes.default/version"]
         for pod, targets in (("far", inside), ("near", inside), ("", outside)):
-            eventually(lambda pod=pod, targets=targets: silent(node, pod, targets) == [], timeout_s=60)
+            eventually(lambda pod=pod, targets=targets: silent(node, pod, targets) == [])
 
         node.apply(manifests.replace("POLICY", "Local"), "default")
-        eventually(lambda: silent(node, "", [*map(url, balancers)]) == [], timeout_s=60)
+        eventually(lambda: silent(node, "", [*map(url, balancers)]) == [])
     finally:
         node.down()

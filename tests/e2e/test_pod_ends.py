@@ -9,7 +9,7 @@ PODS = {
     "command: [sleep, '3600'], volumeMounts: [{name: v, mountPath: /v}]}]}",
     "initializing": "{terminationGracePeriodSeconds: 1, initContainers: [{name: i, image: busybox, "
     "command: [sleep, '3600']}], containers: [CONTAINER]}",
-    "crashing": "{containers: [{name: a, image: busybox, command: ['false']}]}",
+    "crashing": "{terminationGracePeriodSeconds: 600, containers: [{name: a, image: busybox, command: ['false']}]}",
     "completed": "{restartPolicy: Never, containers: [{name: a, image: busybox, command: ['true']}]}",
     "hooked": "{terminationGracePeriodSeconds: 600, containers: [{name: a, image: busybox, "
     "command: [sleep, '3600'], lifecycle: {preStop: {exec: {command: [sleep, '3600']}}}}]}",
@@ -48,7 +48,7 @@ def test_deletion_in_every_phase(node: Node, namespace: str) -> None:
     for name, words in seen.items():
         eventually(lambda name=name, words=words: words in reason(node, name, namespace))
     uids = [uid(node, name, namespace) for name in PODS]
-    node.kubectl("delete", "pod", "-n", namespace, *PODS, "--grace-period=1", timeout_s=20)
+    node.kubectl("delete", "pod", "-n", namespace, *PODS, "--grace-period=1")
     eventually(lambda: not any((node.data / "pods" / each).exists() for each in uids))
 
 
@@ -58,7 +58,7 @@ def test_removal_by_force_waits_for_no_hook(node: Node, namespace: str) -> None:
     place = node.data / "pods" / uid(node, "hooked", namespace)
     node.kubectl("delete", "pod", "hooked", "-n", namespace, "--force", "--grace-period=0")
     assert place.exists()
-    eventually(lambda: not place.exists(), timeout_s=10)
+    eventually(lambda: not place.exists())
 
 
 LASTING = """

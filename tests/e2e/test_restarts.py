@@ -16,12 +16,11 @@ from typing import Any
 
 import pytest
 
-from harness.node import Node, eventually
+from harness.node import LIMIT_S, Node, eventually
 from mirror import Mirror
 
 RESTARTS = int(os.environ.get("SAMPAN_RESTARTS", "3"))
 """For a long run by hand: `SAMPAN_RESTARTS=100 pytest -s tests/e2e/test_restarts.py`."""
-SOON_S = 5.0
 """Within which all is as it should be after `up`; on a machine with nothing else to do it takes half of one."""
 
 ECHO = (
@@ -106,7 +105,7 @@ def label_seen(node: Node, value: str) -> bool:
 
 
 def took(look: Callable[[], bool], begun: float) -> float:
-    eventually(look, SOON_S, 0.05)
+    eventually(look, every_s=0.05)
     return time.monotonic() - begun
 
 
@@ -122,7 +121,7 @@ def test_pods_do_not_notice_that_the_node_dies(mortal: Node) -> None:
     mortal.wait_ready("pod/working", "default")
     before, moments = identity(mortal), random.Random(RESTARTS)
     times: dict[str, list[float]] = {"up": [], "node Ready": [], "new label": [], "new Pod": []}
-    with socket.create_connection((before["ip"], 9000), timeout=5) as connection:
+    with socket.create_connection((before["ip"], 9000), timeout=LIMIT_S) as connection:
         for turn in range(1, RESTARTS + 1):
             assert echoed(connection, f"before {turn}")
             mortal.kubectl("label", "--overwrite", "pod", "working", f"round={turn}")
@@ -136,7 +135,7 @@ def test_pods_do_not_notice_that_the_node_dies(mortal: Node) -> None:
             begun = time.monotonic()
             times["node Ready"].append(took(partial(node_ready, mortal), begun))
             times["new label"].append(took(partial(label_seen, mortal, str(turn)), begun))
-            mortal.wait_ready(f"pod/late-{turn}", "default", SOON_S)
+            mortal.wait_ready(f"pod/late-{turn}", "default")
             times["new Pod"].append(time.monotonic() - begun)
             assert echoed(connection, f"after {turn}")
             assert identity(mortal) == before, f"restart {turn}"

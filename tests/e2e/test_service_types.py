@@ -23,7 +23,7 @@ def types(node: Node) -> Iterator[None]:
     node.kubectl("create", "namespace", SPACE)
     node.apply(TYPES.read_text().replace("default.svc", f"{SPACE}.svc"), SPACE)
     node.kubectl("run", "shell", "--image=toolbox", "-n", SPACE)
-    node.kubectl("wait", "--for=condition=Ready", "pods", "--all", "-n", SPACE, "--timeout=60s")
+    node.kubectl("wait", "--for=condition=Ready", "pods", "--all", "-n", SPACE, "--timeout=120s")
     yield
     node.kubectl("delete", "namespace", SPACE, "--wait=false")
 

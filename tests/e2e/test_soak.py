@@ -64,7 +64,7 @@ def batch(node: Node, namespace: str, moments: random.Random) -> None:
     delete(node, namespace, "fate=early-force", *FORCE)
     delete(node, namespace, "fate=early", "--wait=false")
     living = ("-n", namespace, "-l", "fate in (end, end-force)")
-    node.kubectl("wait", "--for=condition=Ready", "pods", *living, "--timeout=60s")
+    node.kubectl("wait", "--for=condition=Ready", "pods", *living, "--timeout=120s")
     one = f"soak-{moments.randrange(2, PODS)}"
     assert node.sh(one, namespace, "echo well > /scratch/a; cat /scratch/a /words/greeting") == "well\nhello"
     assert node.kubectl("logs", one, "-c", "main", "-n", namespace).out == "here\n"

@@ -36,7 +36,7 @@ def test_recreate_never_runs_old_and_new_together(node: Node, namespace: str) ->
         seen.add(frozenset(pod["spec"]["containers"][0]["image"] for pod in running))
         return len(pods) == 2 and {p["spec"]["containers"][0]["image"] for p in running} == {"busybox:latest"}
 
-    eventually(done, timeout_s=30, every_s=0.02)
+    eventually(done, every_s=0.02)
     node.rolled_out("web", namespace)
     assert all(len(images) < 2 for images in seen)
 

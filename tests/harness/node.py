@@ -20,6 +20,10 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 PROGRAMS = Path(sys.executable).parent
+LIMIT_S = 60.0
+"""For what comes within a second: as long as a busy machine may stand still."""
+COMMAND_S = 180.0
+"""For a whole command, which may wait for several such things."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,7 @@ class CommandFailed(AssertionError):
 
 
 def run(
-    argv: Sequence[str], *, stdin: str = "", env: dict[str, str] | None = None, timeout_s: float = 60
+    argv: Sequence[str], *, stdin: str = "", env: dict[str, str] | None = None, timeout_s: float = COMMAND_S
 ) -> Output:
     done = subprocess.run(
         argv, input=stdin, capture_output=True, text=True, timeout=timeout_s, env=env, check=False
@@ -55,12 +59,12 @@ class Node:
 
     # -- the command line ------------------------------------------------------------------------------
 
-    def sampan(self, *words: str, timeout_s: float = 60) -> Output:
+    def sampan(self, *words: str, timeout_s: float = COMMAND_S) -> Output:
         verb, *rest = words
         argv = [str(PROGRAMS / "sampan"), verb, "--name", self.name, "--data-dir", str(self.data), *rest]
         return run(argv, env=self.env, timeout_s=timeout_s)
 
-    def verb(self, *words: str, timeout_s: float = 60) -> Output:
+    def verb(self, *words: str, timeout_s: float = COMMAND_S) -> Output:
         """`sampan node ls` and its like, which must succeed."""
         where = ["--name", self.name, "--data-dir", str(self.data)]
         output = run([str(PROGRAMS / "sampan"), *words, *where], env=self.env, timeout_s=timeout_s)
@@ -90,7 +94,7 @@ class Node:
         """The cluster's process ends by this signal; its Pods go on."""
         descriptor = os.pidfd_open(self.pid)
         signal.pidfd_send_signal(descriptor, number)
-        select.select([descriptor], [], [], 10)
+        select.select([descriptor], [], [], LIMIT_S)
         os.close(descriptor)
 
     @property
@@ -99,7 +103,9 @@ class Node:
 
     # -- kubectl ---------------------------------------------------------------------------------------
 
-    def kubectl(self, *words: str, stdin: str = "", check: bool = True, timeout_s: float = 60) -> Output:
+    def kubectl(
+        self, *words: str, stdin: str = "", check: bool = True, timeout_s: float = COMMAND_S
+    ) -> Output:
         output = run([kubectl_path(), *words], stdin=stdin, env=self.env, timeout_s=timeout_s)
         if check and output.code:
             raise CommandFailed(f"kubectl {' '.join(words)}\n{output.out}{output.err}")
@@ -125,15 +131,15 @@ class Node:
         items: list[dict[str, Any]] = json.loads(output.out)["items"]
         return items
 
-    def wait_ready(self, name: str, namespace: str, timeout_s: float = 30) -> None:
+    def wait_ready(self, name: str, namespace: str, timeout_s: float = 2 * LIMIT_S) -> None:
         """`name` as kubectl wait takes it, for instance `pod/web`."""
         self.kubectl("wait", "--for=condition=Ready", name, "-n", namespace, f"--timeout={timeout_s:.0f}s")
 
-    def rolled_out(self, deployment: str, namespace: str, timeout_s: float = 60) -> None:
+    def rolled_out(self, deployment: str, namespace: str, timeout_s: float = 2 * LIMIT_S) -> None:
         self.kubectl(
             *("rollout", "status", f"deployment/{deployment}", "-n", namespace),
             f"--timeout={timeout_s:.0f}s",
-            timeout_s=timeout_s + 10,
+            timeout_s=timeout_s + LIMIT_S,
         )
 
     def sh(self, pod: str, namespace: str, command: str, container: str = "", check: bool = True) -> str:
@@ -148,7 +154,7 @@ def kubectl_path() -> str:
     return str(PROGRAMS / "kubectl")
 
 
-def eventually(look: Callable[[], T], timeout_s: float = 20, every_s: float = 0.1) -> T:
+def eventually(look: Callable[[], T], timeout_s: float = LIMIT_S, every_s: float = 0.1) -> T:
     """The first truthy answer of `look`; what it raised or answered last is in the failure."""
     deadline = time.monotonic() + timeout_s
     while True:

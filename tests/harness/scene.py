@@ -8,7 +8,7 @@ from typing import Any
 
 from kubernetes import client
 
-from harness.node import Node, eventually
+from harness.node import LIMIT_S, Node, eventually
 
 Manifest = dict[str, Any]
 
@@ -56,7 +56,9 @@ class Scene:
     def get(self, name: str) -> client.V1Pod:
         return self.core.read_namespaced_pod(name, self.namespace)
 
-    def until(self, name: str, look: Callable[[client.V1Pod], object], timeout_s: float = 20) -> client.V1Pod:
+    def until(
+        self, name: str, look: Callable[[client.V1Pod], object], timeout_s: float = LIMIT_S
+    ) -> client.V1Pod:
         """The Pod as soon as `look` finds what it wants in it."""
 
         def found() -> client.V1Pod | None:
@@ -73,7 +75,7 @@ class Scene:
         assert ended.status.phase == phase, f"{ended.status}\n{log}"
         return log
 
-    def ready(self, manifest: Manifest, timeout_s: float = 20) -> client.V1Pod:
+    def ready(self, manifest: Manifest, timeout_s: float = LIMIT_S) -> client.V1Pod:
         return self.until(self.create(manifest).metadata.name, is_ready, timeout_s)
 
     def log(self, name: str, container: str = "") -> str:
@@ -85,7 +87,7 @@ class Scene:
         """What a command printed in a container, also if it failed."""
         return self.node.sh(name, self.namespace, command, container, check=False)
 
-    def gone(self, name: str, timeout_s: float = 20) -> None:
+    def gone(self, name: str, timeout_s: float = LIMIT_S) -> None:
         def look() -> bool:
             try:
                 self.get(name)
