@@ -10,7 +10,7 @@ from sampan.api import decode, errors, patch, protobuf, resources
 from sampan.api.errors import StatusError
 from sampan.api.request import Request, UserInfo
 from sampan.api.resources import COMPUTED, ENDPOINTS, Resource
-from sampan.apiserver import negotiation, params, render, reviews, route, watching
+from sampan.apiserver import negotiation, params, render, reviews, route, unattended, watching
 from sampan.apiserver.conversion import storage_resource
 from sampan.apiserver.dispatch import Answer, Dispatcher
 from sampan.apiserver.entry import Entry
@@ -72,7 +72,8 @@ class Rest:
         request, warnings = read_body(exchange, request)
         answer, call = await self._dispatcher.perform(user, request)
         body = self._encode(resource, answer, form, include)
-        headers = warning_headers([*outdated, *warnings, *call.warnings])
+        told = () if request.subresource else unattended.warnings(verb, resource)
+        headers = warning_headers([*outdated, *warnings, *call.warnings, *told])
         exchange.respond(answer.code, body, form.content_type, headers)
 
     def _encode(self, resource: Resource, answer: Answer, form: negotiation.Form, include: str) -> bytes:

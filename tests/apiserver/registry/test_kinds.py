@@ -42,3 +42,13 @@ async def test_the_topology_of_old_cannot_be_written(api) -> None:
     change = {"endpoints": [{**endpoint, "addresses": ["10.0.0.2"]}]}
     changed = await api.call("patch", ENDPOINT_SLICES, "a", change)
     assert changed["endpoints"] == [{"addresses": ["10.0.0.2"]}]
+
+
+async def test_who_asks_for_more_kinds_is_told_that_they_are_not_served(api) -> None:
+    crds = resource("apiextensions.k8s.io", "v1", "customresourcedefinitions")
+    version = {"name": "v1", "served": True, "storage": True}
+    names = {"plural": "widgets", "singular": "widget", "kind": "Widget", "listKind": "WidgetList"}
+    spec = {"group": "example.com", "scope": "Namespaced", "names": names, "versions": [version]}
+    made = await api.create(crds, {"metadata": {"name": "widgets.example.com"}, "spec": spec}, namespace="")
+    conditions = {item["type"]: (item["status"], item["reason"]) for item in made["status"]["conditions"]}
+    assert conditions == dict.fromkeys(("NamesAccepted", "Established"), ("False", "NotServed"))

@@ -62,6 +62,18 @@ class _Conditional(Hooks):
     unconditional_update = False
 
 
+class _NotServed(_Conditional):
+    """Asks the server to serve a group or kind more, which it does not: whoever waits for that is told."""
+
+    def __init__(self, *types: str) -> None:
+        self._types = types
+
+    def prepare_create(self, call: Call, obj: Obj) -> None:
+        said = {"status": "False", "lastTransitionTime": clock.now(), "reason": "NotServed"}
+        said["message"] = "sampan does not serve it yet"
+        obj["status"] = {"conditions": [{"type": type_, **said} for type_ in self._types]}
+
+
 class _ReturnsDeleted(Hooks):
     returns_deleted = True
 
@@ -123,8 +135,8 @@ def hooks(services: ServiceHooks, nodes: Hooks) -> Mapping[tuple[str, str], Hook
         ("rbac.authorization.k8s.io", "rolebindings"): _Upsert(),
         ("rbac.authorization.k8s.io", "clusterroles"): _Upsert(),
         ("rbac.authorization.k8s.io", "clusterrolebindings"): _Upsert(),
-        ("apiextensions.k8s.io", "customresourcedefinitions"): _Conditional(),
-        ("apiregistration.k8s.io", "apiservices"): _Conditional(),
+        ("apiextensions.k8s.io", "customresourcedefinitions"): _NotServed("NamesAccepted", "Established"),
+        ("apiregistration.k8s.io", "apiservices"): _NotServed("Available"),
         ("storage.k8s.io", "csidrivers"): _ReturnsDeleted(),
         ("storage.k8s.io", "csinodes"): _ReturnsDeleted(),
         ("storage.k8s.io", "storageclasses"): _ReturnsDeleted(),
