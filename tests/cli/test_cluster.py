@@ -166,3 +166,15 @@ def test_clusters_of_one_name_in_two_places_share_no_cgroup(tmp_path: Path) -> N
     places = (clusters.DEFAULT_ROOT / "one", tmp_path / "a", tmp_path / "b")
     assert len({Cluster("one", place).cgroup for place in places}) == 3
     assert Cluster("one", places[0]).cgroup == "/sampan-one"
+
+
+def test_choices_that_are_the_same_are_not_written_again(tmp_path: Path) -> None:
+    """A cluster on a full disk comes up again."""
+    cluster = Cluster("one", tmp_path)
+    cluster.keep(Choices(api_port=1, node_name="one"))
+    kept = tmp_path / "cluster.json"
+    before = kept.stat().st_ino
+    cluster.keep(Choices(api_port=1, node_name="one"))
+    assert kept.stat().st_ino == before
+    cluster.keep(Choices(api_port=2, node_name="one"))
+    assert kept.stat().st_ino != before and cluster.choices() == Choices(api_port=2, node_name="one")

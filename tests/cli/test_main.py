@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import subprocess
 import sys
 from pathlib import Path
@@ -54,7 +55,9 @@ def test_what_cannot_be_done_is_said_without_a_traceback_and_is_exit_code_one(
 
 
 @pytest.mark.parametrize(
-    ("raised", "code"), [(UserError("what"), 1), (KeyboardInterrupt(), 130)], ids=["refused", "interrupted"]
+    ("raised", "code"),
+    [(UserError("what"), 1), (OSError(errno.ENOSPC, "full"), 1), (KeyboardInterrupt(), 130)],
+    ids=["refused", "full disk", "interrupted"],
 )
 def test_how_a_verb_ends_is_the_exit_code(
     raised: BaseException, code: int, monkeypatch: pytest.MonkeyPatch

@@ -146,8 +146,11 @@ class Cluster:
 
     def keep(self, choices: Choices) -> None:
         target = self.data / "cluster.json"
+        text = json.dumps(asdict(choices), indent=2) + "\n"
+        if target.exists() and target.read_text() == text:
+            return  # a full disk is no reason not to come up again
         fresh = target.with_suffix(".new")
-        fresh.write_text(json.dumps(asdict(choices), indent=2) + "\n")
+        fresh.write_text(text)
         fresh.rename(target)
 
     def running_pid(self) -> int | None:

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 
 from sampan import KUBERNETES_VERSION, __version__
-from sampan.cli.errors import UserError
+from sampan.cli.errors import UserError, of_disk
 from sampan.cli.verbs import add_verb
 from sampan.client.kubeconfig import KubeconfigError
 
@@ -66,6 +66,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         code: int = parsed.run(parsed)
     except (UserError, KubeconfigError) as error:
         print(f"sampan: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        if (said := of_disk(error)) is None:
+            raise
+        print(f"sampan: {said}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130

@@ -22,7 +22,7 @@ from sampan.apiserver.pki import Pki
 from sampan.cli import cluster as clusters
 from sampan.cli import daemon, fleet, pools, ranges, requirements, revival
 from sampan.cli.cluster import Choices, Cluster
-from sampan.cli.errors import UserError
+from sampan.cli.errors import UserError, of_disk
 from sampan.cli.options import add_arguments as add_arguments
 from sampan.cli.terminal import Progress
 from sampan.client import kubeconfig
@@ -299,7 +299,9 @@ def _serve(
         asyncio.run(Assembly(cluster, choices, listener).run(line.progress, up))
     except BaseException as error:
         cause = daemon.first_cause(error)
-        line.failed(f"{type(cause).__name__}: {cause}" if str(cause) else type(cause).__name__)
+        said = of_disk(cause) if isinstance(cause, OSError) else None
+        what = f"{type(cause).__name__}: {cause}" if str(cause) else type(cause).__name__
+        line.failed(str(said or what))
         log = logging.getLogger(__name__)
         log.exception("the cluster ended")
         if (
