@@ -33,6 +33,7 @@ from sampan.apiserver.admission.runtimeclass import RuntimeClass
 from sampan.apiserver.admission.serviceaccount import ServiceAccount
 from sampan.apiserver.admission.storageprotection import StorageObjectInUseProtection
 from sampan.apiserver.admission.tolerations import DefaultTolerationSeconds
+from sampan.apiserver.admission.topologylabels import PodTopologyLabels
 from sampan.apiserver.registry.hooks import Call, Undo
 from sampan.apiserver.watchcache import Hub
 
@@ -48,6 +49,7 @@ PLUGINS: Mapping[Resource, Sequence[type[Plugin]]] = {
         Priority,
         DefaultTolerationSeconds,
         RuntimeClass,
+        PodTopologyLabels,
         PodWarnings,
     ),
     PRIORITY_CLASSES: (Priority,),
