@@ -160,7 +160,7 @@ def test_a_node_port(asker: Scene) -> None:
 @conforms("[sig-network] Services should be able to change the type from ExternalName to ClusterIP")
 def test_external_name_to_cluster_ip(asker: Scene) -> None:
     asker.ready(server("server", {"app": "web"}))
-    service(asker, "web", type="ExternalName", externalName="example.com")
+    assert not service(asker, "web", type="ExternalName", externalName="example.com").spec.cluster_ip
     made = change(asker, "web", type="ClusterIP", externalName=None)
     assert answers(asker, made.spec.cluster_ip, 80) == answers(asker, "web", 80) == "server"
 
@@ -168,7 +168,7 @@ def test_external_name_to_cluster_ip(asker: Scene) -> None:
 @conforms("[sig-network] Services should be able to change the type from ExternalName to NodePort")
 def test_external_name_to_node_port(asker: Scene) -> None:
     asker.ready(server("server", {"app": "web"}))
-    service(asker, "web", type="ExternalName", externalName="example.com")
+    assert not service(asker, "web", type="ExternalName", externalName="example.com").spec.cluster_ip
     made = change(asker, "web", type="NodePort", externalName=None)
     assert answers(asker, made.spec.cluster_ip, 80) == answers(asker, "web", 80) == "server"
     assert answers(asker, node_address(asker), made.spec.ports[0].node_port) == "server"
@@ -194,7 +194,8 @@ def test_external_name_to_node_port(asker: Scene) -> None:
 def test_to_external_name(asker: Scene, kind: str) -> None:
     asker.ready(server("target", {"app": "target"}))
     target = service(asker, "target").spec.cluster_ip
-    service(asker, "web", type=kind)
+    before = service(asker, "web", type=kind).spec
+    assert before.cluster_ip and bool(before.ports[0].node_port) is (kind == "NodePort")
     name = f"target.{asker.namespace}.svc.cluster.local"
     made = change(asker, "web", type="ExternalName", externalName=name, clusterIP=None, clusterIPs=None)
     assert not made.spec.cluster_ip and not made.spec.ports[0].node_port

@@ -153,7 +153,9 @@ def test_life_of_a_volume_attachment(scene: Scene) -> None:
 def test_status_of_a_volume_attachment(scene: Scene) -> None:
     api, name = client.StorageV1Api(scene.api), f"{scene.namespace}-a"
     api.create_volume_attachment(attachment(scene, "a"))
-    api.patch_volume_attachment(name, {"metadata": {"labels": {"patched": "yes"}}})
+    patched = api.patch_volume_attachment(name, {"metadata": {"labels": {"patched": "yes"}}})
+    assert patched.metadata.labels["patched"] == "yes"
+    assert api.read_volume_attachment_status(name).status.attached is False
     api.patch_volume_attachment_status(name, {"status": {"attached": True}})
     assert api.read_volume_attachment_status(name).status.attached is True
 
@@ -167,6 +169,7 @@ def test_status_of_a_volume_attachment(scene: Scene) -> None:
     )
     assert answer.status.attached is False
     api.delete_volume_attachment(name)
+    cluster_kind(scene, "volume_attachment").gone(name)
 
 
 def volume(scene: Scene, name: str) -> Manifest:
