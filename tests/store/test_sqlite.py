@@ -133,8 +133,10 @@ async def test_a_full_database_takes_writes_again_once_there_is_room(store: Sqli
     with pytest.raises(StoreFull):
         await store.txn([Put("/more", bytes(9000))])
     assert len((await store.list("/")).items) == written
+    assert store.trouble.endswith("store.db: database or disk is full")
     await store._on_writer(limit(1000))
     assert await store.txn([Put("/more", bytes(9000))]) == [written + 1]
+    assert store.trouble == ""
 
 
 @pytest.fixture

@@ -25,6 +25,7 @@ from sampan.api.streams import NodeStreams
 from sampan.apiserver.server import ApiServer, ServerConfig
 from sampan.cli import discovery, fleet, memory, nodeconfig, pools
 from sampan.cli.cluster import Choices, Cluster
+from sampan.cli.errors import UserError
 from sampan.cli.fleet import Fleet
 from sampan.cli.nodedns import DNS_PORT
 from sampan.cli.nodeparts import KUBELET_PORT, NodeParts, NodeSettings, listening
@@ -107,6 +108,7 @@ class Assembly:
 
     def __init__(self, cluster: Cluster, choices: Choices, listener: socket.socket) -> None:
         self._cluster, self._choices, self._listener = cluster, choices, listener
+        self._store = SqliteStore(cluster.store)
         self._stopping = asyncio.Event()
         self._registered = asyncio.Event()
         self._streams: dict[str, NodeStreams] = {}
@@ -169,7 +171,7 @@ class Assembly:
             cluster_domain=self._choices.domain,
             pod_security=configuration.parse(chosen) if chosen else configuration.PodSecurityConfig(),
         )
-        server = ApiServer(config, SqliteStore(self._cluster.store), self._streams.get)
+        server = ApiServer(config, self._store, self._streams.get)
         await server.start()
         try:
             yield server
@@ -187,8 +189,7 @@ class Assembly:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(part, name=name) async for name, part in parts]
             # Not what the API says of the node: after a crash that is what the process before had said.
-            async with asyncio.timeout(READY_TIMEOUT_S):
-                await self._registered.wait()
+            await self._node_ready()
             await self._nodes_ready(progress)
             memory.settle()
             tasks.append(group.create_task(memory.tidy(), name="memory"))
@@ -198,6 +199,16 @@ class Assembly:
             for task in tasks:
                 task.cancel()
         await self._fleet.end()
+
+    async def _node_ready(self) -> None:
+        """The first node. Raises UserError if it does not come up in time."""
+        try:
+            async with asyncio.timeout(READY_TIMEOUT_S):
+                await self._registered.wait()
+        except TimeoutError:
+            if trouble := self._store.trouble:
+                raise UserError(f"the store takes no writes: {trouble}", "Free space on its disk.") from None
+            raise UserError(f"its node was not Ready in {READY_TIMEOUT_S:g} s") from None
 
     async def _nodes_ready(self, tell: Callable[[str], None]) -> None:
         """Further nodes that do not come up in time do not take the cluster with them."""

@@ -273,6 +273,14 @@ def _publish(cluster: Cluster, choices: Choices, target: Path | None) -> None:
         kubeconfig.add_context(path, cluster.context, access)
 
 
+def _in_words(cause: BaseException) -> str:
+    if isinstance(cause, UserError):
+        return str(cause)
+    if isinstance(cause, OSError) and (said := of_disk(cause)) is not None:
+        return str(said)
+    return f"{type(cause).__name__}: {cause}" if str(cause) else type(cause).__name__
+
+
 def _serve(
     cluster: Cluster,
     choices: Choices,
@@ -299,9 +307,7 @@ def _serve(
         asyncio.run(Assembly(cluster, choices, listener).run(line.progress, up))
     except BaseException as error:
         cause = daemon.first_cause(error)
-        said = of_disk(cause) if isinstance(cause, OSError) else None
-        what = f"{type(cause).__name__}: {cause}" if str(cause) else type(cause).__name__
-        line.failed(str(said or what))
+        line.failed(_in_words(cause))
         log = logging.getLogger(__name__)
         log.exception("the cluster ended")
         if (

@@ -80,6 +80,8 @@ class SqliteStore:
         self._committing = False
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._writer: threading.Thread | None = None
+        self.trouble = ""
+        """Why the newest write failed; "" if it did not."""
         self._reader = ThreadPoolExecutor(1, "store-reader")
         self._open = False
         self._idle = asyncio.Event()
@@ -195,6 +197,7 @@ class SqliteStore:
         self._jobs.put(job)
 
     def _delivered(self, batch: _Batch, error: Exception | None) -> None:
+        self.trouble = "" if error is None else f"{self._path}: {error}"
         if error is None:
             self._keep(batch)
         else:
