@@ -21,8 +21,6 @@ SERVERS = Path(__file__).parent / "servers"
 QUIET_S = 5.0
 """How long a Pod that should not be restarted has to have been running."""
 QUICK = {"periodSeconds": 1, "failureThreshold": 1, "timeoutSeconds": 2}
-PATIENT = {"failureThreshold": 3}
-"""Of probes that are never to fail: a busy machine may start a server late."""
 HEALTH_FILE = "touch /tmp/health; {then}exec sleep 600"
 
 
@@ -37,6 +35,12 @@ def lives(handler: Manifest, **more: Any) -> Manifest:
     return {"livenessProbe": {**QUICK, "initialDelaySeconds": 1, **handler, **more}}
 
 
+def stays_alive(handler: Manifest) -> Manifest:
+    """Never to fail; a busy machine may start a server late and answer late."""
+    started = {"startupProbe": {**QUICK, "failureThreshold": 120, **handler}}
+    return {**started, **lives(handler, failureThreshold=3, timeoutSeconds=5, initialDelaySeconds=0)}
+
+
 def reads(handler: Manifest, **more: Any) -> Manifest:
     return {"readinessProbe": {**QUICK, **handler, **more}}
 
@@ -47,12 +51,12 @@ def healthz(port: int = 8080) -> Manifest:
 
 CAT = {"exec": {"command": ["cat", "/tmp/health"]}}
 CONTAINERS: dict[str, Manifest] = {
-    "exec-stays": box(HEALTH_FILE.format(then=""), **lives(CAT, **PATIENT)),
+    "exec-stays": box(HEALTH_FILE.format(then=""), **stays_alive(CAT)),
     "exec-fails": box(HEALTH_FILE.format(then="sleep 2; rm /tmp/health; "), **lives(CAT)),
-    "http-stays": served("failing_http.py", "600", **lives(healthz(), **PATIENT)),
+    "http-stays": served("failing_http.py", "600", **stays_alive(healthz())),
     "http-fails": served("failing_http.py", "2", **lives(healthz())),
-    "tcp-stays": served("failing_http.py", "1", **lives({"tcpSocket": {"port": 8080}}, **PATIENT)),
-    "grpc-stays": served("grpc_health.py", "5000", **lives({"grpc": {"port": 5000}}, **PATIENT)),
+    "tcp-stays": served("failing_http.py", "1", **stays_alive({"tcpSocket": {"port": 8080}})),
+    "grpc-stays": served("grpc_health.py", "5000", **stays_alive({"grpc": {"port": 5000}})),
     "grpc-fails": served("grpc_health.py", "5000", **lives({"grpc": {"port": 2333}})),
     "never-ready": box("exec sleep 600", **reads({"exec": {"command": ["false"]}})),
     "ready-late": box("exec sleep 600", **reads({"exec": {"command": ["true"]}}, initialDelaySeconds=3)),

@@ -25,7 +25,7 @@ SERVICE = [
     {"name": "tlsportname1", "port": 443, "targetPort": "tlsdest1"},
     {"name": "tlsportname2", "port": 444, "targetPort": 462},
 ]
-LIMIT_S = 5.0
+LIMIT_S = 30.0
 
 
 @pytest.fixture(scope="module")

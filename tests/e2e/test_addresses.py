@@ -53,7 +53,7 @@ spec:
 def asked(node: Node, namespace: str, address: str) -> str:
     """What curl in a Pod says: the status, or 000."""
     host = f"[{address}]" if ":" in address else address
-    command = f"curl -g -s -o /dev/null -m 2 -w '%{{http_code}}' http://{host}/"
+    command = f"curl -g -s -o /dev/null -m 10 -w '%{{http_code}}' http://{host}/"
     return node.sh("guest", namespace, command, check=False)[:3]
 
 

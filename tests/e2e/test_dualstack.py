@@ -62,7 +62,7 @@ def url(address: str, port: int = 80) -> str:
 
 def get(node: Node, namespace: str, target: str) -> str:
     return node.sh(
-        "guest", namespace, f"curl -gsS -m 5 -o /dev/null -w '%{{http_code}}' '{target}'", check=False
+        "guest", namespace, f"curl -gsS -m 20 -o /dev/null -w '%{{http_code}}' '{target}'", check=False
     )
 
 

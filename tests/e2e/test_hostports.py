@@ -39,10 +39,10 @@ def test_host_port_from_everywhere_until_its_pod_ends(node: Node, namespace: str
         node.wait_ready(f"pod/{name}", namespace)
     address = node.get("pod", "web", namespace)["status"]["hostIP"]
     url = f"http://{address}:18080/"
-    asked = ["curl", "-sS", "-m", "5", url]
+    asked = ["curl", "-sS", "-m", "20", url]
     assert "Welcome" in subprocess.run(asked, capture_output=True, text=True, check=True).stdout
     for name, target in (("guest", url), ("host", url), ("host", "http://127.0.0.1:18080/"), ("web", url)):
-        assert "Welcome" in node.sh(name, namespace, f"curl -sS -m 5 {target}", check=False), (name, target)
+        assert "Welcome" in node.sh(name, namespace, f"curl -sS -m 20 {target}", check=False), (name, target)
     assert not [event for event in node.events("web", namespace) if event["type"] == "Warning"]
 
     node.kubectl("delete", "pod", "web", "-n", namespace, "--wait=false")

@@ -93,12 +93,12 @@ def test_up_after_kill_adopts_running_pods(own: Node) -> None:
     address = own.get("service", "web", "default")["spec"]["clusterIP"]
     killed(own)
     # The data plane is the kernel's: it serves on with nobody at the helm.
-    subprocess.run(["curl", "-sSf", "-m", "5", "-o", "/dev/null", f"http://{address}/"], check=True)
+    subprocess.run(["curl", "-sSf", "-m", "20", "-o", "/dev/null", f"http://{address}/"], check=True)
     own.up()
     time.sleep(1)
     assert facts() == before
     own.rolled_out("web", "default")
-    subprocess.run(["curl", "-sSf", "-m", "5", "-o", "/dev/null", f"http://{address}/"], check=True)
+    subprocess.run(["curl", "-sSf", "-m", "20", "-o", "/dev/null", f"http://{address}/"], check=True)
     pod = own.list("pods", "default")[0]["metadata"]["name"]
     assert own.sh(pod, "default", "hostname").strip() == pod
     assert own.kubectl("logs", pod, "-n", "default").code == 0

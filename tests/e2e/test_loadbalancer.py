@@ -68,7 +68,7 @@ def test_reached_from_host_and_pod_in_every_family(node: Node, namespace: str) -
     assert found["metadata"]["finalizers"] == ["service.kubernetes.io/load-balancer-cleanup"]
     for address in given(node, namespace, "lb"):
         eventually(lambda address=address: ask(address) == "web")  # type: ignore[misc]
-        inside = node.sh("web", namespace, f"curl -g -sS -m 5 {url(address)}")
+        inside = node.sh("web", namespace, f"curl -g -sS -m 20 {url(address)}")
         assert inside.strip() == "web"
     shown = node.kubectl("get", "service", "lb", "-n", namespace).out
     assert ",".join(given(node, namespace, "lb")) in shown
@@ -111,7 +111,7 @@ def test_endpoints_written_by_hand_lead_to_a_server_that_no_selector_knows(
     for name in addresses:
         write(name)
         eventually(lambda name=name: ask(cluster_ip) == name)  # type: ignore[misc]
-        assert node.sh("old", namespace, "curl -sS -m 5 http://db/").strip() == name
+        assert node.sh("old", namespace, "curl -sS -m 20 http://db/").strip() == name
     (piece,) = node.list("endpointslices", namespace, "kubernetes.io/service-name=db")
     labels = piece["metadata"]["labels"]
     assert labels["endpointslice.kubernetes.io/managed-by"] == "endpointslicemirroring-controller.k8s.io"

@@ -200,9 +200,9 @@ def test_a_namespace_that_goes_stays_shut_until_its_pods_have_ended(
     node: Node, namespace: str, other: str
 ) -> None:
     """CVE-2024-7598."""
-    slow = WEB.replace("terminationGracePeriodSeconds: 0", "terminationGracePeriodSeconds: 30")
+    slow = WEB.replace("terminationGracePeriodSeconds: 0", "terminationGracePeriodSeconds: 300")
     slow = slow.replace(
-        "    readinessProbe", "    lifecycle: {preStop: {sleep: {seconds: 20}}}\n    readinessProbe"
+        "    readinessProbe", "    lifecycle: {preStop: {sleep: {seconds: 300}}}\n    readinessProbe"
     )
     node.apply(slow + DENY_IN, other)
     node.apply(CLIENT.format(name="guest"), namespace)

@@ -85,7 +85,7 @@ def nodes(mirror: Mirror, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 def answered(host: str, port: int = 80) -> str:
     """Which Pod answers the host; "" if nobody does."""
-    command = ["curl", "-sS", "-m", "2", "-o", "/dev/null", "-D", "-", f"http://{host}:{port}/"]
+    command = ["curl", "-sS", "-m", "5", "-o", "/dev/null", "-D", "-", f"http://{host}:{port}/"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     return next((line.split()[1] for line in done.stdout.splitlines() if line.startswith("X-Pod")), "")
 
@@ -105,7 +105,7 @@ def test_pods_of_all_nodes_reach_each_other_by_address_and_by_name(nodes: Severa
         for node in json.loads(nodes.kubectl("get", "nodes", "-o", "json").out)["items"]
     }
     assert len(ranges) == 3
-    asked = " && ".join(f"curl -sf -m 5 -o /dev/null http://{to}/" for to in [*ips, "web"])
+    asked = " && ".join(f"curl -sf -m 20 -o /dev/null http://{to}/" for to in [*ips, "web"])
 
     def reaches(number: int) -> bool:
         return nodes.sh(f"pod-{number}", "default", f"{asked} && echo all", "shell") == "all\n"
@@ -158,9 +158,11 @@ def test_logs_exec_and_ports_of_another_process_s_pods(nodes: Several) -> None:
 
 def test_nobody_without_the_api_servers_certificate_is_let_in(nodes: Several) -> None:
     url = f"https://{nodes.address(nodes.names[1])}:10250/pods"
-    assert subprocess.run(["curl", "-sk", "-m", "5", url], capture_output=True, check=False).returncode
+    assert subprocess.run(["curl", "-sk", "-m", "20", url], capture_output=True, check=False).returncode
     keys = ["--cert", str(nodes.data / "pki/admin.crt"), "--key", str(nodes.data / "pki/admin.key")]
-    done = subprocess.run(["curl", "-sk", "-m", "5", *keys, url], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["curl", "-sk", "-m", "20", *keys, url], capture_output=True, text=True, check=False
+    )
     assert json.loads(done.stdout)["code"] == 401
 
 

@@ -30,7 +30,7 @@ def types(node: Node) -> Iterator[None]:
 
 def answer(url: str) -> str:
     """What a Pod answers the host: `who-0 was asked by ADDRESS`."""
-    done = subprocess.run(["curl", "-sS", "-m", "5", url], capture_output=True, text=True, check=False)
+    done = subprocess.run(["curl", "-sS", "-m", "20", url], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -67,20 +67,20 @@ def host_address(node: Node) -> str:
 
 
 def test_cluster_ip_is_reached_by_name_from_a_pod_whose_address_is_kept(node: Node) -> None:
-    said = eventually(lambda: from_pod(node, "curl -sS -m 5 http://who-cluster/"))
+    said = eventually(lambda: from_pod(node, "curl -sS -m 20 http://who-cluster/"))
     assert said.endswith(f"asked by {pod_address(node, 'shell')}")
 
 
 def test_node_port_answers_on_the_node_and_from_a_pod(node: Node) -> None:
     address = f"{node_address(node)}:{service(node, 'who-node')['spec']['ports'][0]['nodePort']}"
     assert eventually(lambda: answer(f"http://{address}/")).startswith("who-")
-    assert from_pod(node, f"curl -sS -m 5 http://{address}/").startswith("who-")
+    assert from_pod(node, f"curl -sS -m 20 http://{address}/").startswith("who-")
 
 
 def test_a_load_balancer_has_an_address_at_once_that_the_host_reaches(node: Node) -> None:
     address = external_address(node, "who-balanced")
     assert eventually(lambda: answer(f"http://{address}/")).startswith("who-")
-    assert from_pod(node, f"curl -sS -m 5 http://{address}/").startswith("who-")
+    assert from_pod(node, f"curl -sS -m 20 http://{address}/").startswith("who-")
     assert address in node.kubectl("get", "service", "who-balanced", "-n", SPACE).out
 
 
@@ -115,8 +115,8 @@ def test_headless_gives_pods_and_a_name_for_each(node: Node) -> None:
 
 
 def test_an_affine_client_stays_with_one_pod(node: Node) -> None:
-    asked = "for i in $(seq 20); do curl -sS -m 5 http://who-sticky/; done | sort | uniq -c"
-    eventually(lambda: from_pod(node, "curl -sS -m 5 http://who-sticky/"))
+    asked = "for i in $(seq 20); do curl -sS -m 20 http://who-sticky/; done | sort | uniq -c"
+    eventually(lambda: from_pod(node, "curl -sS -m 20 http://who-sticky/"))
     assert len(from_pod(node, asked).splitlines()) == 1
 
 
@@ -125,7 +125,7 @@ def test_both_families(node: Node) -> None:
     assert [ipaddress.ip_address(address).version for address in addresses] == [4, 6]
     name = f"who-both.{SPACE}.svc.cluster.local"
     assert eventually(lambda: from_pod(node, f"dig +short AAAA {name}")) == addresses[1]
-    said = eventually(lambda: from_pod(node, "curl -sS -6 -m 5 http://who-both/"))
+    said = eventually(lambda: from_pod(node, "curl -sS -6 -m 20 http://who-both/"))
     client = said.rpartition(" ")[2]
     assert client in {entry["ip"] for entry in node.get("pod", "shell", SPACE)["status"]["podIPs"]}
     assert ":" in client
@@ -152,7 +152,7 @@ def test_without_a_selector_the_endpoints_are_what_one_writes(node: Node, form: 
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         node.apply(written(form, address, server.server_port), SPACE)
-        ask = "curl -sS -m 5 http://database/"
+        ask = "curl -sS -m 20 http://database/"
         assert eventually(lambda: from_pod(node, ask) == "database")
     finally:
         node.kubectl("delete", form, "-n", SPACE, "-l", "written=by-hand")

@@ -35,7 +35,7 @@ def addresses(node: Node, service: str, namespace: str) -> set[str]:
 def ask(address: str, port: int = 80) -> str:
     """Which Pod answers a request from the host."""
     done = subprocess.run(
-        ["curl", "-sS", "-m", "5", "-o", "/dev/null", "-D", "-", f"http://{address}:{port}/"],
+        ["curl", "-sS", "-m", "20", "-o", "/dev/null", "-D", "-", f"http://{address}:{port}/"],
         capture_output=True,
         text=True,
         check=True,
@@ -61,14 +61,14 @@ def test_reached_by_name_from_pod_and_by_address_from_node_and_host(node: Node, 
     node.wait_ready("pod/shell", namespace)
     names = ("web-service", f"web-service.{namespace}", f"web-service.{namespace}.svc.cluster.local", address)
     for name in names:
-        assert "Welcome to nginx" in node.sh("shell", namespace, f"curl -sS -m 5 http://{name}/")
+        assert "Welcome to nginx" in node.sh("shell", namespace, f"curl -sS -m 20 http://{name}/")
     dig = node.sh("shell", namespace, f"dig +short web-service.{namespace}.svc.cluster.local")
     assert dig.strip() == address
     node.kubectl("run", "small", "--image=busybox", "-n", namespace, "--", "sleep", "infinity")
     node.wait_ready("pod/small", namespace)
     assert "Welcome to nginx" in node.sh("small", namespace, "wget -q -O - http://web-service/")
     assert ask(address)
-    inside = ["nsenter", f"--net={node.data}/run/node.net", "curl", "-sS", "-m", "5", f"http://{address}/"]
+    inside = ["nsenter", f"--net={node.data}/run/node.net", "curl", "-sS", "-m", "20", f"http://{address}/"]
     assert "Welcome" in subprocess.run(inside, capture_output=True, text=True, check=True).stdout
 
 
@@ -78,7 +78,7 @@ def test_a_pod_reaches_itself_through_its_service(node: Node, namespace: str) ->
     eventually(lambda: len(node.list("pods", namespace)) == 1)
     eventually(lambda: len(addresses(node, "web-service", namespace)) == 1)
     pod = node.list("pods", namespace)[0]["metadata"]["name"]
-    assert "Welcome" in node.sh(pod, namespace, f"curl -sS -m 5 http://{address}/")
+    assert "Welcome" in node.sh(pod, namespace, f"curl -sS -m 20 http://{address}/")
 
 
 def test_no_endpoints_means_refused_at_once(node: Node, namespace: str) -> None:
@@ -88,7 +88,7 @@ def test_no_endpoints_means_refused_at_once(node: Node, namespace: str) -> None:
     def refused() -> bool:
         begun = time.monotonic()
         done = subprocess.run(
-            ["curl", "-sS", "-m", "5", f"http://{address}/"], capture_output=True, check=False
+            ["curl", "-sS", "-m", "20", f"http://{address}/"], capture_output=True, check=False
         )
         return done.returncode == 7 and time.monotonic() - begun < 1
 
@@ -163,7 +163,7 @@ def test_several_ports_and_names_that_differ_by_pod(node: Node, namespace: str) 
         answers = set()
         for _ in range(20):
             done = subprocess.run(
-                ["curl", "-sS", "-m", "2", f"http://{address}/"], capture_output=True, check=True
+                ["curl", "-sS", "-m", "20", f"http://{address}/"], capture_output=True, check=True
             )
             answers.add(done.stdout.decode().strip())
         return answers == {"a", "b"}
@@ -198,7 +198,7 @@ def test_readiness_probe_keeps_traffic_from_a_starting_container(node: Node, nam
     eventually(lambda: addresses(node, "with", namespace))
     address = node.get("service", "with", namespace)["spec"]["clusterIP"]
     assert subprocess.run(
-        ["curl", "-sS", "-m", "5", f"http://{address}/"], capture_output=True, check=True
+        ["curl", "-sS", "-m", "20", f"http://{address}/"], capture_output=True, check=True
     ).stdout
 
 
