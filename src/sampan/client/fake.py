@@ -211,6 +211,8 @@ class FakeTransport:
         new = mutable(old)
         if request.subresource in ("status", "approval"):
             new["status"] = body.get("status") or {}
+            if annotations := body["metadata"].get("annotations"):
+                new["metadata"]["annotations"] = annotations
         elif request.subresource == "finalize":
             new["spec"] = body.get("spec") or {}
         elif request.subresource == "scale":

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from sampan.api.errors import StatusError, not_found
 from sampan.api.objects import (
     Obj,
+    annotations_of,
     controller_of,
     is_deleting,
     join_key,
@@ -195,17 +196,16 @@ class DeploymentController:
                 raise
 
     async def _write(self, deployment: Obj, step: Plan) -> None:
-        if step.revision:
-            patch: Obj = {"metadata": {"annotations": {REVISION: str(step.revision)}}}
-            deployment = await self._client.patch(
-                DEPLOYMENTS, name_of(deployment), patch, namespace=namespace_of(deployment)
-            )
-        if not statuses.same(deployment.get("status"), step.status):
-            await self._write_status(deployment, step.status)
+        """The revision goes with the status, as upstream's does: it is no wish of the user's."""
+        if not step.revision and statuses.same(deployment.get("status"), step.status):
+            return
+        await self._write_status(deployment, step.status, step.revision)
 
-    async def _write_status(self, deployment: Obj, status: Obj) -> None:
+    async def _write_status(self, deployment: Obj, status: Obj, revision: int = 0) -> None:
         changed = mutable(deployment)
         changed["status"] = status
+        if revision:
+            changed["metadata"]["annotations"] = {**annotations_of(deployment), REVISION: str(revision)}
         try:
             await self._client.update_status(DEPLOYMENTS, changed)
         except StatusError as error:
