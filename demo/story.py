@@ -21,6 +21,15 @@ from mirror import Mirror
 HERE = Path(__file__).resolve().parent
 WORK = Path(os.environ.get("SAMPAN_DEMO", "/tmp/sampan-demo"))
 SPACE = "default"
+BOLD, GREEN, RED = 1, 32, 31
+OPENING = """\
+A real cluster of one node is brought up on this machine; what follows happens on it.
+   $ is what you would type, ✓ a promise that was just checked. KEEP=1 make demo leaves the cluster up."""
+
+
+def styled(text: str, style: int) -> str:
+    """In the style of that number (ECMA-48's SGR) where somebody looks on."""
+    return f"\x1b[{style}m{text}\x1b[0m" if sys.stdout.isatty() else text
 
 
 class Stage:
@@ -28,41 +37,58 @@ class Stage:
 
     def __init__(self, node: Node) -> None:
         self.node = node
+        self.kept = 0
+        """How many promises were."""
+        self._warned: set[str] = set()
 
-    def scene(self, title: str) -> None:
-        print(f"\n\x1b[1m== {title}\x1b[0m" if sys.stdout.isatty() else f"\n== {title}", flush=True)
+    def scene(self, title: str, about: str) -> None:
+        print("\n" + styled(f"== {title}", BOLD), flush=True)
+        self.say(about)
 
     def say(self, text: str) -> None:
         print(f"   {text}", flush=True)
 
+    def types(self, command: str) -> None:
+        print("   " + styled(f"$ {command}", BOLD), flush=True)
+
     def kubectl(self, words: str, *, quiet: bool = False, check: bool = True) -> str:
-        print(f"   $ kubectl {words}", flush=True)
+        self.types(f"kubectl {words}")
         output = self.node.kubectl(*shlex.split(words), check=check)
         if not quiet:
-            for line in (output.out + output.err).rstrip().splitlines():
+            told = [line for line in output.err.rstrip().splitlines() if self._is_news(line)]
+            for line in (*output.out.rstrip().splitlines(), *told):
                 print(f"     {line}", flush=True)
         return output.out
+
+    def _is_news(self, line: str) -> bool:
+        """A warning is worth a line once."""
+        if not line.startswith("Warning:"):
+            return True
+        new = line not in self._warned
+        self._warned.add(line)
+        return new
 
     def apply(self, file: str) -> None:
         self.kubectl(f"apply -f {(HERE / file).relative_to(HERE.parent)}")
 
     def promise(self, holds: bool, text: str) -> None:
-        print(f"   {'✓' if holds else '✗'} {text}", flush=True)
+        print("   " + styled(f"{'✓' if holds else '✗'} {text}", GREEN if holds else RED), flush=True)
         if not holds:
             raise SystemExit(f"the promise does not hold: {text}")
+        self.kept += 1
 
     def addresses(self, service: str) -> set[str]:
         subsets = self.node.get("endpoints", service, SPACE).get("subsets") or []
         return {entry["ip"] for subset in subsets for entry in subset.get("addresses") or []}
 
     def sampan(self, words: str) -> None:
-        print(f"   $ sampan {words}", flush=True)
+        self.types(f"sampan {words}")
         for line in self.node.verb(*words.split()).out.rstrip().splitlines():
             print(f"     {line}", flush=True)
 
     def curl(self, url: str) -> str:
         """What the host is answered, once somebody answers."""
-        print(f"   $ curl {url}", flush=True)
+        self.types(f"curl {url}")
         said = eventually(lambda: run(["curl", "-sS", "-m", "5", url]).out.strip())
         print(f"     {said}", flush=True)
         return said
@@ -79,7 +105,10 @@ class Stage:
 
 
 def unit(stage: Stage) -> None:
-    stage.scene("1  A Pod is a collaborating unit, not a container")
+    stage.scene(
+        "1  A Pod is a collaborating unit, not a container",
+        "Its containers share one address, one hostname, localhost and volumes; the address outlives them.",
+    )
     stage.apply("together.yaml")
     stage.kubectl("wait --for=condition=Ready pod/together --timeout=60s", quiet=True)
     pong = eventually(lambda: stage.kubectl("exec together -c web -- redis-cli -h localhost -p 6379 ping"))
@@ -131,7 +160,10 @@ def _if_has(stage: Stage, words: str, wanted: str) -> str:
 
 
 def starting(stage: Stage) -> None:
-    stage.scene("2  What runs first, and what runs at all")
+    stage.scene(
+        "2  What runs first, and what runs at all",
+        "Init containers one by one, sidecars around the main ones, then command and args; and what crashes.",
+    )
     stage.apply("init.yaml")
     eventually(lambda: stage.node.get("pod", "init", SPACE)["status"]["phase"] == "Succeeded")
     order = stage.kubectl("logs init")
@@ -171,7 +203,10 @@ def starting(stage: Stage) -> None:
 
 
 def labels(stage: Stage) -> str:
-    stage.scene("3  Labels join Services to Pods")
+    stage.scene(
+        "3  Labels join Services to Pods",
+        "Three Pods with a label, and a Service that asks for it: one address and one name for all three.",
+    )
     stage.apply("webapp.yaml")
     stage.kubectl("rollout status deployment/webapp --timeout=60s")
     eventually(lambda: len(stage.addresses("web-service")) == 3)
@@ -197,7 +232,10 @@ def both_labels(stage: Stage) -> None:
 
 
 def nothing_lost(stage: Stage, address: str) -> None:
-    stage.scene("4  Pods come and go, no client notices")
+    stage.scene(
+        "4  Pods come and go, no client notices",
+        "A client asks the Service without pause while Pods are deleted, scaled, updated and rolled back.",
+    )
 
     def delete_one() -> None:
         pod = stage.node.list("pods", SPACE, "app=web")[0]["metadata"]["name"]
@@ -220,7 +258,10 @@ def nothing_lost(stage: Stage, address: str) -> None:
 
 
 def blue_green(stage: Stage, address: str) -> None:
-    stage.scene("5  Blue and green: the selector is the switch")
+    stage.scene(
+        "5  Blue and green: the selector is the switch",
+        "Another version waits under another label until the Service is told to select that one.",
+    )
     stage.apply("web-v2.yaml")
     stage.kubectl("rollout status deployment/web-v2 --timeout=60s", quiet=True)
 
@@ -240,7 +281,10 @@ def blue_green(stage: Stage, address: str) -> None:
 
 
 def readiness(stage: Stage) -> None:
-    stage.scene("6  A readiness probe keeps traffic from a container that still starts")
+    stage.scene(
+        "6  A readiness probe keeps traffic from a container that still starts",
+        "A Service asks Pods that are ready; what ready means, the Pod's author says.",
+    )
     stage.apply("slow.yaml")
     eventually(lambda: stage.addresses("without-probe"))
     stage.say("Both Pods start slowly. The one without a probe is in the endpoints at once:")
@@ -252,7 +296,10 @@ def readiness(stage: Stage) -> None:
 
 
 def types(stage: Stage) -> None:
-    stage.scene("7  Every type of Service")
+    stage.scene(
+        "7  Every type of Service",
+        "Inside, at every node, at an address for others, as an alias, without any, with affinity, in IPv6.",
+    )
     stage.apply("types.yaml")
     stage.kubectl("wait --for=condition=Ready pod/who-0 pod/who-1 --timeout=60s", quiet=True)
     balanced = eventually(lambda: _ingress(stage, "who-balanced"))
@@ -280,7 +327,10 @@ def types(stage: Stage) -> None:
 
 
 def policy(stage: Stage) -> None:
-    stage.scene("8  Who may ask")
+    stage.scene(
+        "8  Who may ask",
+        "Until now everybody could; a NetworkPolicy selects Pods, and says who may ask them.",
+    )
     stage.apply("policy.yaml")
     ask = "exec shell -- curl -sS -m 1 http://who-cluster/"
     eventually(lambda: stage.node.kubectl(*ask.split(), check=False).code != 0)
@@ -294,7 +344,10 @@ def policy(stage: Stage) -> None:
 
 
 def nodes(stage: Stage) -> None:
-    stage.scene("9  More nodes")
+    stage.scene(
+        "9  More nodes",
+        "Each further node is a process with a network of its own, and joins with a token.",
+    )
     stage.sampan("up --nodes 3")
     stage.kubectl("get nodes -o wide")
     stage.kubectl("scale deployment/webapp --replicas=6")
@@ -319,9 +372,12 @@ def _ingress(stage: Stage, service: str) -> str:
 
 def play(node: Node, mirror: Mirror) -> None:
     begun = time.monotonic()
-    print(node.up().out.rstrip())
-    print(f"   ({time.monotonic() - begun:.2f} s; docker.io is played by {mirror.url})")
+    print(styled("sampan: Kubernetes' Pods and Services in Python", BOLD))
+    print(f"   {OPENING}\n")
     stage = Stage(node)
+    stage.types(f"sampan up --name demo --registry-mirror docker.io={mirror.url}")
+    for line in node.up().out.rstrip().splitlines():
+        print(f"     {line}")
     stage.kubectl("get nodes -o wide")
     unit(stage)
     starting(stage)
@@ -333,6 +389,8 @@ def play(node: Node, mirror: Mirror) -> None:
     types(stage)
     policy(stage)
     nodes(stage)
+    took = f"{stage.kept} promises kept in {time.monotonic() - begun:.0f} s."
+    print("\n" + styled(took, BOLD), flush=True)
 
 
 def main() -> None:
@@ -344,7 +402,7 @@ def main() -> None:
             play(node, mirror)
         finally:
             if os.environ.get("KEEP"):
-                print(f"\nThe cluster stays up: export KUBECONFIG={node.kubeconfig}")
+                print(f"\nThe cluster stays up; for kubectl: export KUBECONFIG={node.kubeconfig}")
                 print(f"`sampan down --name demo --data-dir {node.data}` takes it down.")
             else:
                 print("\n" + node.down().out.rstrip())
