@@ -280,6 +280,17 @@ async def test_ephemeral_containers_come_through_their_own_door(api) -> None:
     assert error.code == 422
 
 
+async def test_annotations_of_a_deployment_are_wishes_unless_they_come_with_its_status(api) -> None:
+    template = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "x"}]}}
+    spec = {"selector": {"matchLabels": {"a": "b"}}, "template": template}
+    await api.create(DEPLOYMENTS, {"metadata": {"name": "d"}, "spec": spec})
+    change = {"metadata": {"annotations": {"revision": "1"}}}
+    told = await api.call("patch", DEPLOYMENTS, "d", change, sub="status")
+    assert (told["metadata"]["annotations"], told["metadata"]["generation"]) == ({"revision": "1"}, 1)
+    change = {"metadata": {"annotations": {"revision": "2"}}}
+    assert (await api.call("patch", DEPLOYMENTS, "d", change))["metadata"]["generation"] == 2
+
+
 async def test_binding_a_pod_changes_no_wish(api) -> None:
     await api.create(PODS, {"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "x"}]}})
     binding = {"metadata": {"name": "p"}, "target": {"kind": "Node", "name": "n"}}

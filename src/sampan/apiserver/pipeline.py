@@ -231,8 +231,8 @@ class Pipeline:
             defaults.apply(resource, new)
             new = hooks.prepare_part(call, subresource, new, old)
         await self._admission.mutate(call, new, old)
-        if subresource != "binding":
-            # Where a Pod runs is no wish of its author's.
+        if subresource not in ("status", "binding"):
+            # Where a Pod runs is no wish of its author's, nor is what goes with a status.
             metadata.count_change(resource, new, old)
         if broken := _broken(resource, subresource, new, old):
             raise errors.invalid(resource, name, broken)
