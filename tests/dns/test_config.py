@@ -2,9 +2,11 @@
 
 import pytest
 
-from sampan.dns.config import Forward, Hosts, Keeping, Kubernetes, Rewrite, default_corefile, read
+from sampan.dns.config import Forward, Hosts, Keeping, Kubernetes, default_corefile, read
 from sampan.dns.corefile import CorefileError
+from sampan.dns.rewrite import Rewrite
 from sampan.dns.upstream import Upstream
+from sampan.dns.wire import A
 
 DOMAIN = "cluster.local"
 KUBERNETES = "kubernetes cluster.local in-addr.arpa ip6.arpa"
@@ -90,19 +92,77 @@ def test_all_that_is_understood() -> None:
     assert only.keeping == Keeping(50, 60, 100, 10, 3600, 3)
 
 
-@pytest.mark.parametrize(
-    ("how", "name", "becomes"),
-    [
-        ("exact a.example b.example", "a.example", "b.example"),
-        ("exact a.example b.example", "x.a.example", None),
-        ("suffix .corp .example", "x.corp", "x.example"),
-        ("prefix old- new-", "old-web.example", "new-web.example"),
-        ("substring old new", "a.old.b", "a.new.b"),
-    ],
-)
-def test_names_are_rewritten(how: str, name: str, becomes: str | None) -> None:
-    (rule,) = read(block(KUBERNETES, f"rewrite name {how}"), DOMAIN).blocks[0].rewrites
-    assert rule.apply(name) == becomes
+COMMON = """
+import /etc/coredns/custom/*.server
+.:53 {
+    log . {
+        class error denial
+    }
+    errors {
+        stacktrace
+    }
+    health :8080 {
+        lameduck 5s
+    }
+    ready :8181
+    autopath @kubernetes
+    kubernetes cluster.local in-addr.arpa ip6.arpa {
+        pods insecure
+        fallthrough in-addr.arpa ip6.arpa
+        ttl 30
+    }
+    hosts /etc/coredns/NodeHosts {
+        192.0.2.8 inline.example
+        ttl 60
+        reload 15s
+        fallthrough
+    }
+    rewrite stop {
+        name regex (.*)\\.shop\\.example\\.$ {1}.shop.svc.cluster.local
+        answer name (.*)\\.shop\\.svc\\.cluster\\.local {1}.shop.example
+    }
+    template IN A dev.example {
+        match ^(?P<n>[0-9]+)[.]dev[.]example[.]$
+        answer "{{ .Name }} 60 IN A 10.0.0.{{ .Group.n }}"
+        fallthrough
+    }
+    prometheus 0.0.0.0:9153
+    import custom/*.override
+    forward . /etc/resolv.conf {
+        max_concurrent 1000
+        prefer_udp
+    }
+    cache 30 {
+        disable success cluster.local
+        disable denial cluster.local
+    }
+    loop
+    reload 10s
+    loadbalance round_robin
+}
+corp.example:53 {
+    errors
+    cache 30
+    forward . 10.150.0.1
+}
+"""
+
+
+def test_what_people_have_is_understood() -> None:
+    """Of kubeadm, k3s and clouds, with all that their manuals show."""
+    config = read(COMMON, DOMAIN, {"NodeHosts": "192.0.2.9 node.example\n"})
+    first, second = config.blocks
+    assert first.logs and first.finds_loops and first.kubernetes == Kubernetes("insecure", 30)
+    assert first.hosts == Hosts("", ("192.0.2.8 inline.example", "192.0.2.9 node.example"), 60, True)
+    assert first.rewrites[0].apply("web.shop.example") == "web.shop.svc.cluster.local"
+    made = first.templates[0].answer("7.dev.example", A)
+    assert made is not None and [record.data for record in made.answers] == [bytes((10, 0, 0, 7))]
+    assert second.zones == ("corp.example",)
+
+
+def test_a_hosts_file_elsewhere_is_the_nodes() -> None:
+    (only,) = read(block(KUBERNETES, "hosts /etc/hosts {", "fallthrough", "}"), DOMAIN, {"hosts": "x"}).blocks
+    assert only.hosts == Hosts("/etc/hosts", falls_through=True)
 
 
 @pytest.mark.parametrize(
@@ -115,7 +175,7 @@ def test_names_are_rewritten(how: str, name: str, becomes: str | None) -> None:
             block(f"{KUBERNETES} {{", "endpoint https://a", "}"),
             "line 2: kubernetes: 'endpoint https://a' is not",
         ),
-        (block(KUBERNETES, "autopath @kubernetes"), "line 3: the plugin 'autopath' is not one of sampan's"),
+        (block(KUBERNETES, "geoip /db"), "line 3: the plugin 'geoip' is not one of sampan's"),
         (block(KUBERNETES, "forward ."), "line 3: forward needs a zone and where to ask"),
         (
             block(KUBERNETES, "forward . dns.example"),

@@ -55,3 +55,20 @@ def test_what_is_wrong_is_said_with_its_line(text: str, why: str) -> None:
     with pytest.raises(CorefileError) as refusal:
         parse(text)
     assert str(refusal.value) == why
+
+
+def test_what_lies_beside_it_is_imported() -> None:
+    files = {
+        "a.override": "log\nerrors",
+        "b.override": "import c",
+        "c": "loop",
+        "x.server": "x.example {\n}\n",
+    }
+    text = ".:53 {\nimport /etc/coredns/*.override\nimport custom/*.override\n}\nimport *.server\n"
+    first, second = parse(text, files)
+    assert [directive.name for directive in first.directives] == ["log", "errors", "loop"]
+    assert second.keys == ("x.example",)
+    with pytest.raises(CorefileError, match="line 2: import: there is no 'missing'"):
+        parse(".:53 {\nimport missing\n}\n", files)
+    with pytest.raises(CorefileError, match="line 1: import: files that import each other"):
+        parse("import a", {"a": "import b", "b": "import a"})

@@ -125,3 +125,15 @@ async def test_questions_are_written_down_if_that_is_wanted(caplog: pytest.LogCa
     for _ in range(2):
         await ask(it, NAME)
     assert len([line for line in caplog.messages if f'"A IN {NAME}. udp' in line and "NOERROR" in line]) == 2
+
+
+async def test_a_template_comes_before_all_others() -> None:
+    it = responder(
+        'template IN A dev.example {\n answer "{{ .Name }} 60 IN A 10.0.0.1"\n}',
+        f'template IN A a.example {{\n answer "{{{{ .Name }}}} 60 IN CNAME {NAME}."\n}}',
+        "template IN AAAA svc.cluster.local {\n rcode NXDOMAIN\n}",
+    )
+    assert addresses(await ask(it, "any.dev.example")) == ["10.0.0.1"]
+    assert addresses(await ask(it, "a.example")) == ["10.96.0.7"]
+    assert rcode(await ask(it, NAME, wire.AAAA)) == wire.NXDOMAIN
+    assert addresses(await ask(it, NAME)) == ["10.96.0.7"]

@@ -1,7 +1,7 @@
 """The configuration as users change it."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from harness import dnstalk
 from sampan.api.resources import CONFIG_MAPS, EVENTS
@@ -28,8 +28,8 @@ async def test_what_cannot_be_read_is_not_taken_and_that_is_said() -> None:
     client = Client(FakeTransport())
     taken: list[str] = []
 
-    def configure(text: str) -> None:
-        read(text, "cluster.local")
+    def configure(text: str, files: Mapping[str, str]) -> None:
+        read(text, "cluster.local", files)
         taken.append(text)
 
     await client.create(CONFIG_MAPS, corefile_map("cluster.local"))

@@ -9,8 +9,10 @@ import ipaddress
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from sampan.dns import corefile
+from sampan.dns import corefile, rewrite, template
 from sampan.dns.corefile import CorefileError, Directive
+from sampan.dns.rewrite import Rewrite
+from sampan.dns.template import Template
 from sampan.dns.upstream import Upstream
 
 DEFAULT_TTL_S = 5
@@ -62,31 +64,12 @@ class Keeping:
 
 
 @dataclass(frozen=True, slots=True)
-class Rewrite:
-    """`exact`, `prefix`, `suffix` or `substring` of a name, and what takes its place."""
-
-    how: str
-    old: str
-    new: str
-
-    def apply(self, name: str) -> str | None:
-        """The other name; None if this one stays."""
-        old, new = self.old, self.new
-        if self.how == "exact":
-            return new if name == old else None
-        if self.how == "suffix":
-            return name.removesuffix(old) + new if name.endswith(old) else None
-        if self.how == "prefix":
-            return new + name.removeprefix(old) if name.startswith(old) else None
-        return name.replace(old, new) if old in name else None
-
-
-@dataclass(frozen=True, slots=True)
 class Block:
     """What is done about the names of some zones, in this order; "" is the root."""
 
     zones: tuple[str, ...] = ("",)
     rewrites: tuple[Rewrite, ...] = ()
+    templates: tuple[Template, ...] = ()
     hosts: Hosts | None = None
     kubernetes: Kubernetes | None = None
     forwards: tuple[Forward, ...] = ()
@@ -142,17 +125,19 @@ def default_corefile(domain: str) -> str:
 """
 
 
-def read(text: str, domain: str) -> Config:
-    """Raises CorefileError."""
+def read(text: str, domain: str, files: Mapping[str, str] | None = None) -> Config:
+    """`files`: what lies beside the Corefile, by name. Raises CorefileError."""
     blocks: list[Block] = []
     by_zone: dict[str, Block] = {}
-    for section in corefile.parse(text):
+    files = files or {}
+    for section in corefile.parse(text, files):
         block = Block(tuple(_zone(key, section.line) for key in section.keys))
         for directive in section.directives:
             meaning = _DIRECTIVES.get(directive.name)
             if meaning is None:
                 raise CorefileError(directive.line, f"the plugin {directive.name!r} is not one of sampan's")
             block = meaning(block, directive, domain)
+        block = _with_files(block, files)
         for zone in block.zones:
             if zone in by_zone:
                 raise CorefileError(section.line, f"the zone {zone or '.'!r} has a block already")
@@ -181,7 +166,10 @@ def _name(text: str) -> str:
 
 
 def _nothing(block: Block, directive: Directive, domain: str) -> Block:
-    """What is always so here: errors are logged, the text reloaded, answers rotated, health is shown."""
+    """What is always so here: errors are logged, the text reloaded, answers rotated, health is shown.
+
+    A search path needs no help (autopath): a name that is not there is answered at once.
+    """
     return block
 
 
@@ -230,6 +218,14 @@ def _hosts(block: Block, directive: Directive, domain: str) -> Block:
     if lines and not directive.arguments:
         plan = replace(plan, path="")
     return replace(block, hosts=replace(plan, lines=tuple(lines)))
+
+
+def _with_files(block: Block, files: Mapping[str, str]) -> Block:
+    """A hosts file that lies beside the Corefile is read like lines in place."""
+    if block.hosts is None or (text := files.get(corefile.beside(block.hosts.path))) is None:
+        return block
+    lines = (*block.hosts.lines, *text.splitlines())
+    return replace(block, hosts=replace(block.hosts, path="", lines=lines))
 
 
 def _forward(block: Block, directive: Directive, domain: str) -> Block:
@@ -303,16 +299,11 @@ def _cache(block: Block, directive: Directive, domain: str) -> Block:
 
 
 def _rewrite(block: Block, directive: Directive, domain: str) -> Block:
-    words = [word for word in directive.arguments if word not in ("stop", "continue")]
-    if words[:1] == ["name"] and len(words) == 3:
-        words.insert(1, "exact")
-    match words[:4]:
-        case ["name", "exact" | "prefix" | "suffix" | "substring" as how, old, new]:
-            old, new = old.lower(), new.lower()
-            if how in ("exact", "suffix"):
-                old, new = old.rstrip("."), new.rstrip(".")
-            return replace(block, rewrites=(*block.rewrites, Rewrite(how, old, new)))
-    raise CorefileError(directive.line, "rewrite knows 'name [exact|prefix|suffix|substring] OLD NEW' alone")
+    return replace(block, rewrites=(*block.rewrites, rewrite.read(directive)))
+
+
+def _template(block: Block, directive: Directive, domain: str) -> Block:
+    return replace(block, templates=(*block.templates, template.read(directive, block.zones)))
 
 
 def _whole(text: str, directive: Directive, most: int) -> int:
@@ -347,6 +338,7 @@ _DIRECTIVES: Mapping[str, Callable[[Block, Directive, str], Block]] = {
     "loadbalance": _nothing,
     "health": _nothing,
     "ready": _nothing,
+    "autopath": _nothing,
     "prometheus": _prometheus,
     "log": lambda block, directive, domain: replace(block, logs=True),
     "loop": lambda block, directive, domain: replace(block, finds_loops=True),
@@ -355,4 +347,5 @@ _DIRECTIVES: Mapping[str, Callable[[Block, Directive, str], Block]] = {
     "forward": _forward,
     "cache": _cache,
     "rewrite": _rewrite,
+    "template": _template,
 }

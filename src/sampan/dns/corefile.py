@@ -5,8 +5,9 @@ What the directives mean is known to `config`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 
 class CorefileError(ValueError):
@@ -35,9 +36,14 @@ class Section:
     line: int
 
 
-def parse(text: str) -> list[Section]:
-    """Raises CorefileError."""
-    lines = _Lines(text)
+DIRECTORY = "/etc/coredns/"
+"""Where the ConfigMap's keys would lie as files, the Corefile among them."""
+_DEEPEST = 5
+
+
+def parse(text: str, files: Mapping[str, str] | None = None) -> list[Section]:
+    """`files`: what `import` may find beside the Corefile. Raises CorefileError."""
+    lines = _Lines(text, files or {})
     sections = []
     while (found := lines.next()) is not None:
         number, words = found
@@ -87,8 +93,8 @@ def _body(lines: _Lines, opened: int) -> Iterator[tuple[str, ...]]:
 class _Lines:
     """Lines that say something, as words; a closing brace stands on a line of its own."""
 
-    def __init__(self, text: str) -> None:
-        self._lines = list(_split(text))
+    def __init__(self, text: str, files: Mapping[str, str]) -> None:
+        self._lines = list(_imported(_split(text), files))
         self._at = 0
 
     def peek(self) -> tuple[int, list[str]] | None:
@@ -98,6 +104,31 @@ class _Lines:
         found = self.peek()
         self._at += 1
         return found
+
+
+def beside(path: str) -> str:
+    """The name of a file in the Corefile's own directory; "" for one that is elsewhere."""
+    name = path.removeprefix(DIRECTORY)
+    return name if "/" not in name else ""
+
+
+def _imported(
+    lines: Iterator[tuple[int, list[str]]], files: Mapping[str, str], depth: int = 0
+) -> Iterator[tuple[int, list[str]]]:
+    """The lines of files take the place of `import FILE`; a pattern may find none."""
+    for number, words in lines:
+        if words[0] != "import" or len(words) != 2:
+            yield number, words
+            continue
+        pattern = words[1].removeprefix(DIRECTORY)
+        found = [files[name] for name in sorted(files) if fnmatchcase(name, pattern)]
+        if not found and not any(mark in pattern for mark in "*?["):
+            raise CorefileError(number, f"import: there is no {words[1]!r} beside the Corefile")
+        if found and depth == _DEEPEST:
+            raise CorefileError(number, "import: files that import each other")
+        for text in found:
+            inner = ((number, words) for _, words in _split(text))
+            yield from _imported(inner, files, depth + 1)
 
 
 def _split(text: str) -> Iterator[tuple[int, list[str]]]:

@@ -139,6 +139,9 @@ class Responder:
         return self._plain_step(block, query)
 
     def _plain_step(self, block: Block, query: Query) -> _Step:
+        for template in block.templates:
+            if (made := template.answer(query.name, query.type)) is not None:
+                return _Step(made, plugin="template")
         if (hosts := self._hosts.get(id(block))) is not None:
             found = hosts.lookup(query.name, query.type)
             if found is None and block.hosts is not None and not block.hosts.falls_through:

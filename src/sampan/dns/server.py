@@ -11,7 +11,7 @@ import asyncio
 import logging
 import socket
 import time
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,10 +82,13 @@ class DnsServer:
         self._responder = self._compose(self._default())
         self._feed.turn_to(self._responder.zone)
 
-    def configure(self, text: str) -> None:
-        """From now on as this Corefile says; an empty one is the default. Raises CorefileError."""
+    def configure(self, text: str, files: Mapping[str, str] | None = None) -> None:
+        """From now on as this Corefile says (`files`: what lies beside it); an empty one is the default.
+
+        Raises CorefileError.
+        """
         try:
-            wanted = config.read(text, self.identity.domain) if text.strip() else self._default()
+            wanted = config.read(text, self.identity.domain, files) if text.strip() else self._default()
         except CorefileError:
             self.metrics.reloads_failed += 1
             raise

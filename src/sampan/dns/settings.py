@@ -6,7 +6,7 @@ One that cannot be read is not taken; the one before holds on, and an Event at t
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from sampan.api.objects import Obj
 from sampan.api.resources import CONFIG_MAPS
@@ -18,15 +18,18 @@ from sampan.dns.upstream import Upstream
 
 log = logging.getLogger(__name__)
 
+COREFILE_KEY = "Corefile"
+Configure = Callable[[str, Mapping[str, str]], None]
+
 
 class Settings:
-    """`configure` takes a Corefile, "" for the default, and raises CorefileError."""
+    """`configure` takes a Corefile ("" for the default) and what lies beside it; it raises CorefileError."""
 
     def __init__(
-        self, informers: Informers, events: EventRecorder, configure: Callable[[str], None], default: str
+        self, informers: Informers, events: EventRecorder, configure: Configure, default: str
     ) -> None:
         self._events, self._configure = events, configure
-        self._text = default
+        self._told: Mapping[str, str] = {COREFILE_KEY: default}
         """What holds now, or was refused last."""
         self._refused = False
         self.informer = informers.informer(CONFIG_MAPS, NAMESPACE, field_selector=f"metadata.name={COREFILE}")
@@ -46,12 +49,13 @@ class Settings:
             )
 
     def _changed(self, old: Obj | None, new: Obj | None) -> None:
-        text = (new.get("data") or {}).get("Corefile", "") if new is not None else self._default
-        if text == self._text:
+        told = dict(new.get("data") or {}) if new is not None else {COREFILE_KEY: self._default}
+        if told == self._told:
             return
-        self._text = text
+        self._told = told
+        files = {name: text for name, text in told.items() if name != COREFILE_KEY}
         try:
-            self._configure(text)
+            self._configure(told.get(COREFILE_KEY, ""), files)
         except CorefileError as error:
             log.warning("dns: Corefile not taken: %s", error)
             self._refused = True
