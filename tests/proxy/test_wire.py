@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sampan.proxy import nfnetlink, wire
+from sampan.proxy.fields import IP6, MARK, PORT, PROTO, Field
 from sampan.proxy.table import MADE_ONCE, STICKY, Change, Element, Fields
 
 FE: tuple[Element, Fields] = (Element("fe4", ("10.96.0.20", "tcp", 80)), (0x01000001,))
@@ -84,17 +85,17 @@ def test_long_lists_are_split_below_the_limit_of_an_attribute() -> None:
 def test_every_element_comes_back(name: str, data: st.DataObject) -> None:
     values = {
         4: st.ip_addresses(v=4).map(str),
-        16: st.ip_addresses(v=6).map(lambda ip: wire._IP6.decode(ip.packed)),
+        16: st.ip_addresses(v=6).map(lambda ip: IP6.decode(ip.packed)),
     }
 
-    def of(fields: tuple[wire.Field, ...]) -> Fields:
+    def of(fields: tuple[Field, ...]) -> Fields:
         drawn: list[str | int] = []
         for field in fields:
-            if field is wire._PROTO:
+            if field is PROTO:
                 drawn.append(data.draw(st.sampled_from(["tcp", "udp", "sctp"])))
-            elif field is wire._PORT_FIELD:
+            elif field is PORT:
                 drawn.append(data.draw(st.integers(0, 65535)))
-            elif field in (wire._MARK_FIELD, wire._SORTED_MARK_FIELD):
+            elif field in (MARK, wire.SORTED_MARK):
                 drawn.append(data.draw(st.integers(0, 2**32 - 1)))
             else:
                 drawn.append(data.draw(values[field.width]))
