@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from sampan.cli import pools, up
+from sampan.cli import pools
+from sampan.cli.asked import Asked, choose
 from sampan.cli.cluster import Cluster
 from sampan.cli.errors import UserError
 from sampan.kubelet.network import hostnetworks
@@ -90,11 +91,11 @@ def test_a_family_of_which_none_is_chosen_keeps_its_own(tmp_path: Path) -> None:
 
 def test_pools_are_kept_and_earlier_ones_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cluster = place(tmp_path, monkeypatch)
-    for asked, now, former in [
+    for said, now, former in [
         (["192.0.2.0/24"], ["192.0.2.0/24"], []),
         (None, ["192.0.2.0/24"], ["192.0.2.0/24"]),
         (["198.51.100.0/24"], ["198.51.100.0/24"], ["192.0.2.0/24"]),
         ([], [], ["192.0.2.0/24", "198.51.100.0/24"]),
     ]:
-        kept = up._choose(cluster, up.Asked(load_balancers=asked), 1)
+        kept = choose(cluster, Asked(load_balancers=said), 1)
         assert (kept.load_balancers, kept.former_pools) == (now, former)
