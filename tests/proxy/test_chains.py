@@ -12,7 +12,7 @@ import pytest
 
 from sampan.kubelet.network import namespace
 from sampan.proxy.nft import KernelNft
-from sampan.proxy.ruleset import FamilyConstants, fixed_elements, text
+from sampan.proxy.ruleset import FamilyConstants, text
 from sampan.proxy.table import STICKY, Change, Element, Table
 
 FAMILIES = (
@@ -55,7 +55,7 @@ async def test_as_text_and_as_messages(tmp_path: Path, families: tuple[FamilyCon
     nft = KernelNft(opened, load, families)
     try:
         await nft.open()
-        await nft.replace(fixed_elements())
+        await nft.create()
         nft.apply(Change(add=tuple(MADE.items())))
         by_message = await listed()
         await load(text(families, MADE))

@@ -34,8 +34,11 @@ class Nft(Protocol):
     async def open(self) -> Table | None:
         """The elements of an earlier process' table; None when there is none."""
 
+    async def create(self) -> None:
+        """The static rules, with no elements but the fixed ones, where there were none."""
+
     async def replace(self, table: Table) -> None:
-        """The static rules and this table instead of anything that was there, in one transaction.
+        """The static rules and this table instead of those that are outdated, in one transaction.
 
         Which client goes to which endpoint is remembered.
         """

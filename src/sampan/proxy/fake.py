@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from sampan.proxy.contract import TableDrifted
 from sampan.proxy.frontends import Front
 from sampan.proxy.rules import Flows
+from sampan.proxy.ruleset import fixed_elements
 from sampan.proxy.table import Change, Table, applied
 
 
@@ -22,6 +23,9 @@ class FakeNft:
 
     async def open(self) -> Table | None:
         return None if self.table is None else dict(self.table)
+
+    async def create(self) -> None:
+        self.table = fixed_elements()
 
     async def replace(self, table: Table) -> None:
         self.table = dict(table)

@@ -8,7 +8,7 @@ from sampan.proxy import affinity, ruleset, wire
 from sampan.proxy.affinity import Client
 from sampan.proxy.contract import NftLoader, SocketFactory
 from sampan.proxy.ruleset import FamilyConstants
-from sampan.proxy.table import TABLE, Change, Table, diff
+from sampan.proxy.table import TABLE, Change, Table
 from sampan.proxy.tablelink import Listing, TableLink
 
 
@@ -28,16 +28,15 @@ class KernelNft:
         self.outdated = not self._link.has_chain(ruleset.version_chain(self._families))
         return await self.listing()
 
+    async def create(self) -> None:
+        await self._load(ruleset.text(self._families))
+
     async def replace(self, table: Table) -> None:
-        if self.outdated:
-            # Text is slow for thousands of elements, but it comes in one transaction with the rules. They
-            # serve traffic now: they must not go before ours are complete.
-            clients = await self._link.listed([f"aff{suffix}" for suffix in self._suffixes()], _clients)
-            await self._load(ruleset.text(self._families, table, affinity.clients_text(clients)))
-            self.outdated = False
-        else:
-            await self._load(ruleset.text(self._families))
-            self.apply(diff(ruleset.fixed_elements(), table))
+        # Text is slow for thousands of elements, but it comes in one transaction with the rules. Those there
+        # are serve traffic now: they must not go before ours are complete.
+        clients = await self._link.listed([f"aff{suffix}" for suffix in self._suffixes()], _clients)
+        await self._load(ruleset.text(self._families, table, affinity.clients_text(clients)))
+        self.outdated = False
 
     def apply(self, change: Change) -> None:
         if change:

@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import islice
 
 from sampan.api.objects import Obj, annotations_of, key_of, labels_of, namespace_of, uid_of
 from sampan.api.resources import ENDPOINT_SLICES, NODES, PODS, SERVICE_CIDRS, SERVICES
@@ -281,25 +282,33 @@ class Proxy:
 
     async def _make_first_table(self) -> None:
         table = await self._nft.open()
-        if table is not None:
-            self._guard.doubted = not self._nft.outdated
-            self._keys.adopt(table)
-            self._found = seating(table)
-            self._ledger = Ledger(fixed_elements() | of_set(table, MADE_ONCE))
+        if table is None:
+            # nft takes as long for the static rules as this process for thousands of Services.
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._nft.create(), name="proxy-rules")
+                await self._fill_ledger()
+            self._nft.apply(diff(fixed_elements(), self._ledger.table))
+            return
+        self._guard.doubted = not self._nft.outdated
+        self._keys.adopt(table)
+        self._found = seating(table)
+        self._ledger = Ledger(fixed_elements() | of_set(table, MADE_ONCE))
+        await self._fill_ledger()
+        if self._nft.outdated:
+            await self._nft.replace(self._ledger.table)
+        else:
+            self._nft.apply(diff(table, self._ledger.table))
+        flows = stale(flows_of(table), flows_of(self._ledger.table))
+        fronts = fronts_of(table) ^ fronts_of(self._ledger.table)
+        self._stale.put_nowait(Step(Change(), frozenset(flows), frozenset(fronts)))
+
+    async def _fill_ledger(self) -> None:
         while self._dirty:
-            noted = list(self._dirty)[:_SERVICES_PER_TURN]
+            noted = list(islice(self._dirty, _SERVICES_PER_TURN))
             for key in noted:
                 del self._dirty[key]
             self._ledger.fill(self._fragments(noted))
             await asyncio.sleep(0)
-        if table is None or self._nft.outdated:
-            await self._nft.replace(self._ledger.table)
-        else:
-            self._nft.apply(diff(table, self._ledger.table))
-        if table is not None:
-            flows = stale(flows_of(table), flows_of(self._ledger.table))
-            fronts = fronts_of(table) ^ fronts_of(self._ledger.table)
-            self._stale.put_nowait(Step(Change(), frozenset(flows), frozenset(fronts)))
 
     def _port_refused(self, service: str, port: int, error: OSError) -> None:
         obj = self._services.get(service)
