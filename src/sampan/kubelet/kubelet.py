@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 
 from sampan.api.objects import Obj, key_of, uid_of
 from sampan.api.podspec import image_references, is_terminal
@@ -18,19 +17,19 @@ from sampan.api.streams import ExecOptions, LogOptions, NodeUsage, Numbers, Page
 from sampan.client.client import Client
 from sampan.client.events import EventRecorder
 from sampan.client.informers import Informers
-from sampan.kubelet import node, preemption, preparation, pullsecrets
+from sampan.kubelet import node, preemption, pullsecrets
 from sampan.kubelet.allocatable import extended
 from sampan.kubelet.allocation import Allocation
 from sampan.kubelet.config import KubeletConfig
-from sampan.kubelet.departure import RELEASE_RETRY_S
 from sampan.kubelet.eviction.evictor import Evictor
 from sampan.kubelet.eviction.premises import Premises
 from sampan.kubelet.hooks import Hooks
 from sampan.kubelet.images.collection import ImageCollector
 from sampan.kubelet.images.contract import Image, Images
+from sampan.kubelet.leftovers import Left, Leftovers
 from sampan.kubelet.logrotation import LogRotation
 from sampan.kubelet.machine import Machine
-from sampan.kubelet.network.contract import Namespace, NetworkFault, PodNetwork
+from sampan.kubelet.network.contract import Namespace, PodNetwork
 from sampan.kubelet.network.namespace import PinnedNamespace, Traveller
 from sampan.kubelet.nodeadmission import LACKING, Rejection
 from sampan.kubelet.numbers.pages import NumberPages
@@ -39,9 +38,8 @@ from sampan.kubelet.parts import Gate, OpenGate, Parts
 from sampan.kubelet.probers import Prober
 from sampan.kubelet.references import References
 from sampan.kubelet.resolvconf import Resolver
-from sampan.kubelet.runtime.contract import Exit, Record, Runtime, RuntimeFault, Sandbox
+from sampan.kubelet.runtime.contract import Exit, Record, Runtime
 from sampan.kubelet.statics import StaticPods
-from sampan.kubelet.stopsignal import signal_number
 from sampan.kubelet.streams import Streams
 from sampan.kubelet.volumes.claims import FIELDS, Claims
 from sampan.kubelet.volumes.contract import Mounter
@@ -53,7 +51,6 @@ from sampan.kubelet.volumes.tokens import Tokens
 from sampan.kubelet.volumes.volumes import Volumes
 from sampan.kubelet.worker import Worker
 
-ORPHAN_GRACE_S = 10.0
 RESTART_S = 1.0
 """Before a worker that failed is replaced."""
 
@@ -98,8 +95,6 @@ class Kubelet:
         self._traveller: Traveller | None = None
         self._workers: dict[str, Worker] = {}
         self._group: asyncio.TaskGroup | None = None
-        self._orphans: dict[str, asyncio.Event] = {}
-        self._adopted: dict[str, tuple[Sandbox | None, list[Record]]] = {}
         mounter = mounter or LinuxMounter()
         found_kinds = kinds(
             mounter,
@@ -131,6 +126,7 @@ class Kubelet:
             allocation=self._allocation,
             gate=gate or OpenGate(),
         )
+        self._leftovers = Leftovers(self._parts)
         self._sampler = Sampler(runtime, self._pod_of)
         self._numbers = NumberPages(self._parts, self._sampler, self._pods.list, self._pod_of)
         self._collector = ImageCollector(
@@ -168,8 +164,7 @@ class Kubelet:
         await asyncio.gather(self._runtime.open(), self._images.open(), self._network.open())
         self._node.ips = self._network.node_ips
         self._node.features = self._runtime.features
-        await self._discard_unstarted()
-        self._adopted = self._found()
+        await self._leftovers.look()
         try:
             async with asyncio.TaskGroup() as group:
                 self._group = group
@@ -187,8 +182,8 @@ class Kubelet:
                 self._pods.subscribe(self._changed)
                 self._statics.look()
                 group.create_task(self._statics.run(), name="static-pods")
-                for uid in list(self._adopted):
-                    group.create_task(self._end_orphan(uid), name=f"orphan-{uid}")
+                for uid, left in self._leftovers.take_all():
+                    group.create_task(self._leftovers.end(uid, left), name=f"orphan-{uid}")
         finally:
             self._group = None
             self._parts.prober.close()
@@ -239,7 +234,7 @@ class Kubelet:
         """A Pod that is new to this process gets a worker."""
         if self._group is None:
             return
-        worker = self._employ(pod, *self._adopted.pop(uid_of(pod), (None, [])))
+        worker = self._employ(pod, self._leftovers.take(uid_of(pod)))
         known = worker.view.sandbox is not None or "startTime" in (worker.view.pod.get("status") or {})
         if (refused := self._allocation.admit(worker.view.pod, known=known)) is not None:
             self._refuse(worker, refused)
@@ -262,11 +257,11 @@ class Kubelet:
         self._node.pressures = conditions
         self._node.poke()
 
-    def _employ(self, pod: Obj, sandbox: Sandbox | None, records: list[Record]) -> Worker:
+    def _employ(self, pod: Obj, left: Left) -> Worker:
         worker = self._workers[uid_of(pod)] = Worker(self._parts, pod)
         if worker.view.static:
             self._statics.employed(worker)
-        worker.adopt(sandbox, records)
+        worker.adopt(left.sandbox, left.records)
         return worker
 
     async def _live(self, worker: Worker) -> None:
@@ -280,21 +275,19 @@ class Kubelet:
                 log.exception("Pod %s: starting over", key_of(worker.view.pod))
             await asyncio.sleep(RESTART_S)
             pod, gone = worker.view.pod, worker.view.gone
-            left = self._found().get(uid, (None, []))
+            left = self._leftovers.of(uid)
             if gone:
-                self._adopted[uid] = left
-                await self._end_orphan(uid)
+                await self._leftovers.end(uid, left)
                 break
-            worker = self._employ(pod, *left)
+            worker = self._employ(pod, left)
         self._parts.counters.forget(uid)
         del self._workers[uid]
         if worker.view.static:
             self._statics.ended(worker.view.pod)
 
     def _exited(self, container_id: str, ended: Exit) -> None:
-        if (orphan := self._orphans.get(container_id)) is not None:
-            orphan.set()
-        elif not any(worker.exited(container_id, ended) for worker in self._workers.values()):
+        known = self._leftovers.ended(container_id)
+        if not known and not any(worker.exited(container_id, ended) for worker in self._workers.values()):
             log.debug("container %s, which belongs to no Pod, ended with %d", container_id, ended.code)
 
     def _pod_of(self, uid: str) -> Obj | None:
@@ -341,50 +334,6 @@ class Kubelet:
     def _references_changed(self, uid: str) -> None:
         if (worker := self._workers.get(uid)) is not None:
             worker.references_changed()
-
-    # -- what an earlier process left
-
-    async def _discard_unstarted(self) -> None:
-        """Containers that an earlier process had created and not yet started: they are made anew."""
-        for record in list(self._runtime.records()):
-            if record.exit is None and not record.started_at_s:
-                await self._runtime.remove(record.spec.id)
-
-    def _found(self) -> dict[str, tuple[Sandbox | None, list[Record]]]:
-        """By Pod uid: what is on the node now, be it no more than volumes half made."""
-        records: Mapping[str, list[Record]] = defaultdict(list)
-        for record in self._runtime.records():
-            records[record.spec.sandbox].append(record)
-        sandboxes = {sandbox.uid: sandbox for sandbox in self._runtime.sandboxes()}
-        directories = (entry.name for entry in self.config.pods.iterdir())
-        return {
-            uid: (sandboxes.get(uid), records.get(uid, [])) for uid in {*sandboxes, *records, *directories}
-        }
-
-    async def _end_orphan(self, uid: str) -> None:
-        """Ends the containers of a Pod that was deleted while nobody looked."""
-        _, records = self._adopted.pop(uid)
-        log.info("ending containers of Pod %s, which is gone from the API", uid)
-        running = [record.spec for record in records if record.exit is None]
-        ends = {spec.id: asyncio.Event() for spec in running}
-        self._orphans.update(ends)
-        for spec in running:
-            self._runtime.signal(spec.id, signal_number(spec.stop_signal))
-        try:
-            async with asyncio.timeout(ORPHAN_GRACE_S):
-                for end in ends.values():
-                    await end.wait()
-        except TimeoutError:
-            log.info("killing what is left of Pod %s", uid)
-        # Removing the sandbox kills what still runs.
-        while True:
-            try:
-                await preparation.release(self._parts, uid)
-                break
-            except (RuntimeFault, NetworkFault, OSError) as fault:
-                log.warning("Pod %s, which is gone from the API, is still there: %s", uid, fault)
-            await asyncio.sleep(RELEASE_RETRY_S)
-        await preparation.forget(self._parts, uid)
 
     def _namespace_at(self, path: str) -> Namespace:
         if self._traveller is None:
