@@ -161,6 +161,21 @@ async def test_memory_in_use_is_not_taken_away(world: World, monkeypatch: pytest
     await world.until(lambda pod: condition_of(pod, "PodResizeInProgress") is None)
 
 
+async def test_another_wish_does_not_wait_for_the_next_try(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sampan.kubelet.podresize.RETRY_S", 36_000)
+    world.api.add(sized(memory="64Mi"))
+    await world.until(ready)
+    (record,) = world.runtime.records()
+    world.runtime.usage[record.spec.id] = Stats(0, 32 << 20, 32 << 20, 1)
+    resized(world, "100m", "16Mi")
+    await world.until(lambda pod: (condition_of(pod, "PodResizeInProgress") or {}).get("message"))
+    resized(world, "100m", "48Mi")
+    pod = await world.until(lambda pod: condition_of(pod, "PodResizeInProgress") is None)
+    assert pod["status"]["containerStatuses"][0]["resources"]["limits"]["memory"] == "48Mi"
+
+
 async def test_a_refusal_of_the_kernel_is_told(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sampan.kubelet.podresize.RETRY_S", 0.02)
     world.api.add(sized("100m"))

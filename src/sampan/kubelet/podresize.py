@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import orjson
@@ -44,6 +45,8 @@ class PodResize:
         """What the Pod's own cgroup was last told, None before the first resize."""
         self._replaced: list[ContainerView] = []
         """What is restarted for a resize that is done but for that."""
+        self._asked = asyncio.Event()
+        """Something else was granted since the last try."""
         self._open = False
 
     @property
@@ -123,6 +126,7 @@ class PodResize:
         self._begin()
 
     def _begin(self) -> None:
+        self._asked.set()
         self.view.resize = ResizeState(None, in_progress=True)
         self._say("Normal", "ResizeStarted", f"Pod resize started: {_shown(self._allocated)}")
         if self._task is None or self._task.done():
@@ -139,6 +143,7 @@ class PodResize:
         await asyncio.sleep(0)  # the view follows the Pod that was granted in this very step
         while self._lasts():
             granted = self._allocated
+            self._asked.clear()
             error = await self._apply()
             if self._allocated is not granted:
                 continue
@@ -149,7 +154,8 @@ class PodResize:
                 self._say("Warning", "ResizeError", error)
             self.view.resize = ResizeState(self.view.resize.pending, in_progress=True, error=error)
             self._again()
-            await asyncio.sleep(RETRY_S)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._asked.wait(), RETRY_S)
         if not self._replaced:
             self._end()
 
