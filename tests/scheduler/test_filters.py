@@ -175,6 +175,12 @@ def test_neighbours(wanted: Obj, other: Obj, reason: str | None) -> None:
     assert (found.reasons[0] if found else None) == reason
 
 
+def test_a_pod_that_needs_devices_waits_for_them() -> None:
+    found = refusal(pod(resourceClaims=[{"name": "gpu", "resourceClaimName": "a"}]), node())
+    assert found == Refusal(("cannot allocate all claims",), True, "DynamicResources")
+    assert refusal(pod(), node()) is None
+
+
 def test_topology_spread() -> None:
     constraint = {
         "maxSkew": 1,

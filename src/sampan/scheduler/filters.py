@@ -132,6 +132,13 @@ def volume_binding(question: Asked, info: NodeInfo) -> Refusal | None:
     return None
 
 
+def dynamic_resources(question: Asked, info: NodeInfo) -> Refusal | None:
+    """There is no driver whose devices could be allocated, so the Pod waits and does not run without."""
+    if question.pod.spec.get("resourceClaims"):
+        return Refusal(("cannot allocate all claims",), final=True)
+    return None
+
+
 def topology_spread(question: Asked, info: NodeInfo) -> Refusal | None:
     reason = "node(s) didn't match pod topology spread constraints"
     for spread in question.spreads:
@@ -169,6 +176,7 @@ FILTERS: Mapping[str, Filter] = {
     "NodeResourcesFit": resources_fit,
     "VolumeRestrictions": volume_restrictions,
     "VolumeBinding": volume_binding,
+    "DynamicResources": dynamic_resources,
     "PodTopologySpread": topology_spread,
     "InterPodAffinity": pod_affinity,
 }
