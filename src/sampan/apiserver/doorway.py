@@ -17,7 +17,8 @@ log = logging.getLogger(__name__)
 BACKLOG = 1024
 AT_ONCE = 64
 """Accepted in one turn of the loop; others have work to do as well."""
-ENTERING_MOST = 256
+ENTERING_MOST = 1024
+"""Honest clients may come in hundreds, too: when a server comes back, say."""
 PAUSE_S = 1.0
 """How long nobody is accepted if that failed: descriptors have run out, say."""
 

@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 TLS_READ_BYTES = 32 * 1024
 """What every TLS connection holds for reading; asyncio's own 256 KiB make idle clients dear."""
-WAITING_MOST = 1000
+WAITING_MOST = 2000
 """Connections without a whole request, of which each costs some 60 KiB with TLS."""
 
 
