@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sampan.apiserver.connection import Connection
-from sampan.apiserver.exchange import UPLOAD_BYTES, Exchange, Upload, chunk
+from sampan.apiserver.exchange import UPLOAD_BYTES, Exchange, Link, Upload, chunk
 
 
 class Wire:
@@ -34,7 +33,7 @@ class Wire:
 
 def exchange(**fields: Any) -> tuple[Exchange, Wire]:
     wire = Wire()
-    found = Exchange(cast(Connection, wire))
+    found = Exchange(cast(Link, wire))
     for name, value in {"method": "GET", **fields}.items():
         setattr(found, name, value)
     return found, wire
@@ -107,7 +106,7 @@ def test_a_chunk_says_how_long_it_is(data: bytes) -> None:
 
 async def test_an_upload_is_read_as_it_comes_and_full_while_it_piles_up() -> None:
     wire = Wire()
-    upload = Upload(cast(Connection, wire))
+    upload = Upload(cast(Link, wire))
     upload.feed(b"x" * UPLOAD_BYTES)
     assert upload.full
     assert len(await upload.read()) == UPLOAD_BYTES and not upload.full and wire.taken == 1
@@ -119,11 +118,11 @@ async def test_an_upload_is_read_as_it_comes_and_full_while_it_piles_up() -> Non
 async def test_who_reads_an_upload_hears_that_the_client_has_gone() -> None:
     connection = SimpleNamespace(lost=True)
     with pytest.raises(ConnectionResetError):
-        await Upload(cast(Connection, connection)).read()
+        await Upload(cast(Link, connection)).read()
 
 
 def test_what_nobody_wants_takes_no_room() -> None:
-    upload = Upload(cast(Connection, Wire()))
+    upload = Upload(cast(Link, Wire()))
     upload.drop()
     upload.feed(b"x" * UPLOAD_BYTES)
     assert not upload.full

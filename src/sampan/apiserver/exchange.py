@@ -5,25 +5,55 @@ from __future__ import annotations
 import asyncio
 import select
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
 from sampan.api.request import JSON
 from sampan.apiserver.outbox import PIECE_BYTES
 
-if TYPE_CHECKING:
-    from sampan.apiserver.connection import Connection
-
 UPLOAD_BYTES = 256 * 1024
 PHRASES = {status.value: status.phrase for status in HTTPStatus}
+
+
+class Link(Protocol):
+    """The connection that a request came by, as far as its answer is concerned.
+
+    `lost`: the client has gone, and nothing that is written arrives. `paused`: it does not read what there
+    is. `cancel_when_lost` may be set for as long as a task answers.
+    """
+
+    transport: asyncio.Transport
+    lost: bool
+    cancel_when_lost: bool
+    identity: Any
+    """Whatever authentication wants to remember about this peer."""
+
+    @property
+    def paused(self) -> bool: ...
+
+    def write(self, data: bytes) -> None: ...
+
+    async def drain(self) -> None:
+        """Waits until the peer has taken enough; raises ConnectionResetError once it has gone."""
+
+    def when_writable(self, callback: Callable[[], None] | None) -> None:
+        """`callback` runs each time the peer takes data again; one per connection."""
+
+    def finish(self, exchange: Exchange, *payload: bytes) -> None:
+        """The answer's last bytes; the next request's turn comes."""
+
+    def hand_over(self, exchange: Exchange, head: bytes) -> Duplex: ...
+
+    def upload_taken(self, upload: Upload) -> None:
+        """Somebody has read from it."""
 
 
 class Duplex:
     """The raw byte stream of a connection after an upgrade."""
 
-    def __init__(self, connection: Connection, first: bytes) -> None:
+    def __init__(self, connection: Link, first: bytes) -> None:
         self.reader = asyncio.StreamReader()
         self.reader.set_transport(connection.transport)
         self._connection = connection
@@ -54,7 +84,7 @@ class Duplex:
 class Upload:
     """The body of a request, passed on while it comes in. While it piles up, the client is not read."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Link) -> None:
         self._connection = connection
         self._pieces: deque[bytes] = deque()
         self._held_bytes = 0
@@ -126,7 +156,7 @@ class Exchange:
         "version",
     )
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Link) -> None:
         self.connection = connection
         self.method = ""
         self.path = ""

@@ -7,10 +7,10 @@ import ssl
 
 from sampan.api.request import UserInfo
 from sampan.apiserver.authz import ANONYMOUS, AUTHENTICATED
-from sampan.apiserver.connection import Connection
+from sampan.apiserver.exchange import Link
 
 
-def from_certificate(connection: Connection) -> UserInfo:
+def from_certificate(connection: Link) -> UserInfo:
     """Whom the peer's certificate names; ANONYMOUS if it has shown none."""
     tls: ssl.SSLObject | None = connection.transport.get_extra_info("ssl_object")
     certificate = tls.getpeercert() if tls is not None else None
