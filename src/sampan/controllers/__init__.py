@@ -1,1 +1,1 @@
-"""One package for each controller: informers feed a queue of keys, `reconcile(key)` observes, plans, applies."""
+"""A package for each controller: informers feed a queue of keys; `reconcile` observes, plans and applies."""
