@@ -30,7 +30,7 @@ async def test_a_client_has_so_many_connections_and_room_again_when_they_end() -
     place = "127.0.0.1", far.sockets[0].getsockname()[1]
     listener = socket.create_server(("127.0.0.1", 0))
     listener.setblocking(False)
-    server = await tcprelay.serve(listener, lambda sock: place, 2)
+    server = await tcprelay.serve(listener, lambda sock: (place,), 2)
 
     async def heard() -> tuple[bytes, asyncio.WriteTransport]:
         reader, writer = await asyncio.open_connection(*listener.getsockname())
@@ -53,3 +53,28 @@ async def test_a_client_has_so_many_connections_and_room_again_when_they_end() -
         transport.abort()
     server.close()
     far.close()
+
+
+async def test_the_first_place_that_takes_it() -> None:
+    async def greet(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"hello")
+        writer.close()
+
+    listener, far, nobody = (socket.create_server(("127.0.0.1", 0)) for _ in range(3))
+    with nobody:
+        nowhere = nobody.getsockname()
+    places = [nowhere, far.getsockname()]
+    for sock in (listener, far):
+        sock.setblocking(False)
+    server = await tcprelay.serve(listener, lambda _: places)
+    async with await asyncio.start_server(greet, sock=far), asyncio.timeout(30):
+        for expected in (b"hello", None):
+            reader, writer = await asyncio.open_connection(*listener.getsockname())
+            if expected:
+                assert await reader.read() == expected
+            else:
+                with pytest.raises(ConnectionResetError):
+                    await reader.read()
+            writer.close()
+            places.clear()
+    server.close()

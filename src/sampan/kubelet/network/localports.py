@@ -144,19 +144,21 @@ class LocalPorts:
                 "the nodes' addresses serve it",
             )
 
-    def _goal(self, port: int, version: int) -> Place:
-        """Raises ConnectionRefusedError while there is none."""
+    def _goal(self, port: int, version: int) -> list[Place]:
+        """Those of the family that was asked for come first, and take turns; none while nobody serves."""
         service = self._services.get(self._owners.get(port, ""))
         if service is not None:
             listed = self._nodes.list() if localtraffic.keeps_to_nodes(service) else ()
             nodes = {name_of(node): localtraffic.node_addresses(node) for node in listed}
             slices = self._slices.by_index(_SERVICE, key_of(service))
             found = entrances(service, slices, nodes, self._first, version)
-            if found:
-                # Those of the family that was asked for come first, and take turns.
-                near = [ip for ip in found if ip.version == found[0].version]
-                return str(near[next(self._turn) % len(near)]), port
-        raise ConnectionRefusedError(f"nobody serves node port {port}")
+            turn = next(self._turn)
+            places = []
+            for family in dict.fromkeys(ip.version for ip in found):
+                near = [ip for ip in found if ip.version == family]
+                places.append((str(near[turn % len(near)]), port))
+            return places
+        return []
 
 
 def _listener(place: Place) -> socket.socket:

@@ -32,18 +32,18 @@ _CONNECT_TIMEOUT_S = 60.0
 MOST, MOST_OF_ONE_CLIENT = 4096, 1024
 """Connections of one relay, and of one address among them."""
 
-Goal = Callable[[socket.socket], tuple[str, int]]
-"""Where the connection of this socket is to go. Raises OSError for nowhere."""
+Goal = Callable[[socket.socket], Sequence[tuple[str, int]]]
+"""Where the connection of this socket is to go: the first of these that takes it. OSError for nowhere."""
 
 
 async def relay(listener: socket.socket, excluded: Sequence[Network]) -> asyncio.Server:
     """Serves `listener`, to which connections are redirected; none is led to a network of `excluded`."""
 
-    def outside(sock: socket.socket) -> tuple[str, int]:
+    def outside(sock: socket.socket) -> Sequence[tuple[str, int]]:
         address, port = original_destination(sock)
         if any(address in network for network in excluded):
             raise ConnectionRefusedError(f"{address} is not outside")
-        return str(address), port
+        return ((str(address), port),)
 
     return await serve(listener, outside, MOST_OF_ONE_CLIENT)
 
@@ -153,9 +153,7 @@ class _Client(_Pipe):
     async def _connect(self) -> None:
         assert self.transport is not None
         try:
-            host, port = self._goal(self.transport.get_extra_info("socket"))
-            async with asyncio.timeout(_CONNECT_TIMEOUT_S):
-                _, far = await asyncio.get_running_loop().create_connection(lambda: _Pipe(self), host, port)
+            far = await self._first_of(self._goal(self.transport.get_extra_info("socket")))
         except OSError as error:
             # TimeoutError is one of them. The client's connection stands already: a reset must say it.
             log.debug("egress: %s", error)
@@ -163,6 +161,19 @@ class _Client(_Pipe):
         else:
             self.peer = far
             self.transport.resume_reading()
+
+    async def _first_of(self, places: Sequence[tuple[str, int]]) -> _Pipe:
+        for number, (host, port) in enumerate(places, 1):
+            try:
+                async with asyncio.timeout(_CONNECT_TIMEOUT_S):
+                    _, far = await asyncio.get_running_loop().create_connection(
+                        lambda: _Pipe(self), host, port
+                    )
+                return far
+            except OSError:
+                if number == len(places):
+                    raise
+        raise ConnectionRefusedError("there is nowhere to go")
 
 
 def _reset(transport: asyncio.Transport) -> None:
