@@ -144,7 +144,10 @@ async def test_exec() -> None:
         await asyncio.sleep(10)
         return 0
 
-    runtime = FakeRuntime({"slow": slow})
+    async def missing(process: Process) -> int:
+        raise FileNotFoundError("no such program")
+
+    runtime = FakeRuntime({"slow": slow, "missing": missing})
     await runtime.open()
     await runtime.start_sandbox(SandboxSpec("u", "ns", "web", "web", "/c"))
     spec = ContainerSpec("id", "u", "c", 0, (), ("serve",), {}, "/", "", (), "", "/c")
@@ -158,6 +161,10 @@ async def test_exec() -> None:
         prober.question(target(1), {"exec": {"command": ["slow", "x"]}, "timeoutSeconds": 0.05})
     )
     assert outcome.text.startswith('command timed out: "slow x" timed out after')
+    # A command that is not there says nothing about what the container does.
+    outcome = await ask(prober.question(target(1), {"exec": {"command": ["missing"]}}))
+    assert (outcome.ok, outcome.unknown) == (False, True)
+    assert outcome.text == "failed to exec in container: no such program"
 
 
 def grpc_server(*frames: bytes) -> Answer:

@@ -193,7 +193,10 @@ class _Unaskable:
 async def run_command(
     runtime: Runtime, container_id: str, argv: list[str], timeout_s: float | None
 ) -> tuple[int, str]:
-    """(exit code, output of both streams, cut). The command is ended when the time is up: TimeoutError."""
+    """(exit code, output of both streams, cut). The command is ended when the time is up: TimeoutError.
+
+    A command that cannot be run says nothing about the container, as upstream has it: RuntimeFault.
+    """
     process = await runtime.exec(container_id, argv)
     output = bytearray()
 
@@ -207,7 +210,10 @@ async def run_command(
     except (TimeoutError, asyncio.CancelledError):
         await process.kill()
         raise
-    return code, output.decode(errors="replace")
+    told = output.decode(errors="replace")
+    if not process.started:
+        raise RuntimeFault("ExecError", f"failed to exec in container: {told.strip()}")
+    return code, told
 
 
 def _no_port(name: object) -> Question:

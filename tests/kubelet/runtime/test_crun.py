@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -310,13 +311,26 @@ async def test_a_shared_process_namespace_that_was_killed_is_made_anew(node: Nod
     await node.runtime.remove_sandbox("u1")
 
 
+async def vanished(pid: int) -> None:
+    for _ in range(3000):
+        if not Path(f"/proc/{pid}").exists():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError(f"process {pid} is still there")
+
+
+async def killed(pid: int) -> None:
+    descriptor = os.pidfd_open(pid)
+    signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+    await asyncio.to_thread(select.select, [descriptor], [], [], 30)
+    os.close(descriptor)
+
+
 async def test_what_a_runtime_leaves_behind_is_buried(node: Node, tmp_path: Path) -> None:
     (tmp_path / "crun").symlink_to("/bin/sleep")
     script = f"{tmp_path}/crun 0.1 >/dev/null 2>&1 & echo $!"
-    left = int((await run(["sh", "-c", script], deadline_s=5)).output)
-    assert Path(f"/proc/{left}").exists()
-    await asyncio.sleep(0.3)
-    assert not Path(f"/proc/{left}").exists()
+    left = int((await run(["sh", "-c", script], deadline_s=30)).output)
+    await vanished(left)
 
 
 async def test_host_network_is_the_nodes(node: Node) -> None:
@@ -464,6 +478,7 @@ async def test_a_command_that_cannot_start_says_so(node: Node) -> None:
     assert process.stderr is not None
     assert b"not found" in await process.stderr.read()
     assert await process.wait() == 126
+    assert not process.started
     process = await node.runtime.exec(container_id, ["/nope"], tty=True)
     assert b"not found" in await process.stdout.read()
     assert await process.wait() == 126
@@ -552,7 +567,7 @@ async def test_after_kill_9_everything_is_taken_over(node: Node) -> None:
     done = await asyncio.to_thread(subprocess.run, crash, capture_output=True, text=True)
     assert done.returncode == -signal.SIGKILL, done.stderr
     os.kill(int((node.root / "containers" / "conmonless" / "conmon.pid").read_text()), signal.SIGKILL)
-    await asyncio.sleep(1.2)
+    await asyncio.sleep(1.2)  # meanwhile `ends` ends, with nobody to hear of it
     node.runtime = node.another()
     await node.runtime.open()
     records = {record.spec.id: record for record in node.runtime.records()}
@@ -583,9 +598,9 @@ async def test_a_sandbox_lost_in_a_reboot_is_made_again(node: Node) -> None:
     container_id = await node.start("sleep", "100")
     await node.runtime.close()
     # What a reboot does: no process, no mount.
-    os.kill(int((node.root / "containers" / container_id / "conmon.pid").read_text()), signal.SIGKILL)
-    os.kill(int((node.root / "containers" / container_id / "pidfile").read_text()), signal.SIGKILL)
-    await asyncio.sleep(0.1)
+    for name in ("conmon.pid", "pidfile"):
+        pid = int((node.root / "containers" / container_id / name).read_text())
+        await killed(pid)
     mounts.detach_below(node.root)
     node.runtime = node.another()
     await node.runtime.open()

@@ -147,6 +147,8 @@ class _Stdin(pipes.Outlet):
 class Attachment:
     """Keeps contract.ExecProcess; but `kill` only lets go of the container, it does not end it."""
 
+    started = True
+
     def __init__(
         self, connected: socket.socket, bundle: Path, ended: Awaitable[int], *, stdin: bool, tty: bool
     ) -> None:

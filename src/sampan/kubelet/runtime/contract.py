@@ -219,6 +219,10 @@ class ExecProcess(Protocol):
     stdout: asyncio.StreamReader
     stderr: asyncio.StreamReader | None
 
+    @property
+    def started(self) -> bool:
+        """Once it has ended: whether it ever began. If not, its output says why, and its code is 126."""
+
     def resize(self, columns: int, rows: int) -> None: ...
 
     async def wait(self) -> int: ...

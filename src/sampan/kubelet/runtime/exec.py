@@ -56,6 +56,7 @@ class CrunExec:
         self.stdin: asyncio.StreamWriter | None = None
         self.stdout = asyncio.StreamReader()
         self.stderr: asyncio.StreamReader | None = None
+        self.started = True
         self._child, self._pid_file = child, pid_file
         self._pty = -1
         self._transports: list[asyncio.BaseTransport] = []
@@ -92,13 +93,13 @@ class CrunExec:
 
     async def _finish(self, files: Sequence[Path]) -> int:
         code = await self._child.wait()
-        started = self._command_pid() > 0
+        self.started = code != _NOT_STARTED or self._command_pid() > 0
         if self._pty >= 0:
             os.close(self._pty)
             self._pty = -1
         for file in files:
             file.unlink(missing_ok=True)
-        return _CANNOT_RUN if code == _NOT_STARTED and not started else code
+        return code if self.started else _CANNOT_RUN
 
 
 async def start(command: Command, *, stdin: bool) -> CrunExec:

@@ -52,6 +52,8 @@ class Process:
         """Signals that the program does not die of; SIGKILL always ends it."""
         self.size = (80, 24)
         self.killed = asyncio.Event()
+        self.started = True
+        """A program that raises FileNotFoundError never began."""
         self._out = out
 
     def write(self, text: str | bytes, *, error: bool = False) -> None:
@@ -137,6 +139,10 @@ class FakeExec:
             process.stdin.feed_eof()
         self.stdout, self.stderr = streams.stdout, streams.stderr
         self._process, self._task = process, task
+
+    @property
+    def started(self) -> bool:
+        return self._process.started
 
     def resize(self, columns: int, rows: int) -> None:
         self._process.size = (columns, rows)
@@ -358,6 +364,10 @@ class FakeRuntime:
         try:
             await asyncio.wait({program, *ends}, return_when=asyncio.FIRST_COMPLETED)
             return program.result() if program.done() else 137
+        except FileNotFoundError as error:
+            process.started = False
+            process.write(str(error))
+            return 126
         finally:
             for task in (program, *ends):
                 task.cancel()
