@@ -80,16 +80,12 @@ def test_named_ports_differ_from_pod_to_pod():
     assert podspec.resolve_port(web, 80) == 80
 
 
-def test_ready_terminal_active_available():
+def test_ready_terminal_active():
     ready = {"type": "Ready", "status": "True", "lastTransitionTime": "2025-01-01T00:00:10Z"}
     running = {**pod(), "status": {"phase": "Running", "conditions": [ready]}}
-    ready_at = 1735689610.0
     assert podspec.is_ready(running)
     assert podspec.is_active(running)
     assert not podspec.is_terminal(running)
-    assert podspec.is_available(running, 0, ready_at)
-    assert not podspec.is_available(running, 30, ready_at + 29)
-    assert podspec.is_available(running, 30, ready_at + 30)
     assert podspec.is_terminal({"status": {"phase": "Failed"}})
     assert not podspec.is_active({"metadata": {"deletionTimestamp": "x"}, "status": {}})
 

@@ -9,7 +9,6 @@ from typing import Any
 import orjson
 
 from sampan.api import quantity
-from sampan.api.clock import parse_time
 from sampan.api.names import safe_encode
 from sampan.api.objects import Obj, condition_is_true, condition_of, is_deleting
 
@@ -222,19 +221,6 @@ def is_active(pod: Obj) -> bool:
 
 def is_ready(pod: Obj) -> bool:
     return condition_is_true(pod, "Ready")
-
-
-def is_available(pod: Obj, min_ready_s: float, now_s: float) -> bool:
-    """Ready for at least `min_ready_s` seconds."""
-    condition = condition_of(pod, "Ready")
-    if condition is None or condition.get("status") != "True":
-        return False
-    since: str = condition.get("lastTransitionTime") or ""
-    return not min_ready_s or (bool(since) and parse_time(since) + min_ready_s <= now_s)
-
-
-def is_scheduled(pod: Obj) -> bool:
-    return bool(pod["spec"].get("nodeName"))
 
 
 def pod_ips(pod: Obj) -> list[str]:

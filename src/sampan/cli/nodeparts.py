@@ -55,7 +55,6 @@ class NodeParts:
     def __init__(
         self, node: NodeNamespace, settings: NodeSettings, reader: Client, informers: Informers, own: Client
     ) -> None:
-        self._node, self._settings, self._informers = node, settings, informers
         plan = node.plan
         self.proxy = Proxy(
             reader,

@@ -54,17 +54,6 @@ def table(
     }
 
 
-def status_table(status: Obj) -> Obj:
-    """A Status as a Table, for the few answers that are one (deletions)."""
-    return {
-        "kind": "Table",
-        "apiVersion": "meta.k8s.io/v1",
-        "metadata": {},
-        "columnDefinitions": [column.definition() for column in core.STATUS.columns],
-        "rows": [{"cells": core.STATUS.cells(status, 0.0), "object": status}],
-    }
-
-
 def _printer(resource: Resource, subresource: str) -> Printer:
     if subresource == "scale":
         return workloads.PRINTERS["autoscaling", "scale"]

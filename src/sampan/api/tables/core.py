@@ -169,5 +169,3 @@ PRINTERS: dict[tuple[str, str], Printer] = {
     ),
     ("node.k8s.io", "runtimeclasses"): printer(NAME, text("Handler", at("handler")), AGE),
 }
-
-STATUS = printer(text("Status", at("status")), text("Reason", at("reason")), text("Message", at("message")))

@@ -7,7 +7,7 @@ kernel knows better. Reads a few small files, nothing blocks.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,10 +18,6 @@ class Observation:
 
     available: int
     capacity: int
-
-
-Observe = Callable[[], Mapping[str, Observation]]
-"""Signal -> what was seen of it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,10 +58,6 @@ def below(root: Path, points: list[MountPoint]) -> list[str]:
     return list(inside)[::-1]
 
 
-def is_mounted(path: Path) -> bool:
-    return any(point.target == str(path) for point in table())
-
-
 def share(root: Path) -> None:
     """Makes `root` a shared mount of its own, also where a disk is mounted at it. Idempotent."""
     target, own = str(root), _onto_itself(root, table())
