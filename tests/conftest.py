@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from harness.node import Node
@@ -21,6 +22,14 @@ ON_A_NODE = ("/e2e/", "/conformance/")
 AMONG_FAKES = ("/controllers/", "/scheduler/")
 """Where nothing is real, neither is time."""
 numbers = itertools.count(1)
+
+
+# The same examples in every run, however long one takes: what chance finds is found by whoever looks for it
+# (HYPOTHESIS_PROFILE=explore) and gets a test of its own.
+SLOW = {"deadline": None, "suppress_health_check": [hypothesis.HealthCheck.too_slow]}
+hypothesis.settings.register_profile("suite", derandomize=True, **SLOW)
+hypothesis.settings.register_profile("explore", **SLOW)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 
 
 def pytest_configure(config: pytest.Config) -> None:

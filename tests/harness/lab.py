@@ -6,12 +6,13 @@ import asyncio
 import contextlib
 import functools
 import socket
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import cast
 from uuid import uuid4
 
-from sampan.api.objects import Obj
+from sampan.api.objects import Obj, key_of
+from sampan.api.resources import ENDPOINT_SLICES, PODS, SERVICES
 from sampan.client.client import Client
 from sampan.client.fake import FakeTransport
 from sampan.client.informers import Informers
@@ -75,7 +76,7 @@ class Place:
             return socket.socket(family, kind | socket.SOCK_NONBLOCK)
         return await self._lab.node.traveller.socket(self.path, family, kind)
 
-    async def ask(self, address: str, port: int, timeout_s: float = 2.0) -> str:
+    async def ask(self, address: str, port: int, timeout_s: float = 30.0) -> str:
         """The answer of one new TCP connection: who answered, and whom it saw."""
         loop = asyncio.get_running_loop()
         with await self.socket(socket.SOCK_STREAM, address) as sock:
@@ -125,6 +126,7 @@ class Lab:
         self.inside = Place(self, node.path, *node.plan.node_ips)
         self.closing: list[Callable[[], None]] = []
         self.pods: list[Path] = []
+        self._proxies: list[Proxy] = []
 
     def config(self) -> ProxyConfig:
         return ProxyConfig(
@@ -156,8 +158,11 @@ class Lab:
                 for task in tasks:
                     if task.done():
                         task.result()
+            self._proxies.append(proxy)
             yield proxy
         finally:
+            if proxy in self._proxies:
+                self._proxies.remove(proxy)
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -170,10 +175,28 @@ class Lab:
         return Place(self, str(pin), *addresses.ips)
 
     async def settle(self) -> None:
-        """Lets what was just stored reach the kernel."""
-        for _ in range(20):
-            await asyncio.sleep(0)
-        await asyncio.sleep(0.02)
+        """Returns when the kernel knows everything that the API has, and has forgotten what went."""
+        for proxy in self._proxies:
+            async with asyncio.timeout(30):
+                while not self._told(proxy):  # noqa: ASYNC110 (it is somebody else's state)
+                    await asyncio.sleep(0.001)
+                await proxy._flows_forgotten()
+
+    def _told(self, proxy: Proxy) -> bool:
+        followed = (
+            (proxy._services, self.api.objects(SERVICES)),
+            (proxy._slices, self.api.objects(ENDPOINT_SLICES)),
+            (proxy._pods, [pod for pod in self.api.objects(PODS) if pod["spec"].get("nodeName") == NODE]),
+        )
+        known = all(same(stored, informer.list()) for informer, stored in followed)
+        return known and proxy._ready and not proxy._arranged
+
+
+def same(stored: Iterable[Obj], seen: Iterable[Obj]) -> bool:
+    def versions(objects: Iterable[Obj]) -> set[tuple[str, str]]:
+        return {(key_of(obj), obj["metadata"]["resourceVersion"]) for obj in objects}
+
+    return versions(stored) == versions(seen)
 
 
 @contextlib.asynccontextmanager

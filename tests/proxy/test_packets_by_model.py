@@ -32,7 +32,7 @@ ASKED = 40
 """So many packets are sent after each change, of all that there could be."""
 TRIES = 3
 """Each as often, because endpoints are drawn."""
-TIMEOUTS_S = (0.5, 5.0)
+TIMEOUTS_S = (0.5, 5.0, 15.0)
 """Without an answer a packet is taken for dropped; where it should not have been, for slow at first."""
 RESOURCES = {"Service": SERVICES, "EndpointSlice": ENDPOINT_SLICES}
 

