@@ -73,7 +73,7 @@ class World:
     def pod(self, name: str = "web") -> Obj | None:
         return self.api.get(PODS, name, "default")
 
-    async def until(self, holds: Callable[[Obj], object], name: str = "web", within_s: float = 3.0) -> Obj:
+    async def until(self, holds: Callable[[Obj], object], name: str = "web", within_s: float = 30.0) -> Obj:
         deadline = time.monotonic() + within_s
         while time.monotonic() < deadline:
             pod = self.pod(name)
@@ -82,13 +82,13 @@ class World:
             await asyncio.sleep(0.002)
         raise AssertionError(f"never so: {self.pod(name)}")
 
-    async def comes_true(self, looks: Callable[[], bool], within_s: float = 5.0) -> None:
+    async def comes_true(self, looks: Callable[[], bool], within_s: float = 30.0) -> None:
         deadline = time.monotonic() + within_s
         while not looks():
             assert time.monotonic() < deadline, "it never came true"
             await asyncio.sleep(0.005)
 
-    async def until_gone(self, name: str = "web", within_s: float = 3.0) -> None:
+    async def until_gone(self, name: str = "web", within_s: float = 30.0) -> None:
         deadline = time.monotonic() + within_s
         while self.pod(name) is not None:
             assert time.monotonic() < deadline, self.pod(name)

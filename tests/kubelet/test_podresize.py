@@ -16,6 +16,8 @@ from sampan.api.resources import PODS
 from sampan.kubelet.runtime.contract import Resources, RuntimeFault, Stats
 from sampan.kubelet.runtime.fake import Process
 
+pytestmark = pytest.mark.virtual_time
+
 
 def sized(cpu: str = "100m", memory: str = "", name: str = "web", **container: Any) -> Obj:
     limits = {"cpu": cpu} | ({"memory": memory} if memory else {})

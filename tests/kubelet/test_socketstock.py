@@ -5,9 +5,13 @@ from __future__ import annotations
 import asyncio
 import socket
 
+import pytest
+
 from sampan.kubelet.network.contract import NetworkFault
 from sampan.kubelet.network.fake import Here
 from sampan.kubelet.socketstock import MANY, SocketStock
+
+pytestmark = pytest.mark.virtual_time
 
 
 class Counted(Here):

@@ -9,6 +9,8 @@ import pytest
 from sampan.apiserver.streams import pipe
 from sampan.apiserver.streams.pipe import LIMIT_BYTES, Pipe
 
+pytestmark = pytest.mark.virtual_time
+
 
 def here() -> bool:
     return False

@@ -7,6 +7,8 @@ import pytest
 
 from sampan.apiserver.streams import spdy
 
+pytestmark = pytest.mark.virtual_time
+
 
 class Pipe:
     """Keeps spdy.Bytes between a test and a Connection."""

@@ -8,6 +8,8 @@ import pytest
 from sampan.kubelet.runtime.contract import Exit
 from sampan.kubelet.runtime.exits import ExitDirectory, unseen, verdict
 
+pytestmark = pytest.mark.virtual_time
+
 
 @pytest.mark.parametrize(
     ("code", "oom_file", "oom"),

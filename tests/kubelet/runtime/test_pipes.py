@@ -8,6 +8,8 @@ import pytest
 
 from sampan.kubelet.runtime import pipes
 
+pytestmark = pytest.mark.virtual_time
+
 
 def descriptors() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
