@@ -149,3 +149,15 @@ async def test_failures_on_order_and_a_record_of_what_came(client: Client, trans
         Action("deletecollection", "pods", "ns/"),
     ]
     assert transport.objects(PODS) == []
+
+
+async def test_a_status_is_merged_into_the_object_that_was_meant(client: Client) -> None:
+    shown = await client.get(PODS, "a", "ns")
+    for kind, status in (("Ready", "True"), ("Initialized", "True"), ("Ready", "False")):
+        condition = {"type": kind, "status": status}
+        changed = await client.patch_status(PODS, shown, {"conditions": [condition]})
+    conditions = {each["type"]: each["status"] for each in changed["status"]["conditions"]}
+    assert conditions == {"Ready": "False", "Initialized": "True"}
+    assert changed["status"]["phase"] == "Running"
+    another = {"metadata": {**shown["metadata"], "uid": "another"}}
+    assert await code_of(client.patch_status(PODS, another, {"phase": "Failed"})) == 409

@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
 
 from sampan.api.objects import Obj, name_of, namespace_of, uid_of
-from sampan.api.request import MERGE_PATCH, Request, Transport, WatchEvent
+from sampan.api.request import MERGE_PATCH, STRATEGIC_MERGE_PATCH, Request, Transport, WatchEvent
 from sampan.api.resources import PODS, Resource
 from sampan.client.errors import Unreachable
 
@@ -82,6 +82,17 @@ class Client:
             "patch", resource, namespace, name, subresource, dict(params or {}), patch, content_type
         )
         return await self._call(request)
+
+    async def patch_status(self, resource: Resource, obj: Obj, status: Obj) -> Obj:
+        """Merges `status` into the object's, conditions by their type; 409 if another has its name by now."""
+        return await self.patch(
+            resource,
+            name_of(obj),
+            {"metadata": {"uid": uid_of(obj)}, "status": status},
+            namespace=namespace_of(obj),
+            content_type=STRATEGIC_MERGE_PATCH,
+            subresource="status",
+        )
 
     async def delete(
         self,

@@ -191,11 +191,6 @@ class FakeTransport:
     def _update(self, request: Request) -> Obj:
         body = _body(request)
         old = self._present(request)
-        asked = body["metadata"].get("resourceVersion")
-        if asked and asked != old["metadata"]["resourceVersion"]:
-            raise errors.conflict(request.resource, request.name)
-        if (uid := body["metadata"].get("uid")) and uid != old["metadata"]["uid"]:
-            raise errors.conflict(request.resource, request.name, f"Precondition failed: UID {uid}")
         return self._replace(request, old, body)
 
     def _patch(self, request: Request) -> Obj:
@@ -206,8 +201,13 @@ class FakeTransport:
         return self._replace(request, old, new)
 
     def _replace(self, request: Request, old: Obj, body: Obj) -> Obj:
-        """Stores of `body` what the (sub)resource owns."""
+        """Stores of `body` what the (sub)resource owns. 409 if it was made of another object or revision."""
         resource = request.resource
+        asked = body["metadata"].get("resourceVersion")
+        if asked and asked != old["metadata"]["resourceVersion"]:
+            raise errors.conflict(resource, request.name)
+        if (uid := body["metadata"].get("uid")) and uid != old["metadata"]["uid"]:
+            raise errors.conflict(resource, request.name, f"Precondition failed: UID {uid}")
         new = mutable(old)
         if request.subresource in ("status", "approval"):
             new["status"] = body.get("status") or {}

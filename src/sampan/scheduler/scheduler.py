@@ -14,9 +14,8 @@ from dataclasses import replace
 
 from sampan.api.clock import now
 from sampan.api.errors import StatusError
-from sampan.api.objects import Obj, condition_of, is_deleting, labels_of, name_of, namespace_of, uid_of
+from sampan.api.objects import Obj, condition_of, is_deleting, labels_of, name_of, uid_of
 from sampan.api.podspec import is_terminal, occupied
-from sampan.api.request import STRATEGIC_MERGE_PATCH
 from sampan.api.resources import NAMESPACES, NODES, PODS
 from sampan.client.client import Client
 from sampan.client.events import EventRecorder
@@ -222,14 +221,7 @@ class Scheduler:
             "lastTransitionTime": (said or {}).get("lastTransitionTime") or now(),
         }
         try:
-            await self._client.patch(
-                PODS,
-                name_of(pod),
-                {"metadata": {"uid": uid_of(pod)}, "status": {"conditions": [condition]}},
-                namespace=namespace_of(pod),
-                content_type=STRATEGIC_MERGE_PATCH,
-                subresource="status",
-            )
+            await self._client.patch_status(PODS, pod, {"conditions": [condition]})
         except (StatusError, OSError) as error:
             # The Pod has gone, or its next try says it again.
             log.info("scheduler: %s: condition not written: %s", name_of(pod), error)

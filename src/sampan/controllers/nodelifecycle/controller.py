@@ -17,7 +17,6 @@ from sampan.api.clock import format_time
 from sampan.api.errors import StatusError
 from sampan.api.objects import Obj, condition_of, is_deleting, key_of, mutable, name_of, namespace_of, uid_of
 from sampan.api.podspec import is_ready, is_terminal
-from sampan.api.request import STRATEGIC_MERGE_PATCH
 from sampan.api.resources import LEASES, NODES, PODS
 from sampan.client.client import Client
 from sampan.client.controller import Controller
@@ -152,7 +151,7 @@ class NodeLifecycleController:
                 continue
             condition = {**ready, "status": "False", "lastTransitionTime": format_time(time.time())}
             self._events.event(pod, "Warning", "NodeNotReady", "Node is not ready")
-            await self._patch_conditions(pod, condition)
+            await self._patch_condition(pod, condition)
 
     # --- Pods
 
@@ -183,23 +182,16 @@ class NodeLifecycleController:
             "message": "Taint manager: deleting due to NoExecute taint",
             "lastTransitionTime": format_time(time.time()),
         }
-        await self._patch_conditions(pod, condition)
+        await self._patch_condition(pod, condition)
         try:
             await self._client.delete(PODS, name_of(pod), namespace=namespace_of(pod), uid=uid_of(pod))
         except StatusError as error:
             if error.code not in (404, 409):
                 raise
 
-    async def _patch_conditions(self, pod: Obj, condition: Obj) -> None:
+    async def _patch_condition(self, pod: Obj, condition: Obj) -> None:
         try:
-            await self._client.patch(
-                PODS,
-                name_of(pod),
-                {"metadata": {"uid": uid_of(pod)}, "status": {"conditions": [condition]}},
-                namespace=namespace_of(pod),
-                content_type=STRATEGIC_MERGE_PATCH,
-                subresource="status",
-            )
+            await self._client.patch_status(PODS, pod, {"conditions": [condition]})
         except StatusError as error:
             if error.code not in (404, 409):
                 raise

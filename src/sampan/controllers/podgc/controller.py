@@ -13,7 +13,6 @@ from sampan.api.clock import format_time
 from sampan.api.errors import StatusError
 from sampan.api.objects import Obj, is_deleting, name_of, namespace_of, uid_of
 from sampan.api.podspec import is_terminal
-from sampan.api.request import STRATEGIC_MERGE_PATCH
 from sampan.api.resources import NODES, PODS
 from sampan.client.client import Client
 from sampan.client.controller import Controller
@@ -126,15 +125,7 @@ class PodGarbageCollector:
                 "lastTransitionTime": format_time(time.time()),
             }
             status["conditions"] = [condition]
-        pod = doomed.pod
-        await self._client.patch(
-            PODS,
-            name_of(pod),
-            {"metadata": {"uid": uid_of(pod)}, "status": status},
-            namespace=namespace_of(pod),
-            content_type=STRATEGIC_MERGE_PATCH,
-            subresource="status",
-        )
+        await self._client.patch_status(PODS, doomed.pod, status)
 
 
 def _node_of(pod: Obj) -> Iterable[str]:
