@@ -60,6 +60,7 @@ from sampan.kubelet.network.hostroutes import HostRoutes
 from sampan.kubelet.network.localports import LocalPorts
 from sampan.kubelet.network.node import NodeNamespace, ensure_node
 from sampan.kubelet.network.routes import NodeRoutes
+from sampan.kubelet.network.uplinkwatch import UplinkWatch
 from sampan.scheduler.scheduler import Scheduler
 from sampan.store.sqlite import SqliteStore
 
@@ -233,6 +234,10 @@ class Assembly:
             joined.cancel()
             stopped.cancel()
 
+    async def _mend(self, node: NodeNamespace) -> None:
+        """The node as it is to be by now."""
+        await NodeNamespace(replace(node.plan, lan=self._lan()), node.traveller).ensure()
+
     def _grow(self, nodes: Fleet, node: NodeNamespace) -> None:
         """There may be more nodes than before (SIGHUP); the first of them needs a network to share."""
 
@@ -278,7 +283,9 @@ class Assembly:
             yield part
 
         yield "routes", NodeRoutes(node, informers, name).run()
-        yield "host-routes", HostRoutes(node.plan, informers).run()
+        host_routes = HostRoutes(node.plan, informers)
+        yield "host-routes", host_routes.run()
+        yield "uplink", UplinkWatch(node.plan, lambda: self._mend(node), host_routes.renew).run()
         yield "local-ports", LocalPorts(node.plan, informers, EventRecorder(manager, "sampan")).run()
         ca_hash = discovery.hash_of(server.pki.ca.read_bytes())
         nodes = Fleet(self._cluster, manager, server.server_url, ca_hash)

@@ -24,6 +24,7 @@ def route(text: str, index: int = LINK, protocol: int = PROTOCOL_STATIC) -> Rout
         (route("100.65.0.0/24"), True),
         (route("fd00:65::/64"), True),
         (route("192.0.2.0/24"), False),
+        (route("100.64.0.0/24"), False),
         (route("10.244.3.0/24"), False),
         (route("fd73:616d:7000:200::/112"), False),
         (route("100.65.0.0/24", index=8), False),

@@ -50,6 +50,7 @@ class Link:
     name: str
     peer_index: int
     alias: str
+    up: bool = True
 
 
 def create_veth(end: LinkEnd, peer: LinkEnd, peer_namespace_fd: int, mtu: int = 0) -> Request:
@@ -114,10 +115,11 @@ def links(replies: Iterable[Reply]) -> list[Link]:
     found = []
     for reply in replies:
         if reply.kind == NEW_LINK:
-            _, _, index, _, _ = _LINK.unpack_from(reply.body)
+            _, _, index, flags, _ = _LINK.unpack_from(reply.body)
             values = attributes(reply.body, _LINK.size)
             peer = struct.unpack("=I", values[_IFLA_LINK])[0] if _IFLA_LINK in values else 0
-            found.append(Link(index, _text(values.get(_IFLA_NAME)), peer, _text(values.get(_IFLA_ALIAS))))
+            name, alias = _text(values.get(_IFLA_NAME)), _text(values.get(_IFLA_ALIAS))
+            found.append(Link(index, name, peer, alias, bool(flags & UP)))
     return found
 
 

@@ -117,8 +117,16 @@ class HostRoutes:
             self._changed.clear()
             asked = self._wanted()
             if asked or self._held:
-                await asyncio.to_thread(functools.partial(self._bring_to, asked))
+                try:
+                    await asyncio.to_thread(functools.partial(self._bring_to, asked))
+                except OSError as error:  # the link is gone; whoever mends it has all routes made anew
+                    log.warning("the host's routes wait for its link into the cluster: %s", error)
             await self._changed.wait()
+
+    def renew(self) -> None:
+        """They may all be gone."""
+        self._held.clear()
+        self._changed.set()
 
     def _service_changed(self, old: Obj | None, new: Obj | None) -> None:
         key = key_of(new or old or {})

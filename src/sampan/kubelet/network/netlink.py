@@ -26,7 +26,7 @@ Interface: TypeAlias = IPv4Interface | IPv6Interface
 Network: TypeAlias = IPv4Network | IPv6Network
 
 NLMSG_ERROR, NLMSG_DONE = 2, 3
-NEW_ADDRESS, GET_ADDRESS = 20, 22
+NEW_ADDRESS, DEL_ADDRESS, GET_ADDRESS = 20, 21, 22
 NEW_ROUTE, DEL_ROUTE, GET_ROUTE = 24, 25, 26
 NEW_NEIGHBOUR, DEL_NEIGHBOUR = 28, 29
 NEW_RULE = 32
@@ -288,6 +288,15 @@ def routes(replies: Iterable[Reply]) -> list[Route]:
             version = 4 if family == socket.AF_INET else 6
             found.append(Route(network, index, table, version, protocol, gateway))
     return found
+
+
+def link_of(reply: Reply) -> int:
+    """The index of the link that a message about a link, an address or a route is about; 0 for none."""
+    if reply.kind in (NEW_ROUTE, DEL_ROUTE):
+        packed = attributes(reply.body, _ROUTE.size).get(_RTA_OIF, bytes(4))
+    else:
+        packed = reply.body[4:8]  # of both headers
+    return int(struct.unpack("=I", packed)[0])
 
 
 def mac_of(address: Address) -> bytes:

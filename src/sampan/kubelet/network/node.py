@@ -186,11 +186,17 @@ class NodeNamespace:
             if any(family.version == 6 for family in plan.families):
                 for name, value in _HOST_SYSCTLS.items():
                     Path("/proc/sys/net/ipv6/conf", plan.host_link, name).write_text(value)
+            requests = [
+                request for family in plan.families for request in netlink.own_address(family.host, index)
+            ]
+            rtnetlink.carry_out(sock, requests)
             routes = hostnetworks.main_table(sock)
             held = {route.network: route.index for route in routes}
-            requests: list[Request] = []
+            requests = []
             for family in plan.families:
-                requests += netlink.own_address(family.host, index)
+                if family.host.network not in held:  # it came with the address, and somebody took it away
+                    own, link = family.host, netlink.SCOPE_LINK
+                    requests.append(netlink.add_route(own.network, index, source=own.ip, scope=link))
                 ranges = (family.cluster_cidr, family.service_cidr, *family.load_balancers)
                 requests += self._host_requests(family, index, ranges, held)
             rtnetlink.carry_out(sock, requests)
