@@ -56,7 +56,7 @@ def test_a_process_may_end_by_itself(cluster: Cluster, start: Start) -> None:
     process = start("willing")
     assert cluster.running_pid() == process.pid
     down._stop(cluster)
-    assert process.wait(5) == 0
+    assert process.wait(30) == 0
     assert cluster.running_pid() is None
 
 
@@ -64,7 +64,7 @@ def test_one_that_does_not_is_killed(cluster: Cluster, start: Start, monkeypatch
     monkeypatch.setattr(down, "STOP_TIMEOUT_S", 0.05)
     process = start("stubborn")
     down._stop(cluster)
-    assert process.wait(5) == -9
+    assert process.wait(30) == -9
 
 
 def test_a_pid_that_nobody_holds_the_lock_with_is_left_alone(cluster: Cluster, start: Start) -> None:

@@ -209,7 +209,7 @@ def test_nobody_is_refused_while_the_node_is_dead(mortal: Node) -> None:
     for _ in range(2):
         mortal.kill()
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as waiting:
-            waiting.settimeout(20)
+            waiting.settimeout(60)
             waiting.sendto(question("kubernetes.default.svc.cluster.local."), (ip, 53))
             mortal.up()  # the question lies in the socket of a process that is no more
             assert addresses(waiting.recv(512))

@@ -134,7 +134,7 @@ def test_port_forward(cluster, web: int, websockets: str) -> None:
             assert process.stdout is not None
             port = process.stdout.readline().split("127.0.0.1:")[1].split(" ")[0]
             for _ in range(3):
-                with urllib.request.urlopen(f"http://127.0.0.1:{port}/page", timeout=10) as answer:
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/page", timeout=30) as answer:
                     assert len(answer.read()) == 500_000
         finally:
             process.terminate()

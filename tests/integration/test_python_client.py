@@ -38,7 +38,7 @@ def test_objects_come_and_go(core: client.CoreV1Api) -> None:
 
     thread = threading.Thread(target=follow)
     thread.start()
-    assert started.wait(10)
+    assert started.wait(60)
     made = core.create_namespaced_pod("default", pod("p"))
     made.metadata.labels["more"] = "yes"
     core.replace_namespaced_pod("p", "default", made)
@@ -46,7 +46,7 @@ def test_objects_come_and_go(core: client.CoreV1Api) -> None:
         core.replace_namespaced_pod("p", "default", made)
     assert caught.value.status == 409
     core.delete_namespaced_pod("p", "default", grace_period_seconds=0)
-    thread.join(20)
+    thread.join(60)
     assert seen == [("ADDED", "p"), ("MODIFIED", "p"), ("DELETED", "p")]
 
 
@@ -73,7 +73,7 @@ def test_exec_over_websocket(core: client.CoreV1Api, cluster) -> None:
 
 def _first_words(session) -> str:
     """The message that says no more than that the session stands comes before."""
-    return session.read_stdout(timeout=10) or session.read_stdout(timeout=10)
+    return session.read_stdout(timeout=30) or session.read_stdout(timeout=30)
 
 
 def test_a_terminal_has_a_size(core: client.CoreV1Api, cluster) -> None:
@@ -122,7 +122,7 @@ def test_port_forward_in_the_oldest_form(core: client.CoreV1Api, cluster) -> Non
     thread.start()
     forward = portforward(core.connect_get_namespaced_pod_portforward, "y", "default", ports=str(port))
     sock = forward.socket(port)
-    sock.settimeout(10)
+    sock.settimeout(30)
     sock.sendall(b"hello")
     assert sock.recv(100) == b"HELLO"
     sock.close()

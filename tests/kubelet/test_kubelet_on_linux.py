@@ -274,13 +274,12 @@ async def test_http_readiness_through_the_node(node: Node) -> None:
         "image": "busybox",
         "command": ["sh", "-c", "sleep 0.3; mkdir /www; echo hi > /www/index.html; httpd -f -p 80 -h /www"],
         "ports": [{"name": "http", "containerPort": 80}],
-        "readinessProbe": {"httpGet": {"port": "http", "path": "/"}},
+        # What refuses is asked again soon, however long the period.
+        "readinessProbe": {"httpGet": {"port": "http", "path": "/"}, "periodSeconds": 600},
         "livenessProbe": {"tcpSocket": {"port": 80}, "initialDelaySeconds": 1},
     }
-    began_s = time.monotonic()
     node.api.add(make_pod(containers=[container]))
     pod = await node.until(ready)
-    assert time.monotonic() - began_s < 3
     reader, writer = await node.kubelet.port_forward(pod, 80)
     writer.write(b"GET / HTTP/1.0\r\n\r\n")
     assert b"hi" in await reader.read()

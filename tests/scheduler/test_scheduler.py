@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
@@ -166,13 +165,10 @@ async def test_a_refused_bind_gives_the_room_back() -> None:
 async def test_from_pod_to_bind_takes_no_time() -> None:
     async with world(node(cpu="100")) as it:
         await asyncio.sleep(0.01)
-        took = []
         for n in range(20):
-            start = time.perf_counter()
             it.fake.add(pod(f"p{n}"))
-            for _ in range(1000):
+            for _ in range(20):  # turns of the loop: no timer has to come
                 if it.place(f"p{n}"):
                     break
                 await asyncio.sleep(0)
-            took.append(time.perf_counter() - start)
-        assert sorted(took)[10] < 0.005  # a busy machine; alone it is a fraction of a millisecond
+            assert it.place(f"p{n}")

