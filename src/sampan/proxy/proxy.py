@@ -189,9 +189,10 @@ class Proxy:
 
     def _slice_changed(self, old: Obj | None, new: Obj | None) -> None:
         self._reports.queued(old, new)
-        for obj in (old, new):
-            if obj is not None:
-                self._slice_moved(obj)
+        if old is not None:
+            self._slice_moved(old)
+        if new is not None:
+            self._slice_moved(new)
 
     def _pod_changed(self, old: Obj | None, new: Obj | None) -> None:
         before, after = (hostports.host_ports(pod, self._facts) if pod else [] for pod in (old, new))

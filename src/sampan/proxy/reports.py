@@ -56,9 +56,9 @@ class Reports:
     def queued(self, old: Obj | None, new: Obj | None) -> None:
         """A slice has changed."""
         self.numbers.changes["endpoint"] += 1
-        before, after = (annotations_of(piece).get(TRIGGER_TIME) if piece else None for piece in (old, new))
-        if after and after != before:
-            self._triggers.append(after)
+        trigger = annotations_of(new).get(TRIGGER_TIME) if new else None
+        if trigger and not (old and annotations_of(old).get(TRIGGER_TIME) == trigger):
+            self._triggers.append(trigger)
 
     def forget_triggers(self) -> None:
         """What changed before the proxy began says nothing about how quick it is."""

@@ -40,6 +40,7 @@ from sampan.proxy.table import (
 SERVICE_NAME = "kubernetes.io/service-name"
 OTHER_PROXY = "service.kubernetes.io/service-proxy-name"
 DEFAULT_AFFINITY_S = 10_800
+_ADDRESS_TYPES = {4: "IPv4", 6: "IPv6"}
 _PROTOCOLS = {name.upper(): name for name in PROTOCOLS}
 
 
@@ -181,7 +182,7 @@ def fragment(
         family = 6 if ":" in address else 4
         if family not in facts.families or address in facts.own_ips:
             continue
-        of_family = [s for s in slices if s.get("addressType") == f"IPv{family}"]
+        of_family = [piece for piece in slices if piece.get("addressType") == _ADDRESS_TYPES[family]]
         for port in spec.get("ports") or ():
             frontend = Frontend(address, _PROTOCOLS[port.get("protocol", "TCP")], port["port"])
             listed = topology.candidates(of_family, port.get("name", ""), frontend.protocol, facts.name)
