@@ -1,3 +1,4 @@
+import errno
 import socket
 from pathlib import Path
 
@@ -6,7 +7,9 @@ import pytest
 from sampan.cli import asked, up
 from sampan.cli.asked import Asked
 from sampan.cli.cluster import Choices, Cluster
+from sampan.cli.errors import UserError
 from sampan.cli.terminal import Progress
+from sampan.store.contract import StoreDamaged
 
 
 def port_of(listener: socket.socket) -> int:
@@ -40,3 +43,11 @@ def test_port_that_another_program_took_meanwhile_is_left_to_it(
         with up._listener(cluster, Progress()) as listener:
             assert port_of(listener) != taken
     assert f"another program listens on port {taken}" in capsys.readouterr().err
+
+
+def test_a_damaged_store_is_told_with_what_to_do() -> None:
+    said = up._in_words(StoreDamaged("/d/store.db: database disk image is malformed"))
+    assert said.startswith("/d/store.db: database disk image is malformed\n  Put a copy of the file back")
+    assert up._in_words(UserError("what", "do")) == "what\n  do"
+    assert up._in_words(OSError(errno.EROFS, "Read-only file system", "/d/x")).startswith("/d/x cannot be")
+    assert (up._in_words(ValueError("odd")), up._in_words(ValueError())) == ("ValueError: odd", "ValueError")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import sys
 import threading
@@ -14,7 +15,16 @@ import apsw
 import pytest
 
 from sampan.store import log
-from sampan.store.contract import ABSENT, Compacted, Delete, Put, StoreError, StoreFull, TxnConflict
+from sampan.store.contract import (
+    ABSENT,
+    Compacted,
+    Delete,
+    Put,
+    StoreDamaged,
+    StoreError,
+    StoreFull,
+    TxnConflict,
+)
 from sampan.store.log import Log, StoreInUse
 from sampan.store.sqlite import SqliteStore
 from sampan.store.state import Change
@@ -255,13 +265,25 @@ async def test_a_store_is_one_process_own(store: SqliteStore, tmp_path: Path) ->
 async def test_a_file_that_is_no_store_is_refused_and_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "store.db"
     path.write_bytes(b"these are not the pages you are looking for\n" * 500)
-    with pytest.raises(StoreError, match="not a database"):
+    with pytest.raises(StoreDamaged, match="not a database"):
         await SqliteStore(path).open()
     assert path.read_bytes().startswith(b"these are not")
     path.unlink()
     store = SqliteStore(path)
     await store.open()
     await store.close()
+
+
+async def test_a_file_of_which_half_is_gone_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    store = SqliteStore(path)
+    await store.open()
+    for number in range(50):
+        await store.txn([Put(f"/{number}", bytes(4000))])
+    await store.close()
+    os.truncate(path, path.stat().st_size // 2)
+    with pytest.raises(StoreDamaged, match="malformed"):
+        await SqliteStore(path).open()
 
 
 async def test_a_store_of_another_layout_is_refused(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from sampan.cli.errors import UserError, of_disk
 from sampan.cli.options import add_arguments as add_arguments
 from sampan.cli.terminal import Progress
 from sampan.client import kubeconfig
+from sampan.store.contract import StoreDamaged
 
 API_PORT = 6443
 
@@ -118,9 +119,17 @@ def _publish(cluster: Cluster, choices: Choices, target: Path | None) -> None:
         kubeconfig.add_context(path, cluster.context, access)
 
 
+SALVAGE = (
+    "Put a copy of the file back; `sqlite3 FILE .recover` may save what can still be read. "
+    "`sampan down` takes the cluster away."
+)
+
+
 def _in_words(cause: BaseException) -> str:
     if isinstance(cause, UserError):
         return str(cause)
+    if isinstance(cause, StoreDamaged):
+        return f"{cause}\n  {SALVAGE}"
     if isinstance(cause, OSError) and (said := of_disk(cause)) is not None:
         return str(said)
     return f"{type(cause).__name__}: {cause}" if str(cause) else type(cause).__name__

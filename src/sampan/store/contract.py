@@ -42,6 +42,10 @@ class WatcherTooSlow(StoreError):
     """The watcher's buffer was full; it must list again."""
 
 
+class StoreDamaged(StoreError):
+    """What lies on the medium is no store, or no whole one."""
+
+
 class StoreFull(StoreError):
     """The medium takes no more writes (disk full, read-only, I/O error). Nothing of the txn was kept."""
 

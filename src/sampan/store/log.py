@@ -20,7 +20,7 @@ from typing import Any
 
 import apsw
 
-from sampan.store.contract import Compacted, Event, Stored, StoreError
+from sampan.store.contract import Compacted, Event, Stored, StoreDamaged, StoreError
 from sampan.store.state import Change, State, prefix_end
 
 _SCHEMA = """
@@ -63,6 +63,11 @@ class StoreInUse(StoreError):
     """Another process has the store open."""
 
 
+def not_opened(path: Path, error: apsw.Error) -> StoreError:
+    damaged = isinstance(error, apsw.CorruptError | apsw.NotADBError)
+    return (StoreDamaged if damaged else StoreError)(f"{path}: {error}")
+
+
 class Log:
     """The writing end; used by one thread at a time."""
 
@@ -77,7 +82,7 @@ class Log:
         except BaseException as error:
             os.close(self._lock)
             if isinstance(error, apsw.Error):
-                raise StoreError(f"{path}: {error}") from error
+                raise not_opened(path, error) from error
             raise
 
     def _prepare(self) -> None:

@@ -36,7 +36,7 @@ from sampan.store.contract import (
     TxnConflict,
 )
 from sampan.store.hub import BUFFER_MOST, Hub
-from sampan.store.log import History, Log
+from sampan.store.log import History, Log, not_opened
 from sampan.store.state import Change, State, plan
 
 T = TypeVar("T")
@@ -252,7 +252,7 @@ class SqliteStore:
         def job(log: Log) -> None:
             try:
                 result = work(log)
-            except apsw.Error as error:
+            except Exception as error:
                 self._loop.call_soon_threadsafe(_answer, future, _refusal(self._path, error))
             else:
                 self._loop.call_soon_threadsafe(_answer, future, result)
@@ -277,7 +277,7 @@ def _opened(path: Path) -> tuple[Log, History, State, int]:
         return log, History(path), state, compacted
     except apsw.Error as error:
         log.close()
-        raise StoreError(f"{path}: {error}") from error
+        raise not_opened(path, error) from error
 
 
 def _answer(future: asyncio.Future[T], answer: T | Exception) -> None:
