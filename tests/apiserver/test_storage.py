@@ -100,6 +100,24 @@ async def test_who_lost_sees_what_he_lost_against(storage: Storage) -> None:
     assert storage.find(CONFIG_MAPS, "default", "a") is None
 
 
+async def test_who_lost_waits_for_a_cache_that_is_behind(medium: Medium) -> None:
+    hub = Hub(medium)
+    await hub.open()
+    storage = Storage(medium, hub)
+    await medium.txn([put("a")])
+    with pytest.raises(TxnConflict) as caught:
+        await medium.txn([put("a")])
+    waiting = asyncio.create_task(storage.catch_up(caught.value))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    following = asyncio.create_task(hub.run())
+    async with asyncio.timeout(30):
+        await waiting
+    assert storage.find(CONFIG_MAPS, "default", "a") is not None
+    await medium.close()
+    await following
+
+
 @pytest.mark.parametrize(
     ("fault", "code", "said"),
     [
