@@ -78,6 +78,7 @@ def test_probes_hooks_and_downward_references():
         "env": [
             {"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
             {"name": "B", "valueFrom": {"resourceFieldRef": {"resource": "limits.cpu"}}},
+            {"name": "C", "valueFrom": {"fileKeyRef": {"volumeName": "v", "path": "p", "key": "k"}}},
         ],
     }
     found = defaulted({"containers": [container]})["spec"]["containers"][0]
@@ -91,6 +92,13 @@ def test_probes_hooks_and_downward_references():
     assert found["lifecycle"]["preStop"]["httpGet"] == {"port": 80, "path": "/stop", "scheme": "HTTP"}
     assert found["env"][0]["valueFrom"]["fieldRef"]["apiVersion"] == "v1"
     assert found["env"][1]["valueFrom"]["resourceFieldRef"]["divisor"] == "0"
+    assert found["env"][2]["valueFrom"]["fileKeyRef"]["optional"] is False
+
+
+def test_what_upstream_has_off_is_dropped():
+    container = {"name": "a", "lifecycle": {"stopSignal": "SIGUSR1"}}
+    spec = defaulted({"containers": [container], "workloadRef": {"name": "w", "podGroup": "g"}})["spec"]
+    assert "workloadRef" not in spec and spec["containers"][0]["lifecycle"] == {}
 
 
 def test_the_two_names_of_the_service_account():

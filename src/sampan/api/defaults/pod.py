@@ -47,6 +47,8 @@ def pod_spec(spec: Obj) -> None:
     fill(spec, "terminationGracePeriodSeconds", 30)
     fill_blank(spec, "schedulerName", "default-scheduler")
     fill(spec, "securityContext", {})
+    # Alpha and off in 1.35 (KEP-4671): dropped without a word, as upstream does.
+    spec.pop("workloadRef", None)
     twins(spec, "serviceAccountName", "serviceAccount")
     for name in podspec.CONTAINER_LISTS:
         for container in entries(spec, name):
