@@ -7,15 +7,15 @@ nothing of them stays in memory.
 
 from __future__ import annotations
 
-import io
-import zipfile
 from functools import cache
-from importlib import resources as package_files
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import orjson
 
 from sampan.api import resources
+
+if TYPE_CHECKING:
+    from zipfile import ZipFile
 
 INDEX_MEMBER = "index.json"
 DOCUMENTS, SWAGGER = "openapi.zip", "swagger.zip"
@@ -32,7 +32,7 @@ def document(group_version_path: str) -> bytes | None:
     """GET /openapi/v3/PATH for `api/v1`, `apis/apps/v1`, ...; None when there is no such document."""
     if group_version_path not in served():
         return None
-    with zipfile.ZipFile(io.BytesIO(_archive(DOCUMENTS))) as archive:
+    with _archive(DOCUMENTS) as archive:
         return archive.read(f"{group_version_path}.json")
 
 
@@ -44,7 +44,7 @@ def digest(group_version_path: str) -> str:
 @cache
 def served() -> dict[str, str]:
     """path -> digest of the documents of group versions that have served resources."""
-    with zipfile.ZipFile(io.BytesIO(_archive(DOCUMENTS))) as archive:
+    with _archive(DOCUMENTS) as archive:
         digests: dict[str, str] = orjson.loads(archive.read(INDEX_MEMBER))
     wanted = {entry.base_path.removeprefix("/") for entry in resources.all_resources() if entry.served}
     return {path: value for path, value in digests.items() if path in wanted}
@@ -60,7 +60,7 @@ def _index() -> bytes:
 
 def swagger(form: SwaggerForm) -> bytes:
     """GET /openapi/v2: all group versions that are served, as JSON or as the protobuf of `gnostic`."""
-    with zipfile.ZipFile(io.BytesIO(_archive(SWAGGER))) as archive:
+    with _archive(SWAGGER) as archive:
         return archive.read(f"swagger.{form}")
 
 
@@ -71,11 +71,13 @@ def swagger_digest(form: SwaggerForm) -> str:
 
 @cache
 def _swagger_digests() -> dict[str, str]:
-    with zipfile.ZipFile(io.BytesIO(_archive(SWAGGER))) as archive:
+    with _archive(SWAGGER) as archive:
         digests: dict[str, str] = orjson.loads(archive.read(INDEX_MEMBER))
     return digests
 
 
-def _archive(name: str) -> bytes:
-    # Read anew each time: once per client and start, against half a megabyte kept for good.
-    return package_files.files("sampan.api").joinpath(f"data/{name}").read_bytes()
+def _archive(name: str) -> ZipFile:
+    # Opened anew each time: once per client and start, against half a megabyte kept for good.
+    from zipfile import ZipFile  # which a cluster that nobody asks has no need of
+
+    return ZipFile(resources.DATA / name)

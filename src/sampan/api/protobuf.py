@@ -10,13 +10,13 @@ import base64
 import struct
 from collections.abc import Callable, Iterator
 from functools import cache
-from importlib import resources as package_files
 from typing import Any, NamedTuple
 
 import orjson
 
 from sampan.api import clock, errors
 from sampan.api.objects import Obj
+from sampan.api.resources import DATA
 
 CONTENT_TYPE = "application/vnd.kubernetes.protobuf"
 _MAGIC = b"k8s\0"
@@ -61,7 +61,7 @@ def to_json(data: bytes, wanted: tuple[str, str]) -> bytes:
 
 @cache
 def _table() -> dict[str, Any]:
-    data = package_files.files("sampan.api").joinpath("data/protobuf.json").read_bytes()
+    data = DATA.joinpath("protobuf.json").read_bytes()
     return orjson.loads(data)
 
 

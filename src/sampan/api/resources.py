@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources as package_files
+from pathlib import Path
 
 import orjson
+
+DATA = Path(__file__).with_name("data")
+"""Tables made ahead. Not by `importlib.resources`, which has `zipfile` and more stay in memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +79,7 @@ class Resource:
 @cache
 def all_resources() -> tuple[Resource, ...]:
     """Every row, in upstream's group order."""
-    rows = orjson.loads(package_files.files("sampan.api").joinpath("data/resources.json").read_bytes())
+    rows = orjson.loads(DATA.joinpath("resources.json").read_bytes())
     return tuple(
         Resource(
             group=row["group"],

@@ -12,11 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache, cached_property
-from importlib import resources as package_files
 from types import MappingProxyType
 from typing import Any, Protocol, TypeAlias
 
 import orjson
+
+from sampan.api.resources import DATA
 
 Fields: TypeAlias = "Mapping[str, Field]"
 
@@ -170,7 +171,7 @@ class BuiltIn:
     """The definitions of Kubernetes itself."""
 
     def __init__(self) -> None:
-        data = package_files.files("sampan.api").joinpath("data/schema.jsonl").read_bytes()
+        data = DATA.joinpath("schema.jsonl").read_bytes()
         self._lines: dict[str, bytes] = {}
         self._names: dict[tuple[str, str], str] = {}
         self._definitions: dict[str, Definition] = {}

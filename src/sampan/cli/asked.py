@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sampan.api import names, yaml
+from sampan.api import names
 from sampan.api.podsecurity import configuration
 from sampan.cli import pools, ranges
 from sampan.cli.cluster import Choices, Cluster
@@ -162,6 +162,8 @@ KUBELET = Form(
 
 def document(file: Path, form: Form) -> Mapping[str, Any]:
     """The document; none if the file is empty. Raises UserError."""
+    from sampan.api import yaml  # or it would stay in the memory of every cluster
+
     try:
         document, _ = yaml.read(file.read_bytes(), max_depth=10)
         if not document:
