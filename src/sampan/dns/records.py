@@ -27,8 +27,8 @@ from sampan.dns.wire import (
 
 TTL_S = 5
 
-RecordSet: TypeAlias = dict[str, dict[int, list[Record]]]
-"""name -> type -> records."""
+RecordSet: TypeAlias = dict[str, tuple[Record, ...]]
+"""Name -> its records of all types. Flat, because there is one for every Service."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +50,14 @@ def service_records(service: Obj, naming: Naming) -> RecordSet:
         found.add(name, CNAME, encode_name, spec["externalName"].rstrip(".").lower())
     elif not is_headless(service):
         _virtual(found, name, spec)
-    return found.records
+    return found.records()
 
 
 def slice_records(service: Obj, slice_: Obj, naming: Naming) -> RecordSet:
     """What one slice of a headless Service adds; nothing for any other Service."""
-    found = _Collector(naming.ttl_s)
     if not is_headless(service) or service["spec"].get("type") == "ExternalName":
-        return found.records
+        return {}
+    found = _Collector(naming.ttl_s)
     name = _service_name(service, naming)
     ports = [port for port in slice_.get("ports") or () if port.get("name") and port.get("port")]
     for ip, label in _ready_addresses(slice_, by_pod_name=naming.by_pod_name):
@@ -67,7 +67,7 @@ def slice_records(service: Obj, slice_: Obj, naming: Naming) -> RecordSet:
         found.add(reverse_name(ip), PTR, encode_name, target)
         for port in ports:
             found.add(_port_name(port, name), SRV, srv_data, port["port"], target)
-    return found.records
+    return found.records()
 
 
 def is_headless(service: Obj) -> bool:
@@ -99,10 +99,10 @@ def _ready_addresses(slice_: Obj, *, by_pod_name: bool) -> Iterator[tuple[str, s
 
 
 class _Collector:
-    """Records by name and type, each once."""
+    """Records by name, each once."""
 
     def __init__(self, ttl_s: int) -> None:
-        self.records: RecordSet = {}
+        self._records: dict[str, list[Record]] = {}
         self._ttl_s = ttl_s
         self._seen: set[tuple[str, int, bytes]] = set()
 
@@ -119,8 +119,10 @@ class _Collector:
             return
         if (name, kind, data) not in self._seen:
             self._seen.add((name, kind, data))
-            record = Record(name, kind, self._ttl_s, data)
-            self.records.setdefault(name, {}).setdefault(kind, []).append(record)
+            self._records.setdefault(name, []).append(Record(name, kind, self._ttl_s, data))
+
+    def records(self) -> RecordSet:
+        return {name: tuple(found) for name, found in self._records.items()}
 
 
 def _service_name(service: Obj, naming: Naming) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from sampan.api.objects import Obj, join_key, namespace_of
@@ -85,8 +85,8 @@ class Zone:
         self._services: dict[str, Obj] = {}
         self._slices: dict[str, dict[str, Obj]] = defaultdict(dict)
         self._namespaces: set[str] = set()
-        # name -> owner -> type -> records.
-        self._names: dict[str, dict[str, Types]] = {}
+        # Name -> whose records there are; nearly all have one owner, which has one such tuple for its names.
+        self._names: dict[str, tuple[str, ...]] = {}
         self._owned: dict[str, RecordSet] = {}
         # How many names stand at or below each name: a name with a count but no records exists all the same.
         self._below: Counter[str] = Counter()
@@ -156,12 +156,12 @@ class Zone:
     def _own_records(self) -> RecordSet:
         ttl_s = self.plan.naming.ttl_s
         version, server = f"dns-version.{self.domain}", f"ns.dns.{self.domain}"
-        records: RecordSet = {version: {TXT: [Record(version, TXT, ttl_s, txt_data(SPECIFICATION))]}}
+        records: RecordSet = {version: (Record(version, TXT, ttl_s, txt_data(SPECIFICATION)),)}
         for apex in self._apexes:
-            records[apex] = {NS: [Record(apex, NS, ttl_s, encode_name(server))]}
+            records[apex] = (Record(apex, NS, ttl_s, encode_name(server)),)
         for ip in self.plan.servers:
             kind, data = address_data(ip)
-            records.setdefault(server, {}).setdefault(kind, []).append(Record(server, kind, ttl_s, data))
+            records[server] = (*records.get(server, ()), Record(server, kind, ttl_s, data))
         return records
 
     def _found(self, name: str, kind: int, types: Types) -> Answer:
@@ -212,16 +212,14 @@ class Zone:
         return Answer(rcode, (), (self.soa(name),))
 
     def _types_at(self, name: str) -> Types:
-        owners = self._names.get(name)
-        if not owners:
-            return {}
-        if len(owners) == 1:
-            return next(iter(owners.values()))
-        merged: dict[int, dict[Record, None]] = {}
-        for types in owners.values():
-            for kind, records in types.items():
-                merged.setdefault(kind, {}).update(dict.fromkeys(records))
-        return {kind: list(records) for kind, records in merged.items()}
+        owners = self._names.get(name, ())
+        records: Iterable[Record] = (record for owner in owners for record in self._owned[owner][name])
+        if len(owners) > 1:
+            records = dict.fromkeys(records)
+        found: Types = {}
+        for record in records:
+            found.setdefault(record.type, []).append(record)
+        return found
 
     def _pod(self, name: str, kind: int) -> Answer:
         """`10-244-0-7.shop.pod.cluster.local`: the address that is in the name, if the namespace exists."""
@@ -254,16 +252,17 @@ class Zone:
         if not changed:
             return
         told = set(changed)
+        alone = (owner,)
         for name in changed:
             if name not in fresh:
-                del self._names[name][owner]
-                if not self._names[name]:
-                    del self._names[name]
+                others = tuple(other for other in self._names.pop(name) if other != owner)
+                if others:
+                    self._names[name] = others
                 told |= self._count(name, -1)
-            else:
-                if name not in stale:
-                    told |= self._count(name, 1)
-                self._names.setdefault(name, {})[owner] = fresh[name]
+            elif name not in stale:
+                others = self._names.get(name, ())
+                self._names[name] = (*others, owner) if others else alone
+                told |= self._count(name, 1)
         if fresh:
             self._owned[owner] = fresh
         else:
