@@ -25,21 +25,34 @@ async def test_an_event_goes_an_hour_after_it_was_last_seen(api) -> None:
     now = time.time()
     await say(api, "old", now - EVENT_LIFETIME_S)
     await say(api, "young", now - EVENT_LIFETIME_S + 10)
-    await Housekeeping(api.server.hub, api.transport).expire_events(now)
+    await Housekeeping(api.server.hub, api.transport).expire_events(0, now)
     assert names(api) == ["young"]
 
 
 async def test_events_written_within_the_hour_are_not_looked_at(api) -> None:
     now = time.time()
     housekeeping = Housekeeping(api.server.hub, api.transport)
-    housekeeping.note(now)
+    housekeeping.note(0)
     await say(api, "first", now)
-    housekeeping.note(now + 300)
+    housekeeping.note(300)
     await say(api, "second", now + 300)
-    await housekeeping.expire_events(now + 3000)
+    await housekeeping.expire_events(3000, now + 3000)
     assert names(api) == ["first", "second"]
-    await housekeeping.expire_events(now + 300 + EVENT_LIFETIME_S)
+    await housekeeping.expire_events(300 + EVENT_LIFETIME_S, now + 300 + EVENT_LIFETIME_S)
     assert names(api) == ["second"]
+
+
+async def test_a_clock_that_is_set_keeps_no_event_for_longer_and_none_for_less(api) -> None:
+    now = time.time()
+    housekeeping = Housekeeping(api.server.hub, api.transport)
+    housekeeping.note(0)
+    await say(api, "in-ten-years", now + 10 * 365 * 86400)
+    housekeeping.note(300)
+    await say(api, "now", now)
+    await housekeeping.expire_events(600, now + 86400)
+    assert names(api) == ["in-ten-years", "now"]
+    await housekeeping.expire_events(300 + EVENT_LIFETIME_S, now - 86400)
+    assert names(api) == ["now"]
 
 
 async def test_a_full_disk_puts_it_off_and_does_not_end_it(api, monkeypatch) -> None:
