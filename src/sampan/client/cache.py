@@ -18,20 +18,30 @@ Keys: TypeAlias = list[str]
 @dataclass(slots=True)
 class _Index:
     values_of: IndexFn
-    keys: dict[str, dict[str, None]] = field(default_factory=dict)
-    """Value -> the keys found under it, in order of arrival. No value without keys stays."""
+    keys: dict[str, str | dict[str, None]] = field(default_factory=dict)
+    """Value -> the key found under it, or several in order of arrival. Most values have one."""
 
     def add(self, key: str, obj: Obj) -> None:
         for value in self.values_of(obj):
-            self.keys.setdefault(value, {})[key] = None
+            found = self.keys.setdefault(value, key)
+            if isinstance(found, dict):
+                found[key] = None
+            elif found != key:
+                self.keys[value] = {found: None, key: None}
 
     def remove(self, key: str, obj: Obj) -> None:
         for value in self.values_of(obj):
             found = self.keys.get(value)
-            if found is not None:
+            if isinstance(found, dict):
                 found.pop(key, None)
                 if not found:
                     del self.keys[value]
+            elif found == key:
+                del self.keys[value]
+
+    def under(self, value: str) -> Iterable[str]:
+        found = self.keys.get(value, ())
+        return (found,) if isinstance(found, str) else found
 
 
 class Cache:
@@ -61,7 +71,7 @@ class Cache:
 
     def by_index(self, name: str, value: str) -> Objs:
         """The objects found under `value`; raises KeyError for an index nobody added."""
-        return [self._objects[key] for key in self._indices[name].keys.get(value, ())]
+        return [self._objects[key] for key in self._indices[name].under(value)]
 
     def put(self, key: str, obj: Obj) -> None:
         old = self._objects.get(key)
