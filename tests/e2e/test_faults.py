@@ -254,7 +254,7 @@ def test_state_that_cannot_be_read_restarts_one_container(victim: Victim, text: 
     (victim.data / "run/sandboxes" / state["spec"]["sandbox"] / "sandbox.json").write_text(text)
     victim.up()
     victim.restarted("torn", 1)
-    assert not Path(f"/proc/{state['init']['pid']}").exists()
+    eventually(lambda: not Path(f"/proc/{state['init']['pid']}").exists())
     assert victim.facts("steady") == before
     victim.kubectl("delete", "pod", "torn")
 
@@ -269,7 +269,7 @@ def test_bundle_that_is_gone_restarts_one_container(victim: Victim) -> None:
     shutil.rmtree(bundle)
     victim.up()
     victim.restarted("bundle", 1)
-    assert not Path(f"/proc/{state['init']['pid']}").exists()
+    eventually(lambda: not Path(f"/proc/{state['init']['pid']}").exists())
     victim.kubectl("delete", "pod", "bundle")
 
 

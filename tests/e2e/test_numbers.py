@@ -49,9 +49,13 @@ def test_kubectl_top(node: Node, busy: str) -> None:
         return [line.split() for line in node.kubectl("top", *words).out.splitlines()]
 
     assert [row[0] for row in top("pod", "-n", busy, "--no-headers")] == ["busy"]
-    rows = {row[1]: row[2] for row in top("pod", "-n", busy, "--containers", "-l", "app=busy")}
-    assert int(rows["spin"].removesuffix("m")) > 20
-    assert rows["rest"] in ("0m", "1m", "2m", "3m")
+
+    def told_apart() -> bool:
+        rows = {row[1]: row[2] for row in top("pod", "-n", busy, "--containers", "-l", "app=busy")}
+        spin, rest = (int(rows[name].removesuffix("m")) for name in ("spin", "rest"))
+        return spin > 20 and rest < spin / 2
+
+    eventually(told_apart)  # at once, unless the machine gives nobody a processor
     assert top("pod", "-A", "--no-headers")
     (line,) = top("node", "--no-headers")
     assert line[0] == node.name and line[2].endswith("%") and line[3].endswith("Mi")

@@ -162,10 +162,10 @@ def test_drain_evicts(node: Node, namespace: str) -> None:
     node.rolled_out("web", namespace)
     eventually(lambda: node.get("pdb", "web", namespace)["status"]["disruptionsAllowed"] == 1)
     try:
-        said = node.kubectl("drain", name, "--pod-selector=app=web", "--timeout=10s").out
+        said = node.kubectl("drain", name, "--pod-selector=app=web", "--timeout=120s").out
         assert "evicted" in said and "drained" in said
-        assert [each["status"]["phase"] for each in node.list("pods", namespace)] == ["Pending"]
-        assert node.get("pdb", "web", namespace)["status"]["disruptionsAllowed"] == 0
+        eventually(lambda: [each["status"]["phase"] for each in node.list("pods", namespace)] == ["Pending"])
+        eventually(lambda: node.get("pdb", "web", namespace)["status"]["disruptionsAllowed"] == 0)
     finally:
         node.kubectl("uncordon", name)
     node.rolled_out("web", namespace)
