@@ -21,10 +21,12 @@ from typing import Any, Protocol
 
 from sampan.api.podsecurity import configuration
 from sampan.api.request import UserInfo
+from sampan.api.resources import NODES
 from sampan.api.streams import NodeStreams
 from sampan.apiserver.server import ApiServer, ServerConfig
 from sampan.cli import discovery, fleet, memory, nodeconfig, pools
 from sampan.cli.cluster import Choices, Cluster
+from sampan.cli.errors import UserError
 from sampan.cli.errors import UserError
 from sampan.cli.fleet import Fleet
 from sampan.cli.nodedns import DNS_PORT
@@ -59,6 +61,7 @@ from sampan.kubelet.network.egress import EgressRelay
 from sampan.kubelet.network.hostroutes import HostRoutes
 from sampan.kubelet.network.localports import LocalPorts
 from sampan.kubelet.network.node import NodeNamespace, ensure_node
+from sampan.kubelet.network.plan import node_plan
 from sampan.kubelet.network.routes import NodeRoutes
 from sampan.kubelet.network.uplinkwatch import UplinkWatch
 from sampan.scheduler.scheduler import Scheduler
@@ -235,8 +238,20 @@ class Assembly:
             stopped.cancel()
 
     async def _mend(self, node: NodeNamespace) -> None:
-        """The node as it is to be by now."""
-        await NodeNamespace(replace(node.plan, lan=self._lan()), node.traveller).ensure()
+        """The host's way to the node as it is to be by now, and to further nodes' Pods."""
+        from sampan.cli.agent import number_of
+
+        whole = replace(node.plan, lan=self._lan())
+        await NodeNamespace(whole, node.traveller).ensure()
+        versions = [row.version for row in whole.families]
+        for each in (await self._manager.list(NODES))["items"]:
+            try:
+                number = number_of((each.get("spec") or {}).get("podCIDRs") or ())
+            except UserError:
+                continue  # a Node that somebody wrote, and no node of ours
+            if number:
+                plan = node_plan(whole.index, whole.name, whole.pin, families=versions, number=number)
+                await NodeNamespace(plan, node.traveller).reach_from_host()
 
     def _grow(self, nodes: Fleet, node: NodeNamespace) -> None:
         """There may be more nodes than before (SIGHUP); the first of them needs a network to share."""

@@ -104,6 +104,10 @@ class NodeNamespace:
             await asyncio.wait([guarding])
         guarding.result()
 
+    async def reach_from_host(self) -> None:
+        """The host's direct way to the Pods of a further node. Raises IndexTaken, NetworkFault."""
+        await asyncio.to_thread(self._reach_from_host)
+
     async def remove(self) -> None:
         """Leaves nothing: no link, route, mount or file. Also right when only half of it exists.
 
@@ -227,7 +231,7 @@ class NodeNamespace:
         if not self.plan.number:
             await asyncio.to_thread(self._connect_host, found.get(HOST_PORT), lan)
         else:
-            await asyncio.to_thread(self._reach_from_host)
+            await self.reach_from_host()
         await self.traveller.run(lan, lambda: self._in_lan(lambda sock: self._plug(sock, end)))
 
     def _hangs_on_host(self, end: Link) -> bool:
