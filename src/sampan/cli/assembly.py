@@ -27,7 +27,6 @@ from sampan.apiserver.server import ApiServer, ServerConfig
 from sampan.cli import discovery, fleet, memory, nodeconfig, pools
 from sampan.cli.cluster import Choices, Cluster
 from sampan.cli.errors import UserError
-from sampan.cli.errors import UserError
 from sampan.cli.fleet import Fleet
 from sampan.cli.nodedns import DNS_PORT
 from sampan.cli.nodeparts import KUBELET_PORT, NodeParts, NodeSettings, listening
