@@ -107,6 +107,7 @@ def status_error(
     details: Obj | None = None,
     headers: dict[str, str] | None = None,
 ) -> StatusError:
+    """`code` is HTTP's, `reason` one of meta/v1's StatusReasons; `headers` go with the answer."""
     status: Obj = {
         "kind": "Status",
         "apiVersion": "v1",

@@ -76,6 +76,7 @@ class Pipeline:
     # --- create ---------------------------------------------------------------------------------------
 
     async def create(self, call: Call, obj: Obj) -> Entry:
+        """POST. `obj` is the pipeline's from here on; a generated name that is taken is drawn anew."""
         resource, namespace = call.resource, call.request.namespace
         fields = obj.setdefault("metadata", {})
         obj["kind"], obj["apiVersion"] = resource.kind, resource.api_version
@@ -163,6 +164,7 @@ class Pipeline:
         return changed, False
 
     async def patch(self, call: Call, body: Any, content_type: str, subresource: str = "") -> Entry:
+        """PATCH, of the kind that the content type names; made again on the newer object after a conflict."""
         resource = call.resource
         validated = call.request.params.get("fieldValidation", "") or decode.WARN
 

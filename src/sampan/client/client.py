@@ -78,6 +78,7 @@ class Client:
         subresource: str = "",
         params: Mapping[str, str] | None = None,
     ) -> Obj:
+        """`content_type` says which kind of patch it is; a uid or resourceVersion in it is a precondition."""
         request = Request(
             "patch", resource, namespace, name, subresource, dict(params or {}), patch, content_type
         )

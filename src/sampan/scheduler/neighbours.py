@@ -102,6 +102,7 @@ class Neighbours:
 def neighbours(
     pod: PodFacts, nodes: Iterable[NodeInfo], namespace_labels: Mapping[str, Mapping[str, str]]
 ) -> Neighbours:
+    """What the Pods that are there mean to this one: near whom it wants to be, and who keeps it away."""
     wanted = tuple(terms(pod, "podAffinity", namespace_labels))
     avoided = tuple(terms(pod, "podAntiAffinity", namespace_labels))
     near: dict[int, Counter[tuple[str, str]]] = {number: Counter() for number in range(len(wanted))}
@@ -147,6 +148,7 @@ class Spread:
 def spreads(
     pod: PodFacts, nodes: Sequence[NodeInfo], unsatisfiable: str = "DoNotSchedule"
 ) -> tuple[Spread, ...]:
+    """The Pod's topologySpreadConstraints of one `whenUnsatisfiable`, with the counts of each domain."""
     listed = pod.spec.get("topologySpreadConstraints") or ()
     found = []
     constraints = [each for each in listed if each.get("whenUnsatisfiable") == unsatisfiable]

@@ -98,6 +98,7 @@ def config(
     filter: Filter | None,
     devices: Sequence[Device] = (),
 ) -> Json:
+    """config.json of the OCI runtime specification. `devices`: the node's, for who is privileged."""
     security = spec.security
     unmasked = security.privileged or security.unmasked_proc
     linux: Json = {
