@@ -49,10 +49,12 @@ class Volumes:
         self.faults = 0
         self.refreshed = 0
         self.refresh_after_s = 0.0
+        self.made_s = 0.0
 
     async def setup(self, pod: Obj) -> None:
         await asyncio.sleep(0.01)
         self.mounted.add(pod["metadata"]["uid"])
+        self.made_s = time.time()
         if self.faults:
             self.faults -= 1
             raise VolumeFault("data", "not yet")
@@ -63,9 +65,10 @@ class Volumes:
     async def refresh(self, pod: Obj) -> None:
         await asyncio.sleep(0.01)
         self.refreshed += 1
+        self.made_s = time.time()
 
     def refresh_due_s(self, uid: str) -> float | None:
-        return time.time() + self.refresh_after_s if self.refresh_after_s else None
+        return self.made_s + self.refresh_after_s if self.refresh_after_s else None
 
     async def mounts(self, *known: Any) -> list[Mount]:
         await asyncio.sleep(0)

@@ -73,6 +73,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         with patch("time.monotonic", self.time), patch("time.time", lambda: self._wall_s + self.time()):
             super().run_forever()
 
+    def set_clock(self, forward_s: float) -> None:
+        """As somebody does who sets the clock, or a machine that has slept."""
+        self._wall_s += forward_s
+
 
 class VirtualTime:
     def __init__(self) -> None:

@@ -33,8 +33,7 @@ class Housekeeping:
         self._hub = hub
         self._transport = transport
         self._reached: deque[tuple[float, int]] = deque()
-        """When (on the monotonic clock) the store had come to which revision: at the start or an hour ago, and
-        since then."""
+        """When, by that clock, the store had come to which revision: at the start or an hour ago, and since."""
 
     async def run(self) -> None:
         before = self._hub.revision

@@ -10,6 +10,9 @@ from sampan.kubelet.parts import Parts, Say, Spawn
 from sampan.kubelet.podview import PodView
 from sampan.kubelet.volumes.contract import VolumeFault
 
+LOOK_AGAIN_S = 300.0
+"""Tokens end by the wall's clock, which is set, and goes on while a machine sleeps; timers know nothing of it."""
+
 
 class VolumeRefresh:
     def __init__(self, parts: Parts, view: PodView, say: Say, spawn: Spawn) -> None:
@@ -24,8 +27,9 @@ class VolumeRefresh:
         self.cancel()
         due_s = self._parts.volumes.refresh_due_s(self._view.uid)
         if due_s is not None and self._view.state in (PodState.PREPARING, PodState.UP):
-            delay_s = max(due_s - time.time(), 1.0)
-            self._timer = asyncio.get_running_loop().call_later(delay_s, self.now)
+            left_s = due_s - time.time()
+            look = self.now if left_s <= LOOK_AGAIN_S else self.schedule
+            self._timer = asyncio.get_running_loop().call_later(min(max(left_s, 1.0), LOOK_AGAIN_S), look)
 
     def cancel(self) -> None:
         if self._timer is not None:
