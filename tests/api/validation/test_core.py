@@ -1,3 +1,5 @@
+import base64
+
 import pytest
 
 from sampan.api import defaults, validation
@@ -79,6 +81,23 @@ def test_the_type_of_a_secret_does_not_change():
     assert texts(validation.update(SECRETS, new, old)) == [
         'type: Invalid value: "example.com/x": field is immutable'
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("{}", None),
+        ("null", None),
+        ("a", "invalid character 'a' looking for beginning of value"),
+        ("", "unexpected end of JSON input"),
+        ("[]", "json: cannot unmarshal array into Go value of type map[string]interface {}"),
+    ],
+)
+def test_credentials_of_registries_are_json(text, reason):
+    data = {".dockerconfigjson": base64.b64encode(text.encode()).decode()}
+    found = texts(validation.create(SECRETS, of(SECRETS, type="kubernetes.io/dockerconfigjson", data=data)))
+    at = "data[.dockerconfigjson]: Invalid value"
+    assert found == ([f'{at}: "<secret contents redacted>": {reason}'] if reason else [])
 
 
 def test_what_a_node_was_given_stays():

@@ -32,7 +32,7 @@ def rule(host="web.example.com", **path):
             ['spec.rules[0].host: Invalid value: "10.0.0.1": must be a DNS name, not an IP address'],
         ),
         (
-            {"rules": [rule(pathType=None)]},
+            {"rules": [rule(pathType=None, backend={})]},
             ["spec.rules[0].http.paths[0].pathType: Required value: pathType must be specified"],
         ),
         (
@@ -52,7 +52,7 @@ def rule(host="web.example.com", **path):
         ),
         (
             {"defaultBackend": {"service": {"name": "web"}}},
-            ["spec.defaultBackend.service: Required value: port name or number is required"],
+            ["spec.defaultBackend: Required value: port name or number is required"],
         ),
         (
             {"defaultBackend": {}},
@@ -68,7 +68,7 @@ def rule(host="web.example.com", **path):
         ),
         (
             {"defaultBackend": {"service": {"name": "web", "port": {"name": "http", "number": 80}}}},
-            ['spec.defaultBackend.service: Invalid value: "": cannot set both port name & port number'],
+            ['spec.defaultBackend: Invalid value: "": cannot set both port name & port number'],
         ),
         ({"defaultBackend": {"resource": {"apiGroup": "x.io", "kind": "Bucket", "name": "b"}}}, []),
         ({"rules": [rule()], "tls": [{"hosts": ["*.example.com"], "secretName": "cert"}]}, []),

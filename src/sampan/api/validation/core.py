@@ -5,10 +5,8 @@ from __future__ import annotations
 import base64
 import binascii
 
-import orjson
-
-from sampan.api import names
-from sampan.api.errors import duplicate, forbidden_value, invalid_value, required, too_long
+from sampan.api import body, names
+from sampan.api.errors import Unreadable, duplicate, forbidden_value, invalid_value, required, too_long
 from sampan.api.objects import Obj
 from sampan.api.validation import resources
 from sampan.api.validation.check import (
@@ -23,6 +21,7 @@ from sampan.api.validation.check import (
     unchanged,
 )
 from sampan.api.validation.scheduling import EFFECTS
+from sampan.api.walk import json_type
 
 MAX_DATA = 1024 * 1024
 FROZEN = "field is immutable when `immutable` is set"
@@ -185,12 +184,13 @@ def secret(obj: Obj) -> Errors:
 
 def _json(path: str, encoded: str) -> Errors:
     try:
-        found = orjson.loads(base64.b64decode(encoded))
-    except (binascii.Error, orjson.JSONDecodeError, ValueError) as error:
+        found = body.read_json(base64.b64decode(encoded))
+    except (binascii.Error, Unreadable) as error:
         yield invalid_value(path, REDACTED, str(error))
         return
-    if not isinstance(found, dict):
-        yield invalid_value(path, REDACTED, "must be a JSON object")
+    if found is not None and not isinstance(found, dict):
+        wanted = "Go value of type map[string]interface {}"
+        yield invalid_value(path, REDACTED, f"json: cannot unmarshal {json_type(found)} into {wanted}")
 
 
 def secret_update(new: Obj, old: Obj) -> Errors:

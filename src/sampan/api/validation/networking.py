@@ -89,8 +89,11 @@ def _rule(path: str, rule: Obj) -> Errors:
         yield required(f"{path}.http.paths")
     for index, entry in dicts(http, "paths"):
         at = f"{path}.http.paths[{index}]"
-        yield from _path(at, entry)
-        yield from _backend(f"{at}.backend", entry.get("backend") or {})
+        if entry.get("pathType") is None:
+            yield required(f"{at}.pathType", "pathType must be specified")
+        else:
+            yield from _path(at, entry)
+            yield from _backend(f"{at}.backend", entry.get("backend") or {})
 
 
 def _host(path: str, host: str) -> Errors:
@@ -100,9 +103,7 @@ def _host(path: str, host: str) -> Errors:
 def _path(path: str, entry: Obj) -> Errors:
     kind, text = entry.get("pathType"), entry.get("path") or ""
     at = f"{path}.path"
-    if kind is None:
-        yield required(f"{path}.pathType", "pathType must be specified")
-    elif kind not in PATH_TYPES:
+    if kind not in PATH_TYPES:
         yield unsupported(f"{path}.pathType", kind, PATH_TYPES)
     elif kind == "ImplementationSpecific":
         if text and not text.startswith("/"):
@@ -125,21 +126,22 @@ def _backend(path: str, backend: Obj) -> Errors:
     elif resource is not None:
         yield from _reference(f"{path}.resource", resource)
     elif service is not None:
-        yield from _service(f"{path}.service", service)
+        yield from _service(path, service)
     else:
         yield invalid_value(path, "", "resource or service backend is required")
 
 
 def _service(path: str, service: Obj) -> Errors:
-    yield from needed_form(f"{path}.name", service.get("name"), names.dns_1035_label)
+    """`path` is the backend's, where also what is wrong with the port as a whole is told."""
+    yield from needed_form(f"{path}.service.name", service.get("name"), names.dns_1035_label)
     chosen = service.get("port") or {}
     name, number = chosen.get("name"), chosen.get("number")
     if name and number:
         yield invalid_value(path, "", "cannot set both port name & port number")
     elif name:
-        yield from form(f"{path}.port.name", name, names.port_name)
+        yield from form(f"{path}.service.port.name", name, names.port_name)
     elif number:
-        yield from port(f"{path}.port.number", number)
+        yield from port(f"{path}.service.port.number", number)
     else:
         yield required(path, "port name or number is required")
 
