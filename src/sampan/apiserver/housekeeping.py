@@ -33,7 +33,8 @@ class Housekeeping:
         self._hub = hub
         self._transport = transport
         self._reached: deque[tuple[float, int]] = deque()
-        """When, by that clock, the store had come to which revision: at the start or an hour ago, and since."""
+        """When, by that clock, the store had come to which revision: in the beginning or an hour ago, and
+        since then."""
 
     async def run(self) -> None:
         before = self._hub.revision
