@@ -59,16 +59,16 @@ async def test_what_is_asked_between_two_processes_waits_for_the_second(record: 
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asker, socket.socket() as caller:
         asker.connect((places[0].ip, places[0].port))
         asker.send(b"question")
-        caller.settimeout(5)
+        caller.settimeout(30)
         caller.connect((places[1].ip, places[1].port))
         udp, tcp = (await Keeper(record, HERE, opening).sockets(places)).values()
         assert opening.opened == places, "nothing was opened anew"
-        udp.settimeout(5)
+        udp.settimeout(30)
         packet, sender = udp.recvfrom(100)
         udp.sendto(packet[::-1], sender)
-        asker.settimeout(5)
+        asker.settimeout(30)
         assert asker.recv(100) == b"noitseuq"
-        tcp.settimeout(5)
+        tcp.settimeout(30)
         tcp.accept()[0].close()
         udp.close()
         tcp.close()

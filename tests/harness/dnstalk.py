@@ -58,7 +58,7 @@ def answered(query_: Query, *ips: str, ttl_s: int = 60) -> bytes:
     return build_answer(query_, code, found, [] if ips else denied, authoritative=False)
 
 
-async def until(look: Callable[[], Awaitable[object]], timeout_s: float = 10) -> None:
+async def until(look: Callable[[], Awaitable[object]], timeout_s: float = 30) -> None:
     """Returns once `look` finds what it wants."""
     async with asyncio.timeout(timeout_s):
         while True:

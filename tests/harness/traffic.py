@@ -22,7 +22,7 @@ from types import TracebackType
 from typing import Any
 from urllib.parse import urlsplit
 
-TIMEOUT_S = 5.0
+TIMEOUT_S = 20.0
 DATAGRAM_TIMEOUT_S = 0.1
 DATAGRAM_TRIES = 50
 

@@ -54,7 +54,7 @@ async def serving(talk: Callable[..., object], **options: object) -> AsyncIterat
 
 
 async def talk(
-    port: int, script: Script | None, *, host: str = "127.0.0.1", timeout_s: float = 5, tls: bool = False
+    port: int, script: Script | None, *, host: str = "127.0.0.1", timeout_s: float = 60, tls: bool = False
 ) -> Exception | None:
     stock = SocketStock(Here())
     ended: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()

@@ -52,7 +52,7 @@ def reply(code: int, body: str = "", **headers: str) -> Answer:
 async def probe(port: int, action: Obj, **more: Any) -> Any:
     prober = Prober(FakeRuntime(), Here())
     try:
-        return await ask(prober.question(target(port), {**action, **more}))
+        return await ask(prober.question(target(port), {"timeoutSeconds": 30, **action, **more}))
     finally:
         prober.close()
 
