@@ -121,7 +121,7 @@ def routes() -> str:
 
 
 async def until(mark: str, *, there: bool) -> None:
-    for _ in range(1000):
+    for _ in range(6000):
         if (mark in routes()) == there:
             return
         await asyncio.sleep(0.01)

@@ -72,6 +72,8 @@ def test_what_keeps_to_nodes_by_those_with_endpoints() -> None:
 
 
 class World:
+    ports: LocalPorts
+
     def __init__(self) -> None:
         self.fake = FakeTransport()
         self.client = Client(self.fake)
@@ -104,8 +106,8 @@ async def world() -> AsyncIterator[World]:
     plan = node_plan(0, "c", Path())
     plan = replace(plan, families=(replace(plan.families[0], node=IPv4Interface(f"{NODE}/24")),))
     informers = Informers(it.client)
-    ports = LocalPorts(plan, informers, EventRecorder(it.client, "sampan"))
-    tasks = [asyncio.create_task(work) for work in (informers.run(), ports.run())]
+    it.ports = LocalPorts(plan, informers, EventRecorder(it.client, "sampan"))
+    tasks = [asyncio.create_task(work) for work in (informers.run(), it.ports.run())]
     try:
         yield it
     finally:
@@ -137,3 +139,16 @@ async def test_a_port_that_another_program_has_stays_its(listener: socket.socket
         async with world() as it:
             await it.client.create(SERVICES, exposed({"port": 80, "nodePort": port}))
             await it.until(lambda: "NodePortNotOnLoopback" in [e["reason"] for e in it.fake.objects(EVENTS)])
+
+
+async def test_a_port_goes_from_one_service_to_another(listener: socket.socket) -> None:
+    port = listener.getsockname()[1]
+    other = exposed({"port": 80, "nodePort": port})
+    other["metadata"]["name"] = "other"
+    async with world() as it:
+        await it.client.create(SERVICES, exposed({"port": 80, "nodePort": port}))
+        await it.until(lambda: answers(port))
+        await it.client.delete(SERVICES, "web", namespace="default")
+        await it.client.create(SERVICES, other)
+        await it.until(lambda: it.ports._owners == {port: "default/other"})
+        assert answers(port)

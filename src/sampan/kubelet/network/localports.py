@@ -16,7 +16,7 @@ import errno
 import itertools
 import logging
 import socket
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from ipaddress import ip_address
 
 from sampan.api.objects import Obj, key_of, name_of
@@ -79,9 +79,10 @@ class LocalPorts:
         self._nodes = informers.informer(NODES)
         self._ports: dict[str, frozenset[int]] = {}
         """By key, of the Services that have some."""
+        self._dirty: set[str] = set()
+        """Of these, what listens is not what is to."""
         self._servers: dict[Place, asyncio.Server] = {}
         self._owners: dict[int, str] = {}
-        self._refused: set[tuple[str, Place]] = set()
         self._turn = itertools.count()
         self._changed = asyncio.Event()
 
@@ -93,7 +94,8 @@ class LocalPorts:
         try:
             while True:
                 self._changed.clear()
-                await self._bring_to({port: key for key, ports in self._ports.items() for port in ports})
+                dirty, self._dirty = self._dirty, set()
+                await self._settle(dirty)
                 await self._changed.wait()
         finally:
             for server in self._servers.values():
@@ -106,16 +108,21 @@ class LocalPorts:
             self._ports.pop(key, None)
             if ports:
                 self._ports[key] = ports
+            self._dirty.add(key)
             self._changed.set()
 
-    async def _bring_to(self, wanted: Mapping[int, str]) -> None:
-        for place in [place for place in self._servers if place[1] not in wanted]:
-            self._servers.pop(place).close()
-        self._owners = dict(wanted)
-        self._refused = {(key, place) for key, place in self._refused if wanted.get(place[1]) == key}
-        for port, key in sorted(wanted.items()):
-            for host in LOOPBACKS:
-                if (host, port) not in self._servers:
+    async def _settle(self, dirty: Collection[str]) -> None:
+        """What is given up comes first: another Service may have it by now."""
+        for port in [port for port, key in self._owners.items() if key in dirty]:
+            if port not in self._ports.get(self._owners[port], ()):
+                del self._owners[port]
+                for host in LOOPBACKS:
+                    if (server := self._servers.pop((host, port), None)) is not None:
+                        server.close()
+        for key in sorted(dirty):
+            for port in sorted(self._ports.get(key, frozenset()) - self._owners.keys()):
+                self._owners[port] = key
+                for host in LOOPBACKS:
                     await self._listen((host, port), key)
 
     async def _listen(self, place: Place, key: str) -> None:
@@ -130,9 +137,6 @@ class LocalPorts:
         self._servers[place] = await tcprelay.serve(listener, lambda _: self._goal(place[1], version))
 
     def _tell(self, place: Place, key: str, error: OSError) -> None:
-        if (key, place) in self._refused:
-            return
-        self._refused.add((key, place))
         log.info("node port %d of %s is not served on %s: %s", place[1], key, place[0], error)
         service = self._services.get(key)
         if service is not None:
