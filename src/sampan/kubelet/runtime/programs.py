@@ -1,7 +1,7 @@
 """What containers and commands run where there is no Linux: coroutines that see what a process would.
 
-A program is `async (Process) -> exit code`. `PROGRAMS` are those that every test has; an unknown name is `serve`,
-a server.
+A program is `async (Process) -> exit code`. `PROGRAMS` are there in every test; whatever else is named runs
+as `serve` does.
 """
 
 from __future__ import annotations
