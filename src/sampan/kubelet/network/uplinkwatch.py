@@ -27,6 +27,8 @@ _GROUPS = 0x1 | 0x10 | 0x40 | 0x100 | 0x400
 _GONE = frozenset({devices.DEL_LINK, netlink.DEL_ADDRESS, netlink.DEL_ROUTE})
 _SETTLE_S = 0.3
 """Such things seldom change alone."""
+_LONGEST_S = 60.0
+"""Between two mends, if somebody takes away again and again what was mended."""
 _LARGEST = 1 << 16
 
 
@@ -57,11 +59,12 @@ class UplinkWatch:
             self._index = if_nametoindex(self._plan.host_link)
             loop.add_reader(sock, self._read, sock)
             try:
+                delay_s = _SETTLE_S
                 while True:
                     await self._news.wait()
-                    await asyncio.sleep(_SETTLE_S)
+                    await asyncio.sleep(delay_s)
                     self._news.clear()
-                    await self._look()
+                    delay_s = min(delay_s * 2, _LONGEST_S) if await self._look() else _SETTLE_S
             finally:
                 loop.remove_reader(sock)
 
@@ -79,15 +82,17 @@ class UplinkWatch:
             if concerns(netlink.unpack(data), self._index):
                 self._news.set()
 
-    async def _look(self) -> None:
+    async def _look(self) -> bool:
+        """Whether there was something to mend."""
         missing = await asyncio.to_thread(hostnetworks.missing, self._plan)
         if not missing:
-            return
+            return False
         try:
             await self._mend()
             self._index = if_nametoindex(self._plan.host_link)
         except (NetworkFault, OSError) as fault:
             log.warning("the host's way into the cluster lacks %s, and cannot be mended: %s", missing, fault)
-            return
+            return True
         log.warning("the host's way into the cluster lacked %s; it is mended", missing)
         self._mended()
+        return True
