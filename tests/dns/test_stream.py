@@ -96,7 +96,7 @@ async def test_who_talks_nonsense_is_hung_up_on() -> None:
 
 
 async def test_who_is_silent_is_hung_up_on_but_not_who_waits_for_us(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream, "IDLE_S", 0.05)
+    monkeypatch.setattr(stream, "IDLE_S", 0.5)
     async with connected(2) as (it, readers, writers):
         writers[1].write(framed(b"slow"))
         assert await closed(readers[0])
