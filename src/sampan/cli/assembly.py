@@ -70,7 +70,7 @@ log = logging.getLogger(__name__)
 
 NODE_API_PORT = 6443
 """Where Pods find the API server, on the node's own address."""
-READY_TIMEOUT_S = 30.0
+READY_TIMEOUT_S = 60.0
 
 
 class Controller(Protocol):
@@ -159,6 +159,7 @@ class Assembly:
         chosen = self._choices.pod_security
         config = ServerConfig(
             pki_dir=self._cluster.pki,
+            pki_maker=self._pki_maker,
             port=self._choices.api_port,
             listener=self._listener,
             names=node.plan.node_ips,
