@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import signal
 import time
 from collections.abc import AsyncIterator
@@ -17,6 +18,7 @@ from sampan.api.objects import Obj, condition_of
 from sampan.api.resources import CONFIG_MAPS, EVENTS, LEASES, NODES, PODS
 from sampan.api.streams import ExecOptions, LogOptions
 from sampan.client.client import Client
+from sampan.kubelet import preparation
 from sampan.kubelet.images.contract import ImageFault
 from sampan.kubelet.runtime.contract import RuntimeFault
 from sampan.kubelet.runtime.fake import Process
@@ -216,6 +218,22 @@ async def test_missing_config_map_and_its_coming(world: World) -> None:
     world.api.add(config_map("settings", a="1"))
     await world.until(ready)
     assert world.runtime.records()[0].spec.env["A"] == "1"
+
+
+async def test_a_disk_that_was_full_for_a_moment(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    full = [OSError(errno.ENOSPC, "No space left on device")]
+    write = preparation._write_files
+
+    def fails_once(*words: Any) -> None:
+        if full:
+            raise full.pop()
+        write(*words)
+
+    monkeypatch.setattr(preparation, "_write_files", fails_once)
+    world.api.add(make_pod())
+    await world.until(ready)
+    told = "Failed to create pod sandbox: [Errno 28] No space left on device"
+    assert ("FailedCreatePodSandBox", told) in await world.said()
 
 
 async def test_volume_follows_its_config_map(world: World) -> None:

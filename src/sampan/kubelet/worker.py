@@ -272,6 +272,8 @@ class Worker:
             self._refresh.schedule()
         except preparation.PrepareFault as fault:
             self._event("Warning", fault.reason, fault.message)
+        except OSError as error:  # a full disk, say; it will not always be full
+            self._event("Warning", "FailedCreatePodSandBox", f"Failed to create pod sandbox: {error}")
         except Exception as error:
             self._event("Warning", "FailedCreatePodSandBox", f"Failed to create pod sandbox: {error!r}")
             raise
