@@ -159,7 +159,6 @@ class Assembly:
         chosen = self._choices.pod_security
         config = ServerConfig(
             pki_dir=self._cluster.pki,
-            pki_maker=self._pki_maker,
             port=self._choices.api_port,
             listener=self._listener,
             names=node.plan.node_ips,
