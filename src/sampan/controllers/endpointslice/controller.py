@@ -16,7 +16,7 @@ from sampan.client.client import Client
 from sampan.client.controller import Controller
 from sampan.client.events import EventRecorder
 from sampan.client.informers import Informers
-from sampan.controllers import selection
+from sampan.controllers import placement, selection
 from sampan.controllers.endpointslice.endpoints import Group, desired, is_auto
 from sampan.controllers.endpointslice.nodes import Nodes
 from sampan.controllers.endpointslice.picture import WORTH_KEEPING, Picture
@@ -28,7 +28,6 @@ from sampan.controllers.triggertimes import TriggerTimes
 
 Endpoints: TypeAlias = dict[Group, dict[str, Obj]]
 
-NODE_INDEX = "node"
 TOPOLOGY_INDEX = "topology"
 
 
@@ -49,7 +48,7 @@ class EndpointSliceController:
         self._controller = Controller("endpointslice", self.reconcile)
         selection.index_services(self._services)
         selection.index_pods(self._pods)
-        self._pods.add_index(NODE_INDEX, lambda pod: (pod["spec"].get("nodeName") or "",))
+        placement.index_pods(self._pods)
         self._services.add_index(TOPOLOGY_INDEX, lambda service: ("auto",) if is_auto(service) else ())
         self._controller.follow(self._services)
         self._services.subscribe(self._service_changed)
@@ -94,7 +93,7 @@ class EndpointSliceController:
         assert node is not None
         moved, shifted = self._nodes.change(old, new)
         if moved:
-            for pod in self._pods.by_index(NODE_INDEX, name_of(node)):
+            for pod in placement.pods_on(self._pods, name_of(node)):
                 self._enqueue_services_of(pod)
         if shifted:
             for service in self._services.by_index(TOPOLOGY_INDEX, "auto"):

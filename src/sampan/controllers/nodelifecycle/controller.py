@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from sampan.api.clock import format_time
 from sampan.api.errors import StatusError
@@ -22,6 +22,7 @@ from sampan.client.client import Client
 from sampan.client.controller import Controller
 from sampan.client.events import EventRecorder
 from sampan.client.informers import Informers
+from sampan.controllers import placement
 from sampan.controllers.nodelifecycle.eviction import leaves_at
 from sampan.controllers.nodelifecycle.health import ready_status, silent_conditions, wanted_taints
 
@@ -54,7 +55,7 @@ class NodeLifecycleController:
         """Pod that has to leave some time -> when it was first seen on its tainted node."""
         self._health = Controller("nodelifecycle", self.reconcile_node)
         self._eviction = Controller("tainteviction", self.reconcile_pod)
-        self._pods.add_index("node", _node_of)
+        placement.index_pods(self._pods)
 
     async def run(self) -> None:
         for informer in (self._nodes, self._leases, self._pods):
@@ -88,7 +89,7 @@ class NodeLifecycleController:
         self._health.enqueue(name)
         before = ((old or {}).get("spec") or {}).get("taints")
         if before != ((new or {}).get("spec") or {}).get("taints"):
-            for pod in self._pods.by_index("node", name):
+            for pod in placement.pods_on(self._pods, name):
                 self._eviction.enqueue(key_of(pod))
 
     def _pod_changed(self, old: Obj | None, new: Obj | None) -> None:
@@ -145,7 +146,7 @@ class NodeLifecycleController:
         """A node that said nothing yet has no Pods to speak of; those of others are not to be counted on."""
         if condition_of(node, "Ready") is None:
             return
-        for pod in self._pods.by_index("node", name_of(node)):
+        for pod in placement.pods_on(self._pods, name_of(node)):
             ready = condition_of(pod, "Ready")
             if ready is None or not is_ready(pod) or is_terminal(pod):
                 continue
@@ -201,8 +202,3 @@ def _heartbeats(node: Obj) -> list[tuple[str, str]]:
     """What of a node's status only its kubelet changes."""
     listed = (node.get("status") or {}).get("conditions") or ()
     return [(each["type"], each.get("lastHeartbeatTime") or "") for each in listed]
-
-
-def _node_of(pod: Obj) -> Iterable[str]:
-    node = pod["spec"].get("nodeName")
-    return (node,) if node else ()

@@ -18,6 +18,7 @@ from sampan.client.client import Client
 from sampan.client.controller import Controller
 from sampan.client.events import EventRecorder
 from sampan.client.informers import Informers
+from sampan.controllers import placement
 from sampan.controllers.podgc.plan import KEPT_MOST, Doomed, beyond_threshold, never_scheduled, orphaned
 
 QUARANTINE_S = 40.0
@@ -44,7 +45,7 @@ class PodGarbageCollector:
         self._missing_since: dict[str, float] = {}
         """By node that Pods name and that is not there: when that was noticed, on the loop's clock."""
         self._controller = Controller("podgc", self.reconcile, workers=1)
-        self._pods.add_index("node", _node_of)
+        placement.index_pods(self._pods)
 
     async def run(self) -> None:
         await self._nodes.wait_synced()
@@ -78,7 +79,7 @@ class PodGarbageCollector:
         if self._nodes.get(key) is not None:
             self._missing_since.pop(key, None)
             return None
-        pods = self._pods.by_index("node", key)
+        pods = placement.pods_on(self._pods, key)
         if not pods:
             self._missing_since.pop(key, None)
             return None
@@ -126,8 +127,3 @@ class PodGarbageCollector:
             }
             status["conditions"] = [condition]
         await self._client.patch_status(PODS, doomed.pod, status)
-
-
-def _node_of(pod: Obj) -> Iterable[str]:
-    node = pod["spec"].get("nodeName")
-    return (node,) if node else ()
