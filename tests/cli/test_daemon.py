@@ -37,7 +37,7 @@ def background(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Iterator[De
 
 
 def until(true: Callable[[], bool]) -> None:
-    for _ in range(5000):
+    for _ in range(60_000):
         if true():
             return
         time.sleep(0.001)

@@ -48,7 +48,7 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster
 
 
 async def pid_of(place: Cluster, other_than: int = 0) -> int:
-    for _ in range(1000):
+    for _ in range(6000):
         pid = place.running_pid() if (place.data / "lock").exists() else None
         if pid and pid != other_than:
             return pid

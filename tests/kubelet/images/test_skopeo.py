@@ -120,7 +120,7 @@ async def test_a_call_that_nobody_waits_for_ends(tmp_path: Path, stand_in: Calla
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     asking = asyncio.create_task(Skopeo({"q.io": "http://m"}, scratch).ask(parse("q.io/x:1"), ()))
-    for _ in range(500):
+    for _ in range(6000):
         if script.pid.exists() and script.pid.read_text().strip():
             break
         await asyncio.sleep(0.01)
