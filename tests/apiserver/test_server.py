@@ -116,6 +116,18 @@ async def test_other_forms_by_accept(api, https: Https, pod) -> None:
     assert headers["content-type"] == "application/yaml" and text.startswith(b"kind: Pod")
 
 
+async def test_a_request_in_another_name(https: Https) -> None:
+    path = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
+    headers = {"Impersonate-User": "bob", "Impersonate-Group": "team"}
+    code, _, review = await https.ask("POST", path, b"{}", **headers)
+    assert code == 201 and review["status"]["userInfo"]["username"] == "bob"
+    code, _, review = await https.ask("POST", path, b"{}")
+    assert review["status"]["userInfo"]["username"] != "bob"
+    node = {"Impersonate-User": "system:node:x", "Impersonate-Group": "system:nodes"}
+    code, _, refused = await https.ask("GET", "/api/v1/namespaces/default/secrets", **node)
+    assert code == 403 and 'User "system:node:x" cannot list resource "secrets"' in refused["message"]
+
+
 async def test_a_scale_has_a_table(api, https: Https, pod) -> None:
     template = {"metadata": {"labels": {"app": "a"}}, "spec": pod("a")["spec"]}
     spec = {"replicas": 3, "selector": {"matchLabels": {"app": "a"}}, "template": template}

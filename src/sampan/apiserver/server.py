@@ -45,6 +45,7 @@ from sampan.apiserver.dispatch import Dispatcher
 from sampan.apiserver.exchange import Exchange
 from sampan.apiserver.housekeeping import Housekeeping
 from sampan.apiserver.http import HttpServer, bound_socket
+from sampan.apiserver.impersonation import impersonated
 from sampan.apiserver.kubeletport import KubeletPort
 from sampan.apiserver.metrics import Metrics
 from sampan.apiserver.nodeauthorizer import Bootstrapper, NodeAuthorizer
@@ -86,6 +87,8 @@ class ServerConfig:
     """
 
     pki_dir: Path
+    pki_maker: pki.Maker | None = None
+    """Who has begun to make what is missing there; see `pki.begin`."""
     host: str = "127.0.0.1"
     port: int = 0
     listener: socket.socket | None = None
@@ -132,9 +135,8 @@ class ApiServer:
         """Returns once the API answers and the built-in objects are there."""
         config = self.config
         sock = config.listener or bound_socket(config.host, config.port)
-        keys = asyncio.create_task(
-            pki.provide(config.pki_dir, self._names())
-        )  # another program's work, meanwhile
+        making = pki.provide(config.pki_dir, self._names(), config.pki_maker)
+        keys = asyncio.create_task(making)  # another program's work, meanwhile
         try:
             self.port = sock.getsockname()[1]
             await self.store.open()
@@ -222,6 +224,7 @@ class ApiServer:
             Connect(self.dispatcher, self._streams, kubelets),
             self.metrics,
             ProxyConnect(self.dispatcher, self._streams, kubelets),
+            authorizer,
         )
         self._http = HttpServer(front)
 
@@ -270,6 +273,7 @@ class Front:
         connect: Connect,
         metrics: Metrics,
         proxy: ProxyConnect,
+        authorizer: Authorizer,
     ) -> None:
         self._authenticator = authenticator
         self._dispatcher = dispatcher
@@ -277,6 +281,7 @@ class Front:
         self._connect = connect
         self._metrics = metrics
         self._proxy = proxy
+        self._authorizer = authorizer
         self._rest = rest.Rest(dispatcher)
 
     def takes_body(self, exchange: Exchange) -> bool:
@@ -341,7 +346,7 @@ class Front:
         user = self._authenticator.user(exchange)
         if user is ANONYMOUS:
             raise errors.unauthorized()
-        return user
+        return impersonated(user, exchange.headers, self._authorizer)
 
 
 def _is_cluster_info(exchange: Exchange, found: route.Route) -> bool:
