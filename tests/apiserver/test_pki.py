@@ -66,3 +66,19 @@ async def test_what_the_program_died_of_is_said(tmp_path: Path) -> None:
     (tmp_path / "pki").write_text("a file where the directory should be")
     with pytest.raises(PkiFault, match="File exists"):
         await pki.provide(tmp_path / "pki", ["localhost"])
+
+
+async def test_the_program_that_began_early_is_told_the_names(tmp_path: Path) -> None:
+    maker = pki.begin(tmp_path / "pki")
+    assert maker is not None
+    keys = await pki.provide(tmp_path / "pki", ["localhost", "10.0.0.1"], maker)
+    assert subject_alternatives(keys.certificate("apiserver")) == {"localhost", "10.0.0.1"}
+    assert pki.begin(tmp_path / "pki") is None
+
+
+def test_the_program_that_nobody_tells_names_makes_nothing_and_ends(tmp_path: Path) -> None:
+    maker = pki.begin(tmp_path / "pki")
+    assert maker is not None
+    assert maker.communicate()[1] == b""
+    assert maker.returncode == 0
+    assert not (tmp_path / "pki").exists()

@@ -1,17 +1,17 @@
 """The cluster's certificates and keys: EC P-256, PEM files in one directory, readable by us alone.
 
-What is missing is made by a program of its own, `pki DIRECTORY [HOST...]`: the library that does it would
-stay in the server's memory (11 MB), which needs it once. A second start just reads files.
+What is missing is made by a program of its own, which reads the server's names: the library that does it
+would stay in the server's memory (11 MB), which needs it once. A second start just reads files.
 Source of file names and subjects: setup/best-practices/certificates (kubeadm's layout).
 """
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import ipaddress
 import os
 import ssl
+import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -56,7 +56,7 @@ class Pki:
     def key(self, name: str) -> Path:
         return self.directory / f"{name}.key"
 
-    def serves(self, hosts: Sequence[str]) -> bool:
+    def serves(self, hosts: Sequence[str] = ()) -> bool:
         """Whether nothing is missing to serve by these names and addresses."""
         names = self.directory / "apiserver.names"
         files = [self.service_account_key, *map(self.key, _NAMES), *map(self.certificate, _NAMES)]
@@ -90,27 +90,38 @@ class Pki:
         _issue(self, name, common_name, organizations, hosts=(), server=False)
 
 
-async def provide(directory: Path, hosts: Sequence[str]) -> Pki:
+Maker = subprocess.Popen[bytes]
+
+
+def begin(directory: Path) -> Maker | None:
+    """The program, which gets ready while others find out by what names the server will be reached.
+
+    None if nothing is missing that could be known by now. It ends by itself if nobody tells it names.
+    """
+    return None if Pki(directory).serves() else _program(directory)
+
+
+async def provide(directory: Path, hosts: Sequence[str], maker: Maker | None = None) -> Pki:
     """The directory's PKI, made as `load_or_create` makes it. Raises PkiFault."""
     import asyncio  # which the program can do without
 
     pki = Pki(directory)
-    if pki.serves(hosts):
+    if maker is None and pki.serves(hosts):
         return pki
-    program = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", __name__, str(directory), *hosts),
-        stdin=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.PIPE,
-    )
+    program = maker or _program(directory)
     try:
-        _, complaint = await program.communicate()
+        _, complaint = await asyncio.to_thread(program.communicate, "\n".join(hosts).encode())
     except asyncio.CancelledError:
-        with contextlib.suppress(ProcessLookupError):
-            program.kill()
+        program.kill()
         raise
     if program.returncode:
         raise PkiFault(f"the certificates could not be made: {complaint.decode(errors='replace').strip()}")
     return pki
+
+
+def _program(directory: Path) -> Maker:
+    argv = [sys.executable, "-m", __name__, str(directory)]
+    return subprocess.Popen(argv, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
 def load_or_create(directory: Path, hosts: Sequence[str] = ()) -> Pki:
@@ -249,5 +260,12 @@ def _write(path: Path, data: bytes, mode: int) -> None:
     temporary.replace(path)
 
 
+def main(directory: Path) -> None:
+    from cryptography import x509  # noqa: F401  while the names are being found out
+
+    if hosts := sys.stdin.read().split():
+        load_or_create(directory, hosts)
+
+
 if __name__ == "__main__":
-    load_or_create(Path(sys.argv[1]), sys.argv[2:])
+    main(Path(sys.argv[1]))

@@ -23,6 +23,7 @@ from sampan.api.podsecurity import configuration
 from sampan.api.request import UserInfo
 from sampan.api.resources import NODES
 from sampan.api.streams import NodeStreams
+from sampan.apiserver.pki import Maker
 from sampan.apiserver.server import ApiServer, ServerConfig
 from sampan.cli import discovery, fleet, memory, nodeconfig, pools
 from sampan.cli.cluster import Choices, Cluster
@@ -106,11 +107,15 @@ def user(name: str, *groups: str) -> UserInfo:
 class Assembly:
     """The parts of one cluster. `run` returns when SIGTERM or SIGINT came, or raises what a part died of.
 
-    `listener` is the API's socket, bound to loopback; it is closed with the server.
+    `listener` is the API's socket, bound to loopback; it is closed with the server. `pki_maker` has begun to
+    make the certificates, if some are missing.
     """
 
-    def __init__(self, cluster: Cluster, choices: Choices, listener: socket.socket) -> None:
+    def __init__(
+        self, cluster: Cluster, choices: Choices, listener: socket.socket, pki_maker: Maker | None = None
+    ) -> None:
         self._cluster, self._choices, self._listener = cluster, choices, listener
+        self._pki_maker = pki_maker
         self._store = SqliteStore(cluster.store)
         self._stopping = asyncio.Event()
         self._registered = asyncio.Event()
@@ -159,6 +164,7 @@ class Assembly:
         chosen = self._choices.pod_security
         config = ServerConfig(
             pki_dir=self._cluster.pki,
+            pki_maker=self._pki_maker,
             port=self._choices.api_port,
             listener=self._listener,
             names=node.plan.node_ips,

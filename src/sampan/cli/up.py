@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from sampan.apiserver import pki
 from sampan.apiserver.pki import Pki
 from sampan.cli import asked, daemon, fleet, requirements, revival
 from sampan.cli import cluster as clusters
@@ -144,6 +145,7 @@ def _serve(
     target: Path,
 ) -> int:
     """The background process: everything, until it is told to stop."""
+    pki_maker = pki.begin(cluster.pki)  # another program's work, while this one loads all that follows
     from sampan.cli.assembly import Assembly
 
     logging.basicConfig(
@@ -158,7 +160,7 @@ def _serve(
         was_up.set()
 
     try:
-        asyncio.run(Assembly(cluster, choices, listener).run(line.progress, up))
+        asyncio.run(Assembly(cluster, choices, listener, pki_maker).run(line.progress, up))
     except BaseException as error:
         cause = daemon.first_cause(error)
         line.failed(_in_words(cause))
