@@ -164,7 +164,7 @@ def eventually(look: Callable[[], T], timeout_s: float = LIMIT_S, every_s: float
             if found:
                 return found
             problem = found
-        except (AssertionError, LookupError, OSError) as error:
+        except (AssertionError, LookupError, OSError, ValueError, subprocess.SubprocessError) as error:
             problem = error
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {timeout_s} s; last seen: {problem!r}")
