@@ -12,9 +12,11 @@ from pathlib import Path
 
 from harness.node import Node
 from mirror import Mirror
+from sampan.cli import nodedns
 from sampan.client import kubeconfig
 from sampan.client.client import Client
 from sampan.client.https import HttpsTransport
+from sampan.dns import keeper
 
 IMAGES = Path(os.environ.get("SAMPAN_TEST_IMAGES", "/tmp/sampan-test-images"))
 
@@ -48,8 +50,12 @@ async def connected(node: Node) -> AsyncIterator[Client]:
 
 
 def tree_pids(root: int, marker: str) -> list[int]:
-    """The cluster's own processes: the one that holds it, and every conmon that serves it."""
-    found = [root]
+    """The cluster's own processes: the one that holds it, who keeps its DNS sockets open, and every conmon.
+
+    `marker`: its data directory.
+    """
+    holder = keeper.read(nodedns.record(Path(marker)))
+    found = [root, *([holder.pid] if holder else [])]
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             with contextlib.suppress(OSError):
