@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -152,3 +153,20 @@ def test_the_domain_is_chosen_once(tmp_path: Path) -> None:
         assert asked.choose(cluster, Asked(domain=said), 1).domain == "k8s.test"
     with pytest.raises(UserError, match=r"the domain of 'one' is k8s\.test"):
         asked.choose(cluster, Asked(domain="cluster.local"), 1)
+
+
+def test_a_cluster_that_runs_is_not_asked_for_something_else_in_vain(tmp_path: Path) -> None:
+    cluster = Cluster("one", tmp_path)
+    first = read("--service-node-port-range", "8000-9000", "--registry-mirror", "a=http://b")
+    running = asked.choose(cluster, first, 6443)
+    again = cluster.choices()
+    assert again is not None
+    assert asked.put_off(cluster, again, first) == asked.put_off(cluster, running, Asked()) == []
+    assert asked.put_off(cluster, again, read("--ip-families", "ipv4,ipv6")) == [], "as it is by default"
+    other = read("--overlay", "--registry-mirror", "a=http://c", "--ip-families", "ipv4")
+    assert asked.put_off(cluster, again, other) == ["--registry-mirror", "--ip-families", "--overlay"]
+    assert cluster.choices() == again
+
+
+def test_every_wish_has_an_option() -> None:
+    assert asked.OPTIONS.keys() == {field.name for field in dataclasses.fields(Asked)}

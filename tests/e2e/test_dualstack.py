@@ -180,6 +180,6 @@ def test_a_cluster_of_ipv6_alone(mirror: Mirror, tmp_path: Path) -> None:
         assert [":" in entry["ip"] for entry in status["podIPs"]] == [True]
         eventually(lambda: get(node, "default", url("web")) == "200")
         refused = node.sampan("up", "--ip-families", "ipv4,ipv6")
-        assert "already up" in refused.out
+        assert refused.code == 1 and "the primary family of 'six' is IPv6" in refused.err
     finally:
         node.down()

@@ -6,8 +6,9 @@ What is on the command line is read before anything is touched. Raises UserError
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -64,14 +65,47 @@ def read(parsed: argparse.Namespace) -> Asked:
     )
 
 
+OPTIONS = {
+    "mirrors": "--registry-mirror",
+    "image_root": "--image-root",
+    "unsafe_sysctls": "--allowed-unsafe-sysctls",
+    "pod_security": "--pod-security",
+    "kubelet": "--kubelet-config",
+    "ip_families": "--ip-families",
+    "node_ports": "--service-node-port-range",
+    "external_ips": "--external-ips",
+    "load_balancers": "--load-balancer-pool",
+    "overlay": "--overlay",
+    "node_grace_s": "--node-monitor-grace-period",
+    "domain": "--cluster-domain",
+}
+"""By the name that a wish and a choice share, how it is said."""
+
+
 def choose(cluster: Cluster, wanted: Asked, api_port: int) -> Choices:
     """What was chosen before, with what this `up` asks for; kept from now on."""
+    chosen = _with(cluster, wanted, api_port)
+    cluster.keep(chosen)
+    return chosen
+
+
+def put_off(cluster: Cluster, before: Choices, wanted: Asked) -> list[str]:
+    """The options that ask for something else than a cluster that runs was brought up with."""
+    usual = ",".join(f"ipv{version}" for version in families.usable())
+    old, new = (
+        json.loads(json.dumps(asdict(choices) | {"ip_families": choices.ip_families or usual}))
+        for choices in (before, _with(cluster, wanted, before.api_port))
+    )
+    return [option for name, option in OPTIONS.items() if old[name] != new[name]]
+
+
+def _with(cluster: Cluster, wanted: Asked, api_port: int) -> Choices:
     before = cluster.choices() or Choices(api_port, cluster.name)
     ip_families = _families(cluster, before.ip_families, wanted.ip_families)
     balancers = before.load_balancers if wanted.load_balancers is None else wanted.load_balancers
     if wanted.load_balancers:
         pools.check(cluster, balancers, families.parse(ip_families) if ip_families else families.usable())
-    chosen = Choices(
+    return Choices(
         api_port=api_port,
         node_name=before.node_name,
         mirrors={**before.mirrors, **wanted.mirrors},
@@ -88,8 +122,6 @@ def choose(cluster: Cluster, wanted: Asked, api_port: int) -> Choices:
         overlay=before.overlay if wanted.overlay is None else wanted.overlay,
         domain=_domain(cluster, before.domain, wanted.domain),
     )
-    cluster.keep(chosen)
-    return chosen
 
 
 def _families(cluster: Cluster, before: str, asked: str | None) -> str:

@@ -37,7 +37,7 @@ def run(parsed: argparse.Namespace) -> int:
     count = fleet.asked_count(cluster, parsed.nodes)
     lock = cluster.lock()
     if lock is None:
-        return _already_up(cluster, parsed.kubeconfig, count, progress)
+        return _already_up(cluster, parsed.kubeconfig, count, wanted, progress)
     cluster.be_found()
     fleet.add_places(cluster, count)
     listener = _listener(cluster, progress)
@@ -65,8 +65,17 @@ def run(parsed: argparse.Namespace) -> int:
     return 0
 
 
-def _already_up(cluster: Cluster, target: Path | None, count: int, progress: Progress) -> int:
+def _already_up(
+    cluster: Cluster, target: Path | None, count: int, wanted: asked.Asked, progress: Progress
+) -> int:
     choices = cluster.choices()
+    late = [] if choices is None else asked.put_off(cluster, choices, wanted)
+    if late:
+        raise UserError(
+            f"sampan {cluster.name!r} is up already, and was brought up with another {', '.join(late)}",
+            f"`sampan down --name {cluster.name} --keep-data` first: then it comes up with what you ask for, "
+            "and all objects are there; Pods start anew.",
+        )
     if choices is not None and Pki(cluster.pki).key("admin").exists():
         _publish(cluster, choices, target)
     if added := fleet.add_places(cluster, count):
