@@ -295,11 +295,11 @@ spec:
   containers:
   - name: main
     image: toolbox
-    command: [sh, -c, "touch /tmp/alive; mkdir /tmp/www; sleep 1; echo ok > /tmp/www/healthz; exec httpd -f -p 8080 -h /tmp/www"]
+    command: [sh, -c, "touch /tmp/alive; mkdir /tmp/www; until [ -e /tmp/go ]; do sleep 0.1; done; echo ok > /tmp/www/healthz; exec httpd -f -p 8080 -h /tmp/www"]
     ports: [{name: http, containerPort: 8080}]
-    startupProbe: {tcpSocket: {port: http}, periodSeconds: 1, failureThreshold: 30}
-    readinessProbe: {httpGet: {path: /healthz, port: http}, periodSeconds: 1}
-    livenessProbe: {exec: {command: [test, -e, /tmp/alive]}, periodSeconds: 1, failureThreshold: 1}
+    startupProbe: {tcpSocket: {port: http}, periodSeconds: 1, failureThreshold: 300}
+    readinessProbe: {httpGet: {path: /healthz, port: http}, periodSeconds: 1, timeoutSeconds: 20}
+    livenessProbe: {exec: {command: [test, -e, /tmp/alive]}, periodSeconds: 1, failureThreshold: 1, timeoutSeconds: 20}
 """
 
 
@@ -308,6 +308,7 @@ def test_probes_gate_readiness_and_restart(node: Node, namespace: str) -> None:
     eventually(lambda: node.get("pod", "probed", namespace)["status"]["phase"] == "Running")
     (status,) = node.get("pod", "probed", namespace)["status"]["containerStatuses"]
     assert not status["ready"]
+    node.sh("probed", namespace, "touch /tmp/go")
     node.wait_ready("pod/probed", namespace)
     node.sh("probed", namespace, "rm /tmp/www/healthz")
     eventually(lambda: not node.get("pod", "probed", namespace)["status"]["containerStatuses"][0]["ready"])

@@ -60,6 +60,8 @@ def test_every_kind_finds_its_server(node: Node, namespace: str) -> None:
         container("exec", "busybox", ["sleep", "60"], readinessProbe={"exec": {"command": ["true"]}}),
     ]
     containers[1]["readinessProbe"] = {"tcpSocket": {"port": 7000}}
+    for each in containers:
+        each["readinessProbe"]["timeoutSeconds"] = 20  # a busy machine is no complaint
     node.apply(pod("well", *containers), namespace)
     node.wait_ready("pod/well", namespace)
     assert complaints(node, "well", namespace) == set()
@@ -104,7 +106,12 @@ def test_a_redirect_elsewhere_is_a_warning_and_success(node: Node, namespace: st
 def test_liveness_restarts_within_the_probes_own_grace(node: Node, namespace: str) -> None:
     """The Pod would be given ten minutes; the probe gives a second."""
     stubborn = ["sh", "-c", "trap '' TERM; touch /tmp/ok; while :; do sleep 0.1; done"]
-    probe = {"exec": {"command": ["cat", "/tmp/ok"]}, "periodSeconds": 1, "failureThreshold": 1}
+    probe = {
+        "exec": {"command": ["cat", "/tmp/ok"]},
+        "periodSeconds": 1,
+        "failureThreshold": 1,
+        "timeoutSeconds": 20,
+    }
     probe["terminationGracePeriodSeconds"] = 1
     text = json.loads(pod("live", container("c", "busybox", stubborn, livenessProbe=probe)))
     text["spec"]["terminationGracePeriodSeconds"] = 600
@@ -121,9 +128,10 @@ def test_liveness_restarts_within_the_probes_own_grace(node: Node, namespace: st
 
 def test_startup_holds_the_others_back(node: Node, namespace: str) -> None:
     begin = ["sh", "-c", "sleep 1.5; touch /tmp/up; sleep 60"]
-    up = {"exec": {"command": ["test", "-e", "/tmp/up"]}, "periodSeconds": 1, "failureThreshold": 30}
+    up = {"exec": {"command": ["test", "-e", "/tmp/up"]}, "periodSeconds": 1, "failureThreshold": 300}
     # Without the startup probe this liveness probe would have ended the container by then.
     alive = {"exec": {"command": ["test", "-e", "/tmp/up"]}, "periodSeconds": 1, "failureThreshold": 1}
+    alive["timeoutSeconds"] = up["timeoutSeconds"] = 20
     node.apply(pod("late", container("c", "busybox", begin, startupProbe=up, livenessProbe=alive)), namespace)
     node.wait_ready("pod/late", namespace)
     (status,) = node.get("pod", "late", namespace)["status"]["containerStatuses"]

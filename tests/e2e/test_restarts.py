@@ -46,12 +46,12 @@ spec:
   - name: echo
     image: toolbox
     command: [python3, -c, {json.dumps(ECHO)}]
-    livenessProbe: {{exec: {{command: ["true"]}}, periodSeconds: 1, failureThreshold: 1}}
+    livenessProbe: {{exec: {{command: ["true"]}}, periodSeconds: 1, timeoutSeconds: 20, failureThreshold: 1}}
     readinessProbe: {{tcpSocket: {{port: 9000}}, periodSeconds: 1}}
   - name: count
     image: busybox:1.36
     command: [sh, -c, {json.dumps(COUNT)}]
-    readinessProbe: {{exec: {{command: ["true"]}}, periodSeconds: 1, failureThreshold: 1}}
+    readinessProbe: {{exec: {{command: ["true"]}}, periodSeconds: 1, timeoutSeconds: 20, failureThreshold: 1}}
     volumeMounts: [{{name: labels, mountPath: /labels}}]
 """
 LATE = """
