@@ -11,7 +11,7 @@ from sampan.kubelet.podview import PodView
 from sampan.kubelet.volumes.contract import VolumeFault
 
 LOOK_AGAIN_S = 300.0
-"""Tokens end by the wall's clock, which is set, and goes on while a machine sleeps; timers know nothing of it."""
+"""Tokens end by the wall's clock, which is set, and goes on while a machine sleeps; no timer knows."""
 
 
 class VolumeRefresh:
