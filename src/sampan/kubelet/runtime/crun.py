@@ -4,7 +4,8 @@ Below `root`:
     containers/ID/      bundle: container.json (see state), config.json, rootfs (overlay), conmon's files
     run/sandboxes/UID/  sandbox.json; pinned namespaces net, ipc, uts; shm
     run/{crun,runc}/    their own state           run/exits/    exit codes, one file per container
-    run/exec/           commands being started (in memory)        run/seccomp/  compiled filters
+    run/exec/           commands being started    run/seccomp/  compiled filters
+All of `run` but the exits and the filters is in memory: no reboot leaves anything of it.
 
 Who may interleave: calls on one container are serialised by its lock, `start_sandbox` and `remove_sandbox` of
 one Pod by the Pod's. A container's end is noticed on the loop at any time, also while a call on it waits; it
