@@ -319,10 +319,13 @@ async def vanished(pid: int) -> None:
     raise AssertionError(f"process {pid} is still there")
 
 
-async def killed(pid: int) -> None:
+async def killed(pid: int, number: signal.Signals = signal.SIGKILL) -> None:
+    """Again and again, for it may not have come to hear of signals."""
     descriptor = os.pidfd_open(pid)
-    signal.pidfd_send_signal(descriptor, signal.SIGKILL)
-    await asyncio.to_thread(select.select, [descriptor], [], [], 30)
+    for _ in range(300):
+        signal.pidfd_send_signal(descriptor, number)
+        if (await asyncio.to_thread(select.select, [descriptor], [], [], 0.1))[0]:
+            break
     os.close(descriptor)
 
 
@@ -545,7 +548,8 @@ async def main(root, layer, cgroup):
     def spec(name, *argv):
         return ContainerSpec(name, "u1", name, 0, (layer,), argv, {}, "/", "", (), root + f"/logs/{name}.log",
                              f"{cgroup}/podu1/{name}")
-    for name, *argv in (("stays", "sleep", "100"), ("ends", "sh", "-c", "sleep 1; exit 42"),
+    told = "trap 'exit 42' TERM; while :; do sleep 0.1; done"
+    for name, *argv in (("stays", "sleep", "100"), ("ends", "sh", "-c", told),
                         ("conmonless", "sleep", "100")):
         await runtime.create(spec(name, *argv))
         await runtime.start(name)
@@ -567,7 +571,8 @@ async def test_after_kill_9_everything_is_taken_over(node: Node) -> None:
     done = await asyncio.to_thread(subprocess.run, crash, capture_output=True, text=True)
     assert done.returncode == -signal.SIGKILL, done.stderr
     os.kill(int((node.root / "containers" / "conmonless" / "conmon.pid").read_text()), signal.SIGKILL)
-    await asyncio.sleep(1.2)  # meanwhile `ends` ends, with nobody to hear of it
+    # Meanwhile one ends, with nobody to hear of it.
+    await killed(int((node.root / "containers" / "ends" / "pidfile").read_text()), signal.SIGTERM)
     node.runtime = node.another()
     await node.runtime.open()
     records = {record.spec.id: record for record in node.runtime.records()}
