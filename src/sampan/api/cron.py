@@ -22,9 +22,8 @@ _FIELDS: tuple[tuple[int, int, dict[str, int]], ...] = (
     (0, 6, {name: number for number, name in enumerate(_DAYS)}),
 )
 
-_DURATION = re.compile(
-    r"[-+]?(\d+(\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h)((\d+(\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h))*"
-)
+_AMOUNT = r"(\d+(\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h)"
+_DURATION = rf"[-+]?({_AMOUNT})+"  # compiled by the first `@every`, not by every process
 
 
 class BadSchedule(ValueError):
@@ -52,7 +51,7 @@ def _check_named(text: str) -> None:
     _, every, duration = text.partition("@every ")
     if not every:
         raise BadSchedule(f"unrecognized descriptor: {text}")
-    if duration != "0" and not _DURATION.fullmatch(duration):
+    if duration != "0" and not re.fullmatch(_DURATION, duration):
         raise BadSchedule(f'failed to parse duration {text}: time: invalid duration "{duration}"')
 
 
