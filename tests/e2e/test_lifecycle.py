@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -109,6 +110,17 @@ def test_second_up_is_harmless(own: Node) -> None:
     pid = own.pid
     output = own.up()
     assert own.pid == pid and "already" in output.out + output.err
+
+
+def test_an_up_that_meets_another_waits_for_it_and_adds_what_it_asks_for(own: Node) -> None:
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(own.up)
+        eventually((own.data / "cluster.json").exists)
+        second = own.up("--nodes", "2")
+        assert "is up in" in first.result().out
+    assert "has 2 nodes" in second.out
+    refused = own.sampan("up", "--overlay")
+    assert refused.code == 1 and "--overlay" in refused.err
 
 
 def test_status_and_kubeconfig(own: Node) -> None:

@@ -57,6 +57,7 @@ from sampan.controllers.tokencleaner.controller import TokenCleaner
 from sampan.controllers.volumeexpansion.controller import VolumeExpansionController
 from sampan.dns.announce import METRICS_PORT, Announcer
 from sampan.kubelet.network import families, overlay
+from sampan.kubelet.network.contract import NetworkFault
 from sampan.kubelet.network.egress import EgressRelay
 from sampan.kubelet.network.hostroutes import HostRoutes
 from sampan.kubelet.network.localports import LocalPorts
@@ -258,20 +259,22 @@ class Assembly:
                 plan = node_plan(whole.index, whole.name, whole.pin, families=versions, number=number)
                 await NodeNamespace(plan, node.traveller).reach_from_host()
 
-    def _grow(self, nodes: Fleet, node: NodeNamespace) -> None:
-        """There may be more nodes than before (SIGHUP); the first of them needs a network to share."""
-
-        async def work() -> None:
-            if node.plan.lan is None:
-                wider = NodeNamespace(replace(node.plan, lan=self._cluster.lan))
-                try:
-                    await wider.ensure()
-                finally:
-                    wider.close()
-            nodes.look()
-            await self._nodes_ready(log.info)
-
-        self._growing = asyncio.get_running_loop().create_task(work(), name="grow")
+    async def _grow(self, asked: asyncio.Event, nodes: Fleet, node: NodeNamespace) -> None:
+        """There may be more nodes than before; the first of them needs a network to share."""
+        while True:
+            try:
+                if node.plan.lan is None and self._cluster.node_places:
+                    wider = NodeNamespace(replace(node.plan, lan=self._cluster.lan))
+                    try:
+                        await wider.ensure()
+                    finally:
+                        wider.close()
+                nodes.look()
+                await self._nodes_ready(log.info)
+            except (NetworkFault, OSError, TimeoutError) as error:
+                log.error("no room for more nodes: %s", error)
+            await asked.wait()
+            asked.clear()
 
     async def _parts(
         self, node: NodeNamespace, server: ApiServer
@@ -309,9 +312,11 @@ class Assembly:
         yield "local-ports", LocalPorts(node.plan, informers, EventRecorder(manager, "sampan")).run()
         ca_hash = discovery.hash_of(server.pki.ca.read_bytes())
         nodes = Fleet(self._cluster, manager, server.server_url, ca_hash)
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._grow, nodes, node)
         self._fleet = nodes
         yield "nodes", nodes.run()
+        more_nodes = asyncio.Event()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, more_nodes.set)
+        yield "growth", self._grow(more_nodes, nodes, node)
 
         yield "scheduler", Scheduler(manager, informers, EventRecorder(manager, "default-scheduler")).run()
         events = EventRecorder(manager, "serviceaccount-controller")

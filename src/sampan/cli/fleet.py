@@ -31,6 +31,7 @@ from sampan.client.client import Client, ended
 
 TOKEN_LIFETIME_S = 900.0
 JOIN_TIMEOUT_S = 60.0
+LOOK_EVERY_S = 0.1
 MOST_NODES = 32
 """Of one machine."""
 STOP_TIMEOUT_S = 15.0
@@ -239,6 +240,26 @@ def asked_count(cluster: Cluster, asked: int | None) -> int:
             f"`sampan node rm NAME` takes one away (there are {names}).",
         )
     return asked
+
+
+async def wait_up(cluster: Cluster) -> None:
+    """Until the process that runs has its own node Ready, as it may have only begun. Or raises UserError."""
+    begun_s = int((cluster.data / "lock").stat().st_mtime)
+    try:
+        async with asyncio.timeout(JOIN_TIMEOUT_S):
+            while True:
+                try:
+                    async with administrator(cluster) as client:
+                        return await all_ready(client, [cluster.name], {cluster.name: begun_s})
+                except UserError:
+                    if cluster.running_pid() is None:
+                        raise
+                await asyncio.sleep(LOOK_EVERY_S)
+    except TimeoutError:
+        raise UserError(
+            f"the cluster {cluster.name!r} has begun, and is not up after {JOIN_TIMEOUT_S:g} s",
+            f"Its log is {cluster.log}.",
+        ) from None
 
 
 async def wait_for(cluster: Cluster, names: Sequence[str]) -> None:

@@ -45,6 +45,8 @@ def run(parsed: argparse.Namespace) -> int:
     target = parsed.kubeconfig
 
     def serve(line: daemon.Line, ready: Callable[[], None]) -> int:
+        # Who adds nodes before there is a fleet does not end us: the fleet looks for them when it begins.
+        signal.signal(signal.SIGHUP, lambda number, frame: None)
         clusters.write_pid(lock)
         return _serve(cluster, choices, listener, line, ready, _kubeconfig_path(target))
 
@@ -68,6 +70,7 @@ def run(parsed: argparse.Namespace) -> int:
 def _already_up(
     cluster: Cluster, target: Path | None, count: int, wanted: asked.Asked, progress: Progress
 ) -> int:
+    asyncio.run(fleet.wait_up(cluster))
     choices = cluster.choices()
     late = [] if choices is None else asked.put_off(cluster, choices, wanted)
     if late:
