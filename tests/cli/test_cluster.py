@@ -113,6 +113,19 @@ def test_a_name_alone_leads_to_where_its_cluster_lives(
     assert not usual.data.is_symlink()
 
 
+def test_the_plans_of_all_other_clusters_are_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clusters, "DEFAULT_ROOT", tmp_path / "root")
+    here, there = Cluster("one", tmp_path / "root" / "one"), Cluster("two", tmp_path / "elsewhere")
+    torn = Cluster("torn", tmp_path / "root" / "torn")
+    for cluster, text in ((here, '{"index": 3}'), (there, '{"index": 5}'), (torn, "{")):
+        cluster.data.mkdir(parents=True)
+        cluster.be_found()
+        cluster.address_plan.write_text(text)
+    assert clusters.kept_plans(here) == {5}
+    assert clusters.kept_plans(there) == {3}
+    assert clusters.kept_plans(torn) == {3, 5}
+
+
 def test_where_it_lives_by_default_no_link_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clusters, "DEFAULT_ROOT", tmp_path)
     cluster = Cluster("one", tmp_path / "one")

@@ -26,7 +26,7 @@ from sampan.api.streams import NodeStreams
 from sampan.apiserver.pki import Maker
 from sampan.apiserver.server import ApiServer, ServerConfig
 from sampan.cli import discovery, fleet, memory, nodeconfig, pools
-from sampan.cli.cluster import Choices, Cluster
+from sampan.cli.cluster import Choices, Cluster, kept_plans
 from sampan.cli.errors import UserError
 from sampan.cli.fleet import Fleet
 from sampan.cli.nodedns import DNS_PORT
@@ -126,13 +126,13 @@ class Assembly:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)
-        loop.add_signal_handler(signal.SIGHUP, lambda: None)  # until there is a fleet to look again
         progress("making the node")
         asked = self._choices.ip_families
         node = await ensure_node(
             self._cluster.name,
             self._cluster.node_pin,
             self._cluster.address_plan,
+            kept=kept_plans(self._cluster),
             families=families.parse(asked) if asked else (),
             lan=self._lan(),
             overlay=self._choices.overlay,

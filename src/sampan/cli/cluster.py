@@ -10,6 +10,7 @@ A cluster that lives elsewhere than by default has a link where it would live: i
 from __future__ import annotations
 
 import argparse
+import contextlib
 import fcntl
 import hashlib
 import json
@@ -212,6 +213,16 @@ def check_place(cluster: Cluster) -> None:
         raise UserError(
             f"{cluster.data} holds files that are no cluster's", "Name another directory with --data-dir."
         )
+
+
+def kept_plans(cluster: Cluster) -> set[int]:
+    """The address plans of the machine's other clusters, whether they are up or may come up again."""
+    found = set()
+    for plan in DEFAULT_ROOT.glob("*/addresses.json"):
+        if plan.parent.name != cluster.name:
+            with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
+                found.add(int(json.loads(plan.read_text())["index"]))
+    return found
 
 
 def write_pid(lock: int) -> None:

@@ -8,7 +8,7 @@ from ipaddress import ip_address, ip_network, summarize_address_range
 from itertools import combinations
 from pathlib import Path
 
-from sampan.cli.cluster import Cluster
+from sampan.cli.cluster import Cluster, kept_plans
 from sampan.cli.errors import UserError
 from sampan.kubelet.network import hostnetworks
 from sampan.kubelet.network.contract import NetworkFault
@@ -80,7 +80,7 @@ def _plan(cluster: Cluster, wanted: Iterable[Network], families: Sequence[int]) 
     try:
         index = int(json.loads(cluster.address_plan.read_text())["index"])
     except (OSError, ValueError, LookupError, TypeError):
-        index = free_index([*hostnetworks.listed(), *wanted])
+        index = free_index([*hostnetworks.listed(), *wanted], kept_plans(cluster))
     return node_plan(index, cluster.name, Path(), families=families)
 
 

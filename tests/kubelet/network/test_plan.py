@@ -56,6 +56,12 @@ def test_first_index_without_a_clash(taken: list[str], index: int | None) -> Non
         assert free_index([*networks, IPv6Network("fd00::/8")]) == index
 
 
+def test_what_another_cluster_keeps_is_the_last_to_be_given_away() -> None:
+    assert free_index([], {0, 2}) == 1
+    assert free_index([ip_network("10.97.0.0/16")], {0, 2}) == 3
+    assert free_index([], range(MAX_INDEX + 1)) == 0
+
+
 @pytest.mark.parametrize("version", [4, 6])
 @pytest.mark.parametrize("field", ["pod_cidr", "service_cidr", "load_balancers", "host"])
 def test_clusters_never_overlap(version: int, field: str) -> None:

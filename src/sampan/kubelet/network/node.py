@@ -12,7 +12,7 @@ import errno
 import json
 import socket
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from ipaddress import ip_network
 from pathlib import Path
@@ -321,10 +321,13 @@ class NodeNamespace:
             yield sock
 
 
-def choose_plan(name: str, pin: Path, memory: Path, **more: Unpack[PlanOptions]) -> NodePlan:
+def choose_plan(
+    name: str, pin: Path, memory: Path, kept: Collection[int] = (), **more: Unpack[PlanOptions]
+) -> NodePlan:
     """The plan cluster `name` had before, as remembered in the file `memory`, or a new one that is free.
 
-    The index must outlive a reboot: the Services in the store carry addresses of its range.
+    The index must outlive a reboot: the Services in the store carry addresses of its range. Those that other
+    clusters have `kept` for their next `up` are left to them.
     """
     try:
         return node_plan(int(json.loads(memory.read_text())["index"]), name, pin, **more)
@@ -333,7 +336,8 @@ def choose_plan(name: str, pin: Path, memory: Path, **more: Unpack[PlanOptions])
             raise NetworkFault(
                 f"{memory} is missing: the cluster's first node chooses the addresses"
             ) from None
-        index = free_index([*hostnetworks.listed(), *map(ip_network, more.get("load_balancers", ()))])
+        taken = [*hostnetworks.listed(), *map(ip_network, more.get("load_balancers", ()))]
+        index = free_index(taken, kept)
     except (ValueError, LookupError, TypeError) as error:
         index = uplink_index(name, pin, NetworkFault(f"{memory} cannot be read: {error}"))
     remember(memory, index)
@@ -360,7 +364,13 @@ def remember(memory: Path, index: int) -> None:
 
 
 async def ensure_node(
-    name: str, pin: Path, memory: Path, *, attempts: int = 5, **more: Unpack[PlanOptions]
+    name: str,
+    pin: Path,
+    memory: Path,
+    *,
+    kept: Collection[int] = (),
+    attempts: int = 5,
+    **more: Unpack[PlanOptions],
 ) -> NodeNamespace:
     """A ready node for cluster `name`. A first choice of index that another cluster wins is made again.
 
@@ -369,7 +379,7 @@ async def ensure_node(
     more["families"] = families.usable(tuple(more.get("families", ())))
     new = not memory.exists()
     for attempt in range(attempts):
-        node = NodeNamespace(await asyncio.to_thread(choose_plan, name, pin, memory, **more))
+        node = NodeNamespace(await asyncio.to_thread(choose_plan, name, pin, memory, kept, **more))
         try:
             await node.ensure()
             return node

@@ -19,7 +19,7 @@ the machine's own networks apart. Families are rows: a second one is a row and n
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Interface, IPv6Network, ip_network
 from pathlib import Path
@@ -178,10 +178,13 @@ def node_plan(index: int, name: str, pin: Path, **more: Unpack[PlanOptions]) -> 
     return NodePlan(name, index, pin, rows, number, more.get("lan"), more.get("overlay", False))
 
 
-def free_index(taken: Iterable[Network]) -> int:
-    """The lowest index none of whose ranges meets a network that the host already routes or owns."""
+def free_index(taken: Iterable[Network], kept: Collection[int] = ()) -> int:
+    """The lowest index none of whose ranges meets a network that the host already routes or owns.
+
+    One that is `kept` for a cluster that may come up again is given away only if there is no other.
+    """
     occupied = [network for network in taken if network.prefixlen]
-    for index in range(MAX_INDEX + 1):
+    for index in sorted(range(MAX_INDEX + 1), key=lambda index: index in kept):
         if not any(overlap(mine, network) for mine in _ranges(index) for network in occupied):
             return index
     raise NetworkFault(
