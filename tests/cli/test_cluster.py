@@ -168,6 +168,18 @@ def test_one_process_at_a_time_holds_the_lock_and_is_known_by_its_pid(tmp_path: 
     os.close(again)
 
 
+def test_who_only_asks_for_the_pid_takes_the_lock_from_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster = Cluster("one", tmp_path)
+    asking = cluster.lock()
+    assert asking is not None
+    monkeypatch.setattr(clusters.time, "sleep", lambda seconds: os.close(asking))
+    descriptor = cluster.lock()
+    assert descriptor is not None
+    os.close(descriptor)
+
+
 def test_a_cluster_that_never_was_is_not_made_by_looking(tmp_path: Path) -> None:
     data = tmp_path / "none"
     with pytest.raises(UserError, match="there is no cluster 'one'"):

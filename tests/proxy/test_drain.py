@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from sampan.api.objects import Obj
 from sampan.proxy.drain import Drain
 
@@ -51,6 +53,21 @@ async def test_waits_until_flows_are_forgotten_although_no_rule_leads_there_any_
     drain.announce()
     forgotten.set()
     async with asyncio.timeout(1):
+        await waiting
+
+
+async def test_gives_up_after_a_while_in_which_it_was_awake(monkeypatch: pytest.MonkeyPatch) -> None:
+    loop = asyncio.get_running_loop()
+    clock, stood_still_s = loop.time, 0.0
+    monkeypatch.setattr(loop, "time", lambda: clock() + stood_still_s)
+    drain = Drain(lambda addresses: True, at_once, at_once)
+    waiting = asyncio.create_task(drain.wait(POD))
+    for _ in range(3):
+        await asyncio.sleep(0.01)
+        stood_still_s += 10
+    await asyncio.sleep(0.01)
+    assert not waiting.done()
+    async with asyncio.timeout(30):
         await waiting
 
 

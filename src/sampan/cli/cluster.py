@@ -16,6 +16,7 @@ import hashlib
 import json
 import os
 import re
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -28,6 +29,8 @@ DEFAULT_ROOT = Path("/var/lib/sampan")
 DEFAULT_DOMAIN = "cluster.local"
 MARKS = ("cluster.json", "lock")
 """What says that a directory is a cluster's, in the order in which they go."""
+LOCK_TRIES, LOCK_PAUSE_S = 5, 0.01
+"""Whoever asks for the pid holds the lock for a moment."""
 NAME_FORM = re.compile(r"[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?")
 
 
@@ -170,12 +173,15 @@ class Cluster:
         """Takes the lock; answers its descriptor, to be kept open for life, or None if another holds it."""
         self.data.mkdir(parents=True, exist_ok=True, mode=0o711)
         descriptor = os.open(self.data / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
-            return None
-        return descriptor
+        for _ in range(LOCK_TRIES):
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                time.sleep(LOCK_PAUSE_S)
+            else:
+                return descriptor
+        os.close(descriptor)
+        return None
 
     @property
     def _link(self) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable
@@ -15,6 +16,7 @@ log = logging.getLogger(__name__)
 ON_ITS_WAY_S = 1.0
 """Packets that saw rules older than this have arrived."""
 TIMEOUT_S = 2.0
+LOOK_S = 0.1
 
 
 class Drain:
@@ -52,10 +54,8 @@ class Drain:
         moved = asyncio.Event()
         self._moved.add(moved)
         try:
+            await self._unled(addresses, moved)
             async with asyncio.timeout(TIMEOUT_S):
-                while self._leads_to(addresses):
-                    await moved.wait()
-                    moved.clear()
                 await self._forgotten()
                 # Not for this Pod alone: its rules may have gone just before anybody asked.
                 if time.monotonic() < self._changed_s + ON_ITS_WAY_S:
@@ -65,3 +65,16 @@ class Drain:
             log.warning("rules or flows still lead to %s after %g s", key_of(pod), TIMEOUT_S)
         finally:
             self._moved.discard(moved)
+
+    async def _unled(self, addresses: set[str], moved: asyncio.Event) -> None:
+        """Until no rule leads there; TimeoutError after 2 s, in which our own standing still counts little."""
+        clock, waited_s = asyncio.get_running_loop().time, 0.0
+        while self._leads_to(addresses):
+            if waited_s >= TIMEOUT_S:
+                raise TimeoutError
+            begun_s = clock()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_S):
+                    await moved.wait()
+            moved.clear()
+            waited_s += min(LOOK_S, clock() - begun_s)
