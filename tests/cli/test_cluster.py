@@ -174,7 +174,7 @@ def test_who_only_asks_for_the_pid_takes_the_lock_from_nobody(
     cluster = Cluster("one", tmp_path)
     asking = cluster.lock()
     assert asking is not None
-    monkeypatch.setattr(clusters.time, "sleep", lambda seconds: os.close(asking))
+    monkeypatch.setattr("time.sleep", lambda seconds: os.close(asking))
     descriptor = cluster.lock()
     assert descriptor is not None
     os.close(descriptor)

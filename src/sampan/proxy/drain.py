@@ -67,7 +67,7 @@ class Drain:
             self._moved.discard(moved)
 
     async def _unled(self, addresses: set[str], moved: asyncio.Event) -> None:
-        """Until no rule leads there; TimeoutError after 2 s, in which our own standing still counts little."""
+        """Until no rule leads there; TimeoutError after 2 s, in which our standing still counts little."""
         clock, waited_s = asyncio.get_running_loop().time, 0.0
         while self._leads_to(addresses):
             if waited_s >= TIMEOUT_S:
