@@ -398,11 +398,11 @@ def remains(node: Node) -> dict[str, set[str]]:
 def test_killed_while_coming_up_and_going_down(fresh: Victim) -> None:
     moments = random.Random(1)
     for _ in range(5):
-        coming = start(fresh, "up")
+        coming = start(fresh, "up", *fresh.mirrors)
         time.sleep(moments.uniform(0.1, 0.6))
         shoot_all(fresh)
         coming.communicate()
-    ups = [start(fresh, "up") for _ in range(3)]
+    ups = [start(fresh, "up", *fresh.mirrors) for _ in range(3)]
     said = sorted(up.communicate()[0].decode().split(";")[0] for up in ups)
     assert [up.returncode for up in ups] == [0, 0, 0], said
     fresh.up()

@@ -72,9 +72,13 @@ class Node:
             raise CommandFailed(f"{' '.join(words)}: {output.err}")
         return output
 
+    @property
+    def mirrors(self) -> list[str]:
+        """What every `up` says."""
+        return ["--registry-mirror", f"docker.io={self._mirror_url}"] if self._mirror_url else []
+
     def up(self, *words: str) -> Output:
-        mirrors = ["--registry-mirror", f"docker.io={self._mirror_url}"] if self._mirror_url else []
-        output = self.sampan("up", "--kubeconfig", str(self.kubeconfig), *mirrors, *words)
+        output = self.sampan("up", "--kubeconfig", str(self.kubeconfig), *self.mirrors, *words)
         if output.code:
             log = self.data / "sampan.log"
             raise CommandFailed(f"up: {output.err}\n{log.read_text() if log.exists() else ''}")
