@@ -93,10 +93,15 @@ class Shop:
         before = self.ended()
         with self.clients() as clients:
             yield
-        for load in clients:
-            load.assert_nothing_lost()
-        late = self.late(before)
-        assert not late, late
+        try:
+            for load in clients:
+                load.assert_nothing_lost()
+            late = self.late(before)
+            assert not late, late
+        except AssertionError as error:
+            error.add_note("\n".join(json.dumps(load.results) for load in clients))
+            error.add_note((self.node.data / "sampan.log").read_text()[-10_000:])
+            raise
 
     @contextlib.contextmanager
     def clients(self, max_s: float = 120, pause_s: float | None = None) -> Iterator[tuple[Load, Load]]:
