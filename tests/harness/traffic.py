@@ -38,7 +38,7 @@ def ask(connection: http.client.HTTPConnection, path: str) -> str:
 
 
 def hammer(
-    url: str, seconds: float, mode: str, stopping: threading.Event, pause_s: float = 0.0
+    url: str, seconds: float, mode: str, stopping: threading.Event, pause_s: float | None = None
 ) -> dict[str, Any]:
     """Asks until the time is over or it is told to stop; `keep` reuses one connection as browsers do.
 
@@ -47,6 +47,8 @@ def hammer(
     closed before any part of the answer came).
     """
     parts = urlsplit(url)
+    if pause_s is None:
+        pause_s = NEW_PAUSE_S if mode == "new" else 0.0
     served: Counter[str] = Counter()
     failures: list[str] = []
     requests = reopened = 0
