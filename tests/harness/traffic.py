@@ -23,6 +23,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 TIMEOUT_S = 20.0
+NEW_PAUSE_S = 0.005
+"""Between two connections to one address: each takes one of 28,000 ports for a minute. A client without ports
+fails by itself, and one that takes a port anew within seconds is led to where its earlier connection was."""
 DATAGRAM_TIMEOUT_S = 0.1
 DATAGRAM_TRIES = 50
 
