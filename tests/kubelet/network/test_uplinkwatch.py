@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
@@ -32,7 +32,7 @@ def told(request: Request, kind: int) -> Reply:
     ],
     ids=["route", "address", "link", "link changed"],
 )  # fmt: skip
-def test_what_goes_with_our_link(make, gone: int, new: int) -> None:  # type: ignore[no-untyped-def]
+def test_what_goes_with_our_link(make: Callable[[int], Request], gone: int, new: int) -> None:
     assert concerns([told(make(OTHER), gone), told(make(OURS), gone)], OURS)
     assert not concerns([told(make(OTHER), gone), told(make(OURS), new)], OURS)
 
